@@ -1,0 +1,8 @@
+"""Self-supervised learning with scikit-learn's tools."""
+
+from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl._version import __version__
+from sklearn_ssl.methods.simclr import SimCLRTransformer
+from sklearn_ssl.pretext import PretextTask
+
+__all__ = ["BaseSSLTransformer", "PretextTask", "SimCLRTransformer", "__version__"]

@@ -1,0 +1,473 @@
+"""The scikit-learn side of every pretext task: parameters, fit, transform, score, pickling."""
+
+import copy
+import warnings
+from contextlib import contextmanager
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    _fit_context,
+)
+from sklearn.exceptions import InconsistentVersionWarning
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_ssl import defaults
+from sklearn_ssl._evaluate import embed, pretext_loss
+from sklearn_ssl._inputs import (
+    MODALITIES,
+    RowBlocks,
+    RowSubset,
+    check_input,
+    describe,
+    resolve_modality,
+)
+from sklearn_ssl._net import EpochHook, train
+from sklearn_ssl._runtime import (
+    pinned_threads,
+    resolve_device,
+    resolve_precision,
+    seeded_global_stream,
+)
+from sklearn_ssl._version import __version__
+from sklearn_ssl.encoders import make_encoder
+
+try:
+    from sklearn.callback import CallbackSupportMixin
+except ImportError:  # scikit-learn < 1.9
+
+    class CallbackSupportMixin:
+        """Stands in where scikit-learn has no callbacks yet."""
+
+
+class BaseSSLTransformer(
+    CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
+    """Base class of self-supervised transformers.
+
+    A subclass defines ``_make_task(self, spec)``, which returns a
+    :class:`~sklearn_ssl.PretextTask` for the data that `spec` describes. One with parameters of its
+    own also writes an ``__init__`` that assigns them, and adds them to ``_parameter_constraints``.
+
+    Parameters
+    ----------
+    encoder : None, str or callable, default=None
+        The network whose output is the representation. None chooses one that suits the data and a
+        CPU: a small residual network for images and for series, a multi-layer perceptron for
+        tables. A string is a torchvision classifier, ``"resnet18"`` say, untrained and without its
+        last layer. A callable is given the shape of one row of a batch, ``(features,)``,
+        ``(channels, height, width)`` or ``(channels, time)``, and returns a module.
+    n_components : int, default=None
+        Width of the representation, by a linear layer behind the encoder. None keeps the encoder's
+        own width.
+    modality : {"auto", "table", "image", "series"}, default="auto"
+        What X holds. "auto" reads two dimensions as a table and four as images; three could be grey
+        images or series, and must be named.
+    image_shape : tuple of int, default=None
+        ``(height, width)`` or ``(height, width, channels)`` of images that come as flat rows.
+    max_epochs : int, default=None
+        How often the data is seen. None lets the networks see about 280,000 images, 1,000,000 rows
+        of a table or 500,000 series, but every row 4 to 200 times.
+    batch_size : int, default=None
+        Largest number of rows in a step. None is 256, or less, down to 64, below 4,096 rows.
+    optimizer : callable, default=torch.optim.AdamW
+        A torch optimiser class, or anything called alike.
+    lr : float, default=2e-3
+        Largest learning rate; it rises over the first 5 % of the steps and falls to 0 on a cosine.
+    weight_decay : float, default=1e-4
+        Decay of kernels and matrices; biases and normalisations have none.
+    early_stopping : bool, default=False
+        Whether to hold out some rows, stop when their pretext loss no longer falls, and keep the
+        weights of the best epoch.
+    validation_fraction : float, default=0.1
+        Part of the rows held out for early stopping.
+    n_iter_no_change : int, default=10
+        Epochs without improvement that early stopping waits for.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the weights of the last one.
+    callbacks : list, default=None
+        skorch callbacks. Those of scikit-learn are set by ``set_callbacks``, from version 1.9 on.
+    device : str, default="auto"
+        Where torch computes: "cpu", "cuda", "cuda:1"; "auto" is a GPU where there is one.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Arithmetic of the training; "auto" is bfloat16 where the hardware has it natively.
+        Representations are always computed in float32.
+    verbose : int, default=0
+        From 1 on, a progress bar with the time left is shown for fits of more than two seconds.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the initial weights, the order of the rows and the views. An int makes fits
+        repeatable on a machine, in whatever process or thread.
+
+    Attributes
+    ----------
+    task_ : PretextTask
+        The trained task, in evaluation mode.
+    encoder_ : torch.nn.Module
+        Its encoder.
+    history_ : dict of str to list of float
+        For each epoch "train_loss", "duration" in seconds and, with early stopping, "valid_loss".
+    loss_curve_ : list of float
+        Training loss of each epoch.
+    n_iter_ : int
+        Number of epochs that were run.
+    batch_size_ : int
+        The batch size that was used.
+    input_spec_ : InputSpec
+        What is known of the training data: kind, shape, range.
+    n_features_in_ : int
+        Length of the second axis of X: columns of a table or a flat image, height of an image,
+        channels of a series.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where X has names that are all strings.
+    """
+
+    _parameter_constraints = {
+        "encoder": [None, str, callable],
+        "n_components": [Interval(Integral, 1, None, closed="left"), None],
+        "modality": [StrOptions({"auto", *MODALITIES})],
+        "image_shape": ["array-like", None],
+        "max_epochs": [Interval(Integral, 1, None, closed="left"), None],
+        "batch_size": [Interval(Integral, 2, None, closed="left"), None],
+        "optimizer": [callable],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+        "callbacks": ["array-like", None],
+        "device": [str],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        *,
+        encoder=None,
+        n_components=None,
+        modality="auto",
+        image_shape=None,
+        max_epochs=None,
+        batch_size=None,
+        optimizer=torch.optim.AdamW,
+        lr=2e-3,
+        weight_decay=1e-4,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        warm_start=False,
+        callbacks=None,
+        device="auto",
+        precision="auto",
+        verbose=0,
+        random_state=None,
+    ):
+        self.encoder = encoder
+        self.n_components = n_components
+        self.modality = modality
+        self.image_shape = image_shape
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.device = device
+        self.precision = precision
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def _make_task(self, spec):
+        """Build the untrained pretext task for data described by an InputSpec."""
+        raise NotImplementedError(f"{type(self).__name__} must define _make_task(spec)")
+
+    def _make_encoder(self, spec):
+        """Build the encoder that the parameters ask for; it has an ``output_dim``."""
+        return make_encoder(self.encoder, spec, self.n_components)
+
+    # Fitting ----------------------------------------------------------------------------------
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, *, X_unlabeled=None):
+        """Pretrain on X, without its labels.
+
+        A fit that fails or is interrupted leaves the estimator as it was.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features), (n, height, width[, channels]) or (n, channels, time)
+            At least two rows of finite numbers. Memory-mapped arrays are read in batches.
+        y : ignored
+            Present for API consistency.
+        X_unlabeled : array-like, default=None
+            More rows of the same kind to pretrain on. In a Pipeline or a search they arrive by
+            metadata routing, after ``set_fit_request(X_unlabeled=True)``; a search hands them on
+            whole unless they happen to have as many rows as X.
+
+        Returns
+        -------
+        self : estimator
+            The fitted transformer.
+        """
+        with self._all_or_nothing():
+            rows = self._read_training_rows(X, X_unlabeled, reset=True)
+            go_on = self.warm_start and hasattr(self, "task_")
+            return self._fit(rows, X, y, go_on=go_on)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None):
+        """Train for one epoch on X, going on from where the last call stopped.
+
+        The learning rate warms up and is constant from then on. The description of the data (its
+        range, means and deviations) is that of the first call.
+
+        Parameters
+        ----------
+        X : array-like
+            As in ``fit``.
+        y : ignored
+            Present for API consistency.
+
+        Returns
+        -------
+        self : estimator
+            The fitted transformer.
+        """
+        with self._all_or_nothing():
+            go_on = hasattr(self, "task_")
+            rows = self._read_training_rows(X, None, reset=not go_on)
+            return self._fit(rows, X, y, go_on=go_on, partial=True)
+
+    def _read_training_rows(self, X, X_unlabeled, reset):
+        row_shape = None if reset else self.input_spec_.row_shape
+        X = check_input(self, X, reset=reset, row_shape=row_shape, min_samples=2)
+        if X_unlabeled is None:
+            return RowBlocks(X)
+        return RowBlocks(X, check_input(self, X_unlabeled, reset=False, row_shape=X.shape[1:]))
+
+    def _fit(self, rows, X, y, *, go_on, partial=False):
+        device = resolve_device(self.device)
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        with pinned_threads():
+            if go_on:
+                self._check_same_rows(rows)
+                spec, task = self.input_spec_, copy.deepcopy(self.task_)
+            else:
+                row_shape = rows.blocks[0].shape[1:]
+                spec = describe(rows, *resolve_modality(row_shape, self.modality, self.image_shape))
+                with seeded_global_stream(seed):
+                    task = self._make_task(spec)
+                self._task_params = self.get_params(deep=False)
+            task.to(device, memory_format=torch.channels_last)
+
+            self.task_ = task
+            self.input_spec_ = spec
+            self.batch_size_ = self.batch_size or defaults.batch_size(len(rows))
+            self._n_features_out = task.encoder.output_dim
+            max_epochs = self.max_epochs or defaults.max_epochs(spec.modality, len(rows))
+            early_stopping = self.early_stopping and not partial
+            train_rows, valid_rows = self._hold_out(rows, seed) if early_stopping else (rows, None)
+            history, self._resume_state = train(
+                task,
+                train_rows,
+                spec=spec,
+                device=device,
+                random_state=seed,
+                n_epochs=1 if partial else max_epochs,
+                planned_epochs=max_epochs,
+                batch_size=self.batch_size_,
+                optimizer=self.optimizer,
+                lr=self.lr,
+                weight_decay=self.weight_decay,
+                autocast_dtype=resolve_precision(self.precision, device),
+                cosine=not partial,
+                valid_rows=valid_rows,
+                patience=self.n_iter_no_change if early_stopping else None,
+                callbacks=[
+                    *self._scikit_learn_callbacks(X, y, max_epochs),
+                    *(self.callbacks or ()),
+                ],
+                progress_name=type(self).__name__ if self.verbose else None,
+                resume_state=getattr(self, "_resume_state", None) if partial and go_on else None,
+            )
+        task.eval()
+        before = self.history_ if go_on else {}
+        self.history_ = {name: before.get(name, []) + values for name, values in history.items()}
+        self.loss_curve_ = self.history_["train_loss"]
+        self.n_iter_ = len(self.loss_curve_)
+        return self
+
+    def _check_same_rows(self, rows):
+        expected, got = self.input_spec_.row_shape, rows.blocks[0].shape[1:]
+        if got != expected:
+            raise ValueError(
+                f"warm_start=True goes on from a fit on rows of shape {expected}, got rows of shape "
+                f"{got}. Use warm_start=False to start anew."
+            )
+
+    def _hold_out(self, rows, seed):
+        n_held_out = max(2, round(self.validation_fraction * len(rows)))
+        if len(rows) - n_held_out < 2:
+            raise ValueError(
+                f"early_stopping=True with validation_fraction={self.validation_fraction} leaves "
+                f"{len(rows) - n_held_out} of {len(rows)} rows for training; 2 are needed at least."
+            )
+        permutation = np.random.default_rng(seed).permutation(len(rows))
+        held_out, kept = permutation[:n_held_out], permutation[n_held_out:]
+        return RowSubset(rows, np.sort(kept)), RowSubset(rows, np.sort(held_out))
+
+    def _scikit_learn_callbacks(self, X, y, max_epochs):
+        """Return the hook that tells scikit-learn's callbacks of every epoch, where there are."""
+        if not hasattr(self, "_init_callback_context"):
+            return []
+        context = self._init_callback_context(max_subtasks=max_epochs)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        fitted = {name: value for name, value in vars(self).items() if _is_fitted_name(name)}
+
+        def epochs():
+            while True:
+                epoch = context.subcontext(task_name="epoch")
+                yield epoch.call_on_fit_task_begin(estimator=self, X=X, y=y)
+                stop = epoch.call_on_fit_task_end(
+                    estimator=self, X=X, y=y, reconstruction_attributes=fitted
+                )
+                yield stop
+
+        epoch = epochs()
+        return [EpochHook(begin=lambda: next(epoch), end=lambda: next(epoch))]
+
+    @contextmanager
+    def _all_or_nothing(self):
+        """Take back everything a block has learnt if it does not come to its end."""
+        before = {name: value for name, value in vars(self).items() if _is_fitted_name(name)}
+        try:
+            yield
+        except BaseException:
+            for name in [name for name in vars(self) if _is_fitted_name(name)]:
+                delattr(self, name)
+            vars(self).update(before)
+            raise
+
+    # After fitting ----------------------------------------------------------------------------
+
+    @property
+    def encoder_(self):
+        """The trained encoder, a torch module."""
+        check_is_fitted(self, "task_")
+        return self.task_.encoder
+
+    def transform(self, X):
+        """Return the representations of X.
+
+        A row's representation does not depend on the other rows, nor on their number.
+
+        Parameters
+        ----------
+        X : array-like
+            Rows of the shape seen in ``fit``.
+
+        Returns
+        -------
+        representations : ndarray of shape (n, output_dim)
+            In float32.
+        """
+        check_is_fitted(self)
+        X = check_input(self, X, reset=False, row_shape=self.input_spec_.row_shape)
+        batch_size = defaults.inference_batch_size(self.input_spec_.shape)
+        with pinned_threads():
+            return embed(
+                self.task_, X, self.input_spec_, batch_size=batch_size, device=self._task_device()
+            )
+
+    def score(self, X, y=None):
+        """Return minus the mean pretext loss on X.
+
+        Views and masks are the same at every call, so that scores can be compared; the networks
+        are in evaluation mode. A better score need not mean better representations.
+
+        Parameters
+        ----------
+        X : array-like
+            At least two rows of the shape seen in ``fit``.
+        y : ignored
+            Present for API consistency.
+
+        Returns
+        -------
+        score : float
+            At most 0 for losses that are not negative.
+        """
+        check_is_fitted(self)
+        row_shape = self.input_spec_.row_shape
+        X = check_input(self, X, reset=False, row_shape=row_shape, min_samples=2)
+        with pinned_threads():
+            return -pretext_loss(
+                self.task_,
+                RowBlocks(X),
+                self.input_spec_,
+                batch_size=self.batch_size_,
+                device=self._task_device(),
+            )
+
+    def _task_device(self):
+        return next(self.task_.parameters()).device
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    # Pickling: parameters and arrays only, the networks are built again -----------------------
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        state.pop("_resume_state", None)
+        task = state.pop("task_", None)
+        if task is not None:
+            state["_task_arrays"] = {
+                name: tensor.cpu().numpy() for name, tensor in task.state_dict().items()
+            }
+            state["_sklearn_ssl_version"] = __version__
+        return state
+
+    def __setstate__(self, state):
+        state = dict(state)
+        arrays = state.pop("_task_arrays", None)
+        version = state.pop("_sklearn_ssl_version", __version__)
+        super().__setstate__(state)
+        if version != __version__:
+            warnings.warn(
+                f"{type(self).__name__} was saved by sklearn-ssl {version} and is loaded by "
+                f"{__version__}. Its results may differ; fit it again if you can.",
+                InconsistentVersionWarning,
+                stacklevel=2,
+            )
+        if arrays is not None:
+            self.task_ = self._rebuild_task(arrays)
+
+    def _rebuild_task(self, arrays):
+        with seeded_global_stream(0):
+            task = type(self)(**self._task_params)._make_task(self.input_spec_)
+        task.load_state_dict({name: torch.from_numpy(a.copy()) for name, a in arrays.items()})
+        try:
+            device = resolve_device(self._task_params["device"])
+        except ValueError:  # fitted on a device that this machine lacks
+            device = torch.device("cpu")
+        return task.to(device, memory_format=torch.channels_last).eval()
+
+
+def _is_fitted_name(name):
+    is_public = name.endswith("_") and not name.startswith("_")
+    return is_public or name in ("_n_features_out", "_resume_state", "_task_params")

@@ -1,0 +1,346 @@
+"""The training loop: a skorch net over batches of rows. No other file imports skorch."""
+
+import copy
+import inspect
+import math
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EarlyStopping
+from tqdm.auto import tqdm
+
+from sklearn_ssl._evaluate import fixed_views, row_batches
+from sklearn_ssl._runtime import seeded_global_stream
+
+WARM_UP = 0.05  # part of the steps in which the learning rate rises
+MAX_SEED = 2**62
+
+
+class StopTraining(Exception):
+    """Raised by a callback to end a fit early and keep what was learnt."""
+
+
+class PretextNet(NeuralNet):
+    """skorch's loop around a pretext task.
+
+    The task returns its own loss, batches are index batches of nearly equal size, the learning rate
+    is set at every step, and ``after_step`` follows the optimiser.
+    """
+
+    def __init__(
+        self, task, *, spec, valid_rows, n_steps, cosine, autocast_dtype, weight_decay, **kwargs
+    ):
+        self.spec = spec
+        self.valid_rows = valid_rows
+        self.n_steps = n_steps
+        self.cosine = cosine
+        self.autocast_dtype = autocast_dtype
+        self.weight_decay = weight_decay
+        self.n_steps_done = 0
+        super().__init__(task, criterion=torch.nn.Identity, callbacks__print_log=None, **kwargs)
+
+    def seed(self, random_state):
+        """Start the streams of a fit: `order` for shuffles, the task's for views and masks."""
+        self.order = torch.Generator().manual_seed(random_state)
+        self.module_.generator = torch.Generator(self.device).manual_seed(random_state)
+
+    def resume_state(self):
+        """Return what a later fit needs, beside the task, to go on as if it were one."""
+        return {
+            "optimizer": self.optimizer_.state_dict(),
+            "order": self.order.get_state(),
+            "views": self.module_.generator.get_state(),
+            "n_steps_done": self.n_steps_done,
+        }
+
+    def load_resume_state(self, state):
+        # The optimiser changes its tensors in place: work on a copy, for a fit may fail.
+        self.optimizer_.load_state_dict(copy.deepcopy(state["optimizer"]))
+        self.order.set_state(state["order"])
+        self.module_.generator.set_state(state["views"])
+        self.n_steps_done = state["n_steps_done"]
+
+    # Data -------------------------------------------------------------------------------------
+
+    def get_split_datasets(self, X, y=None, **fit_params):
+        return X, self.valid_rows
+
+    def get_iterator(self, dataset, training=False):
+        return IndexBatches(dataset, self.batch_size, self.order if training else None)
+
+    def _to_batch(self, rows):
+        return self.spec.to_tensor(rows, self.device)
+
+    # A step -----------------------------------------------------------------------------------
+
+    def initialize_optimizer(self, triggered_directly=None):
+        """Weight decay is for matrices and kernels; biases and normalisations have none."""
+        trained = [p for p in self.module_.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.weight_decay},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        options = {"lr": self.lr}
+        if "fused" in inspect.signature(self.optimizer).parameters:
+            options["fused"] = True
+        self.optimizer_ = self.optimizer([g for g in groups if g["params"]], **options)
+        return self
+
+    def train_step(self, batch, **fit_params):
+        for group in self.optimizer_.param_groups:
+            group["lr"] = self.lr * self._lr_factor()
+        step = super().train_step(batch, **fit_params)
+        self.n_steps_done += 1
+        self.module_.after_step(min(self.n_steps_done / self.n_steps, 1.0))
+        return step
+
+    def train_step_single(self, batch, **fit_params):
+        if not self.module_.training:
+            self.module_.train()
+        seed = int(torch.randint(MAX_SEED, (), generator=self.order))
+        with seeded_global_stream(seed, self.device):
+            loss = self._loss(batch)
+            self._check_finite(loss)
+            loss.backward()
+        return {"loss": loss, "y_pred": loss}
+
+    def validation_step(self, batch, **fit_params):
+        self.module_.eval()
+        with torch.no_grad():
+            loss = self._loss(batch)
+        return {"loss": loss, "y_pred": loss}
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        if training or iterator is None:
+            return super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+        with fixed_views(self.module_, self.device):
+            return super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+
+    def _loss(self, rows):
+        device_type = torch.device(self.device).type
+        enabled = self.autocast_dtype is not None
+        with torch.autocast(device_type, dtype=self.autocast_dtype, enabled=enabled):
+            return self.module_(self._to_batch(rows))
+
+    def _lr_factor(self):
+        """Linear warm-up, then half a cosine to 0 or, in ``partial_fit``, a constant."""
+        warm_up = max(1, round(WARM_UP * self.n_steps))
+        if self.n_steps_done < warm_up:
+            return (self.n_steps_done + 1) / warm_up
+        if not self.cosine:
+            return 1.0
+        progress = (self.n_steps_done - warm_up) / max(1, self.n_steps - warm_up)
+        return 0.5 * (1 + math.cos(math.pi * progress))
+
+    def _check_finite(self, loss):
+        if loss.numel() != 1:
+            raise ValueError(
+                "A pretext task must return a scalar loss; "
+                f"{type(self.module_).__name__} returned shape {tuple(loss.shape)}."
+            )
+        if not torch.isfinite(loss):
+            raise ValueError(
+                f"The pretext loss is {loss.item()} at step {self.n_steps_done + 1} of "
+                f"{self.n_steps}. Try a smaller lr (it is {self.lr:g}), a larger temperature if the "
+                'task has one, precision="float32", or look for extreme values in X.'
+            )
+
+    # The whole fit ----------------------------------------------------------------------------
+
+    def notify(self, method_name, **kwargs):
+        """Tell the callbacks; skorch's EarlyStopping ends the fit as a StopTraining."""
+        if method_name != "on_epoch_end":
+            return super().notify(method_name, **kwargs)
+        for _, callback in self.callbacks_:
+            try:
+                callback.on_epoch_end(self, **kwargs)
+            except KeyboardInterrupt:
+                if not isinstance(callback, EarlyStopping):
+                    raise
+                raise StopTraining from None
+
+    def partial_fit(self, X, y=None, classes=None, **fit_params):
+        """Run the epochs. Unlike skorch's own, it lets Ctrl-C through."""
+        self.notify("on_train_begin", X=X, y=y)
+        try:
+            self.fit_loop(X)
+        except StopTraining:
+            pass
+        self.notify("on_train_end", X=X, y=y)
+        return self
+
+
+class IndexBatches:
+    """Batches of rows, fetched by index arrays, of sizes that differ by one at most.
+
+    No row is dropped and no batch is left with a single row, which batch normalisation could not
+    take. Rows are sorted within a batch, so that memory-mapped data is read forwards.
+
+    Parameters
+    ----------
+    rows : RowBlocks
+    batch_size : int
+        Largest number of rows in a batch.
+    order : torch.Generator or None
+        Shuffles anew in every epoch; None keeps the order of the rows.
+    """
+
+    def __init__(self, rows, batch_size, order):
+        self.rows = rows
+        self.batch_size = batch_size
+        self.order = order
+
+    def __len__(self):
+        return -(-len(self.rows) // self.batch_size)
+
+    def __iter__(self):
+        n_rows = len(self.rows)
+        if self.order is None:
+            yield from row_batches(self.rows, self.batch_size)
+            return
+        permutation = torch.randperm(n_rows, generator=self.order, dtype=torch.int32).numpy()
+        for indices in np.array_split(permutation, len(self)):
+            yield self.rows[np.sort(indices)]
+
+
+class ProgressBar(Callback):
+    """Moves a tqdm bar on by one at every step, and shows the loss."""
+
+    def __init__(self, bar):
+        self.bar = bar
+
+    def on_batch_end(self, net, loss, training, **kwargs):
+        if training:
+            self.bar.set_postfix_str(f"loss {loss.item():.3f}", refresh=False)
+            self.bar.update()
+
+
+class EpochHook(Callback):
+    """Calls ``begin()`` and ``end()`` around each epoch; a true answer of `end` stops the fit."""
+
+    def __init__(self, begin, end):
+        self.begin = begin
+        self.end = end
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.begin()
+
+    def on_epoch_end(self, net, **kwargs):
+        if self.end():
+            raise StopTraining
+
+
+def train(
+    task,
+    rows,
+    *,
+    spec,
+    device,
+    random_state,
+    n_epochs,
+    planned_epochs,
+    batch_size,
+    optimizer,
+    lr,
+    weight_decay,
+    autocast_dtype,
+    cosine=True,
+    valid_rows=None,
+    patience=None,
+    callbacks=(),
+    progress_name=None,
+    resume_state=None,
+):
+    """Train a pretext task in place.
+
+    Parameters
+    ----------
+    task : PretextTask
+    rows, valid_rows : RowBlocks
+        Rows to train on; rows for the held-out loss, or None.
+    spec : InputSpec
+    device : torch.device
+    random_state : int
+        Seed of the shuffles and the views, unless `resume_state` goes on with earlier streams.
+    n_epochs, planned_epochs : int
+        Epochs to run now, and in the whole training, by which schedules go.
+    batch_size, optimizer, lr, weight_decay
+        As in :class:`~sklearn_ssl.BaseSSLTransformer`.
+    autocast_dtype : torch.dtype or None
+    cosine : bool, default=True
+        Whether the learning rate falls to 0 over the planned epochs.
+    patience : int or None
+        Epochs without a better held-out loss after which training stops; the weights of the best
+        epoch are kept then.
+    callbacks : sequence
+        skorch callbacks, or ``(name, callback)`` pairs.
+    progress_name : str or None
+        Title of the progress bar; None shows none.
+    resume_state : dict or None
+        What an earlier call returned, to go on with its optimiser and random streams.
+
+    Returns
+    -------
+    history : dict of str to list of float
+        For each epoch "train_loss", "duration" in seconds and, with held-out rows, "valid_loss".
+    resume_state : dict
+    """
+    _check_callbacks(callbacks)
+    batches_per_epoch = len(IndexBatches(rows, batch_size, None))
+    bar = tqdm(
+        total=n_epochs * batches_per_epoch,
+        desc=progress_name,
+        unit="step",
+        delay=2,
+        disable=progress_name is None,
+    )
+    internal = [ProgressBar(bar)]
+    if patience is not None:
+        silent = {"sink": lambda *args: None}
+        internal.append(
+            EarlyStopping("valid_loss", patience=patience, threshold=0, load_best=True, **silent)
+        )
+    net = PretextNet(
+        task,
+        spec=spec,
+        valid_rows=valid_rows,
+        n_steps=planned_epochs * batches_per_epoch,
+        cosine=cosine,
+        autocast_dtype=autocast_dtype,
+        weight_decay=weight_decay,
+        optimizer=optimizer,
+        lr=lr,
+        max_epochs=n_epochs,
+        batch_size=batch_size,
+        device=str(device),
+        callbacks=[*internal, *callbacks],
+        verbose=0,
+    )
+    try:
+        with bar:
+            net.initialize()
+            net.seed(random_state)
+            if resume_state is not None:
+                net.load_resume_state(resume_state)
+            net.partial_fit(rows)
+            resume_state = net.resume_state()
+    finally:
+        task.generator = None
+    columns = {"train_loss": "train_loss", "valid_loss": "valid_loss", "duration": "dur"}
+    history = {
+        name: [float(epoch[column]) for epoch in net.history]
+        for name, column in columns.items()
+        if column in net.history[0]
+    }
+    return history, resume_state
+
+
+def _check_callbacks(callbacks):
+    for callback in callbacks:
+        instance = callback[1] if isinstance(callback, tuple) else callback
+        if not isinstance(instance, Callback):
+            raise TypeError(
+                "callbacks must be skorch callbacks (instances of skorch.callbacks.Callback), or "
+                f"pairs of a name and one; got {callback!r}."
+            )

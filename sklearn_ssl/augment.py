@@ -1,0 +1,331 @@
+"""Augmentations of whole batches, one per kind of data.
+
+An augmentation is a module called as ``augment(batch, generator)``. It draws one random change per
+row, and computes them all in a few tensor operations. ``adapt(spec)`` fills in what was left to be
+derived from the data and returns the adapted copy; the estimator calls it in ``fit``.
+"""
+
+import copy
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from sklearn_ssl import defaults
+
+
+class Augmentation(nn.Module):
+    """Base class: ``forward(batch, generator)`` returns a changed copy of the batch."""
+
+    def adapt(self, spec):
+        """Return a copy whose open settings are derived from the description of the data.
+
+        Parameters
+        ----------
+        spec : InputSpec
+            Its ``shape`` and ``marginals`` are read.
+        """
+        return copy.deepcopy(self)
+
+    def forward(self, batch, generator):
+        raise NotImplementedError(f"{type(self).__name__} must define forward(batch, generator)")
+
+
+def make_views(augment, batch, n_views, generator):
+    """Return `n_views` independent views of a batch, stacked: shape ``(n_views * n, ...)``.
+
+    Parameters
+    ----------
+    augment : Augmentation or callable
+        Any other callable is given the batch alone, once for each view.
+    batch : torch.Tensor of shape (n, ...)
+    n_views : int
+    generator : torch.Generator
+    """
+    if isinstance(augment, Augmentation):
+        return augment(batch.repeat(n_views, *[1] * (batch.ndim - 1)), generator)
+    views = torch.cat([augment(batch) for _ in range(n_views)])
+    if views.shape[0] != n_views * len(batch):
+        raise ValueError(
+            f"augment must return one row for each row of its batch, got {views.shape[0]} rows for "
+            f"{n_views} views of {len(batch)} rows."
+        )
+    return views
+
+
+def _uniform(shape, low, high, like, generator):
+    """Draw from [low, high) on the device of `like`."""
+    return torch.rand(shape, generator=generator, device=like.device).mul_(high - low).add_(low)
+
+
+class ImageAugmentation(Augmentation):
+    """Random resized crop, flip, rotation, colour jitter, grey and blur, as in SimCLR [1]_.
+
+    Crop, flip and rotation are one bilinear sampling of each image; brightness, saturation, hue and
+    grey are one linear map of its channels.
+
+    Parameters
+    ----------
+    scale : tuple of float or None, default=None
+        Range of the part of the area that a crop keeps. Above 1 the image shrinks and black is
+        seen around it. None means (0.08, 1) from 64 pixels on the shorter side, and a gentler
+        (0.3, 1) below, where a crop of 8 % holds hardly a pixel.
+    ratio : tuple of float, default=(3/4, 4/3)
+        Range of the change of the aspect ratio.
+    flip : float, default=0.5
+        Probability of mirroring left and right. Use 0 where mirrored images mean something else,
+        as digits and letters do.
+    rotation : float, default=0
+        Largest angle, in degrees, to either side.
+    jitter : float, default=0.5
+        Strength of the colour jitter: brightness, contrast and saturation change by up to 0.8
+        times this, hue by 0.2 times this of the colour circle. Images without three channels have
+        brightness and contrast only.
+    jitter_probability : float, default=0.8
+        Part of the images that are jittered.
+    grey : float, default=0.2
+        Part of the images of three channels that turn grey.
+    blur : float or None, default=None
+        Part of the images that are blurred, with a Gaussian of 0.1 to 2 pixels and a kernel of a
+        tenth of the shorter side. None means 0.5 from 32 pixels on, and 0 below.
+
+    References
+    ----------
+    .. [1] T. Chen et al., "A Simple Framework for Contrastive Learning of Visual
+       Representations", ICML 2020, https://arxiv.org/abs/2002.05709
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_ssl.augment import ImageAugmentation
+    >>> augment = ImageAugmentation(scale=(0.5, 1), blur=0)
+    >>> augment(torch.rand(16, 3, 28, 28), torch.Generator().manual_seed(0)).shape
+    torch.Size([16, 3, 28, 28])
+    """
+
+    def __init__(
+        self,
+        *,
+        scale=None,
+        ratio=(3 / 4, 4 / 3),
+        flip=0.5,
+        rotation=0.0,
+        jitter=0.5,
+        jitter_probability=0.8,
+        grey=0.2,
+        blur=None,
+    ):
+        super().__init__()
+        self.scale = scale
+        self.ratio = ratio
+        self.flip = flip
+        self.rotation = rotation
+        self.jitter = jitter
+        self.jitter_probability = jitter_probability
+        self.grey = grey
+        self.blur = blur
+
+    def adapt(self, spec):
+        adapted = super().adapt(spec)
+        side = min(spec.shape[1:])
+        if self.scale is None:
+            adapted.scale = defaults.crop_scale(side)
+        if self.blur is None:
+            adapted.blur = defaults.blur_probability(side)
+        return adapted
+
+    def forward(self, batch, generator):
+        if self.scale is None or self.blur is None:
+            raise ValueError("scale and blur are open: set them, or call adapt(spec) first.")
+        views = self._crop_flip_rotate(batch, generator)
+        if self.jitter or (self.grey and batch.shape[1] == 3):
+            views = self._jitter(views, generator)
+        if self.blur:
+            views = self._blur(views, generator)
+        return views
+
+    def _crop_flip_rotate(self, batch, generator):
+        n, _, height, width = batch.shape
+
+        def draw(low, high):
+            return _uniform(n, low, high, batch, generator)
+
+        area = draw(*self.scale)
+        ratio = draw(math.log(self.ratio[0]), math.log(self.ratio[1])).exp_()
+        crop_width, crop_height = (
+            (area * ratio).sqrt_(),
+            (area / ratio).sqrt_(),
+        )  # 1: the whole side
+        if max(self.scale) <= 1:
+            crop_width.clamp_(max=1)
+            crop_height.clamp_(max=1)
+        # Coordinates run from -1 to 1 over the image. A crop stays inside; a larger one holds it.
+        centre_x = draw(-1, 1) * (1 - crop_width).abs_()
+        centre_y = draw(-1, 1) * (1 - crop_height).abs_()
+        mirror = torch.where(draw(0, 1) < self.flip, -1.0, 1.0)
+        angle = draw(-self.rotation, self.rotation) * (math.pi / 180)
+        cos, sin = angle.cos(), angle.sin()
+        aspect = height / width
+        affine = torch.stack(
+            [
+                torch.stack([mirror * crop_width * cos, -crop_height * sin * aspect, centre_x], -1),
+                torch.stack([mirror * crop_width * sin / aspect, crop_height * cos, centre_y], -1),
+            ],
+            dim=1,
+        )  # [n, 2, 3]
+        grid = F.affine_grid(affine, batch.shape, align_corners=False)
+        return F.grid_sample(batch, grid, align_corners=False)
+
+    def _jitter(self, views, generator):
+        n, channels = views.shape[:2]
+
+        def draw(low, high):
+            return _uniform((n, 1, 1, 1), low, high, views, generator)
+
+        chosen = (draw(0, 1) < self.jitter_probability) * self.jitter
+        brightness, contrast = (1 + chosen * draw(-0.8, 0.8) for _ in range(2))
+        if channels == 3:
+            saturation = 1 + chosen * draw(-0.8, 0.8)
+            saturation = torch.where(draw(0, 1) < self.grey, 0.0, saturation)
+            hue = chosen * draw(-0.2, 0.2) * (2 * math.pi)
+            colour_map = brightness[:, 0] * _saturation_and_hue(saturation, hue)  # [n, 3, 3]
+            views = torch.einsum("nij,njhw->nihw", colour_map, views)
+        else:
+            views = views * brightness
+        mean = views.mean(dim=(1, 2, 3), keepdim=True)
+        return torch.lerp(mean, views, contrast).clamp_(0, 1)
+
+    def _blur(self, views, generator):
+        n, channels, height, width = views.shape
+        chosen = torch.nonzero(_uniform(n, 0, 1, views, generator) < self.blur)[:, 0]
+        sigma = _uniform((n, 1), 0.1, 2.0, views, generator)[chosen].repeat_interleave(channels, 0)
+        radius = max(1, min(height, width) // 20)
+        offsets = torch.arange(-radius, radius + 1, device=views.device)
+        kernel = torch.softmax(-0.5 * (offsets / sigma) ** 2, dim=1)  # [chosen * c, 2 radius + 1]
+        planes = views[chosen].reshape(1, -1, height, width)
+        groups = planes.shape[1]
+        planes = F.pad(planes, [radius] * 4, mode="reflect")
+        planes = F.conv2d(planes, kernel[:, None, None, :], groups=groups)
+        planes = F.conv2d(planes, kernel[:, None, :, None], groups=groups)
+        blurred = planes.reshape(-1, channels, height, width)
+        return views.index_copy(0, chosen, blurred)
+
+
+# Rows: luma, and the two colour differences of the YIQ space, in which hue is an angle.
+_RGB_TO_YIQ = ((0.299, 0.587, 0.114), (0.596, -0.274, -0.322), (0.211, -0.523, 0.312))
+
+
+def _saturation_and_hue(saturation, hue):
+    """Return the maps of RGB, ``(n, 3, 3)``, that scale and turn its colour differences."""
+    to_yiq = torch.tensor(_RGB_TO_YIQ, device=hue.device)
+    cos, sin = (saturation * hue.cos())[:, 0, 0, 0], (saturation * hue.sin())[:, 0, 0, 0]
+    in_yiq = torch.zeros(len(hue), 3, 3, device=hue.device)
+    in_yiq[:, 0, 0] = 1
+    in_yiq[:, 1, 1] = in_yiq[:, 2, 2] = cos
+    in_yiq[:, 1, 2], in_yiq[:, 2, 1] = -sin, sin
+    return torch.linalg.inv(to_yiq) @ in_yiq @ to_yiq
+
+
+class FeatureCorruption(Augmentation):
+    """Replace random entries of each row by values drawn from their columns, as in SCARF [1]_.
+
+    The values come from the empirical marginal distribution of the column in the training data,
+    kept as 256 of its quantiles.
+
+    Parameters
+    ----------
+    rate : float, default=0.3
+        Probability that an entry is redrawn.
+
+    References
+    ----------
+    .. [1] D. Bahri et al., "SCARF: Self-Supervised Contrastive Learning using Random Feature
+       Corruption", ICLR 2022, https://arxiv.org/abs/2106.15147
+    """
+
+    def __init__(self, rate=0.3):
+        super().__init__()
+        self.rate = rate
+        # Not in state_dict: they belong to the description of the data, which is kept beside it.
+        self.register_buffer("marginals", None, persistent=False)
+
+    def adapt(self, spec):
+        adapted = super().adapt(spec)
+        adapted.marginals = torch.tensor(spec.marginals)  # [256, d]
+        return adapted
+
+    def forward(self, batch, generator):
+        if self.marginals is None:
+            raise ValueError("FeatureCorruption must be adapted to a table first: adapt(spec).")
+        shape, device = batch.shape, batch.device
+        corrupted = torch.rand(shape, generator=generator, device=device) < self.rate
+        quantile = torch.randint(len(self.marginals), shape, generator=generator, device=device)
+        return torch.where(corrupted, self.marginals.gather(0, quantile), batch)
+
+
+class SeriesAugmentation(Augmentation):
+    """Random crop in time, change of amplitude, noise and masked time.
+
+    Parameters
+    ----------
+    crop : tuple of float, default=(0.5, 1.0)
+        Range of the part of the time that a crop keeps; it is stretched to the full length.
+    scaling : float, default=0.2
+        Standard deviation of the logarithm of the factor on each channel.
+    noise : float, default=0.1
+        Standard deviation of added white noise, in deviations of the channel.
+    mask : float, default=0.1
+        Part of the time, in one piece, that is set to the mean of the channel.
+    """
+
+    def __init__(self, *, crop=(0.5, 1.0), scaling=0.2, noise=0.1, mask=0.1):
+        super().__init__()
+        self.crop = crop
+        self.scaling = scaling
+        self.noise = noise
+        self.mask = mask
+
+    def forward(self, batch, generator):
+        n, channels, time = batch.shape
+
+        def draw(low, high):
+            return _uniform((n, 1), low, high, batch, generator)
+
+        def normal(*shape):
+            return torch.randn(shape, generator=generator, device=batch.device)
+
+        steps = torch.linspace(0, 1, time, device=batch.device)
+        length = draw(*self.crop)
+        position = (draw(0, 1) * (1 - length) + length * steps) * (time - 1)  # [n, t]
+        left = position.floor().clamp_(max=max(time - 2, 0)).long()
+        right = (left + 1).clamp_(max=time - 1)
+        left_value = batch.gather(2, left[:, None].expand(-1, channels, -1))
+        right_value = batch.gather(2, right[:, None].expand(-1, channels, -1))
+        views = torch.lerp(left_value, right_value, (position - left)[:, None])
+
+        views = views * (self.scaling * normal(n, channels, 1)).exp_()
+        views = views.add_(normal(n, channels, time), alpha=self.noise)
+        start = draw(0, 1 - self.mask)
+        masked = (steps >= start) & (steps < start + self.mask)  # [n, t]
+        return views.masked_fill_(masked[:, None], 0)
+
+
+def resolve_augmentation(augment, spec):
+    """Return the augmentation that an estimator's parameter means, adapted to the data.
+
+    Parameters
+    ----------
+    augment : None, Augmentation or callable
+        None is the augmentation of the modality. The parameter itself is never changed.
+    spec : InputSpec
+    """
+    if augment is None:
+        augment = {
+            "image": ImageAugmentation,
+            "table": FeatureCorruption,
+            "series": SeriesAugmentation,
+        }[spec.modality]()
+    if isinstance(augment, Augmentation):
+        return augment.adapt(spec)
+    return copy.deepcopy(augment)

@@ -1,0 +1,45 @@
+"""Every default that depends on the data, in one place.
+
+They are made for a processor with few cores: about five minutes on two of them for 60,000 small
+images, and enough steps for a few hundred rows.
+"""
+
+# Rows a network sees in a fit, all epochs together.
+ROWS_TO_SEE = {"image": 280_000, "table": 1_000_000, "series": 500_000}
+FEWEST_EPOCHS, MOST_EPOCHS = 4, 200
+
+
+def max_epochs(modality, n_samples):
+    """Return how often the data is seen: as often as the rows to see allow, 4 to 200 times."""
+    return int(min(max(ROWS_TO_SEE[modality] / n_samples, FEWEST_EPOCHS), MOST_EPOCHS))
+
+
+def batch_size(n_samples):
+    """Return 256, or a sixteenth of less than 4,096 rows, but not under 64: steps matter most."""
+    return int(min(max(n_samples // 16, 64), 256))
+
+
+def inference_batch_size(shape):
+    """Return how many rows are embedded at once: about 4 MB of input, 16 to 1,024 rows."""
+    n_values = 1
+    for length in shape:
+        n_values *= length
+    return min(max(1_000_000 // n_values, 16), 1024)
+
+
+def crop_scale(side):
+    """Return the range of the area of random crops, from the shorter side of the images.
+
+    SimCLR's 8 % of a large image is an object; of a small one it is hardly a pixel.
+    """
+    return (0.08, 1.0) if side >= 64 else (0.3, 1.0)
+
+
+def blur_probability(side):
+    """Return how often images are blurred: below 32 pixels there is no detail to take away."""
+    return 0.5 if side >= 32 else 0.0
+
+
+def projection_dims(output_dim):
+    """Return the widths of a projection head: hidden as the encoder but at most 256, output 128."""
+    return min(output_dim, 256), 128

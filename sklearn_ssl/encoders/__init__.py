@@ -1,0 +1,91 @@
+"""Encoders: networks that turn a batch into ``(n, output_dim)`` representations."""
+
+import torch
+from torch import nn
+
+from sklearn_ssl.encoders.image import ConvEncoder, torchvision_encoder
+from sklearn_ssl.encoders.series import SeriesEncoder
+from sklearn_ssl.encoders.tabular import MLPEncoder
+
+__all__ = ["ConvEncoder", "MLPEncoder", "SeriesEncoder", "make_encoder", "torchvision_encoder"]
+
+DEFAULT_ENCODERS = {"image": ConvEncoder, "table": MLPEncoder, "series": SeriesEncoder}
+
+
+def make_encoder(encoder, spec, n_components=None):
+    """Build the encoder of an estimator and check it on a batch of the right shape.
+
+    Parameters
+    ----------
+    encoder : None, str or callable
+        None is the default of the modality; a string is a torchvision model for images; a callable
+        is given the shape of one row of a batch and returns a module.
+    spec : InputSpec
+        Its ``modality`` and ``shape`` are read.
+    n_components : int or None
+        Width of a linear layer behind the encoder; None keeps the encoder's own width.
+
+    Returns
+    -------
+    module : torch.nn.Module
+        Its attribute ``output_dim`` says how wide its representations are.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or the module does not map ``(n, *shape)`` to ``(n, output_dim)``.
+    TypeError
+        If the callable does not return a module, or is a module itself.
+    """
+    module = _build(encoder, spec)
+    output_dim = _output_dim(module, encoder, spec.shape)
+    if n_components is not None:
+        module = nn.Sequential(module, nn.Linear(output_dim, n_components))
+        output_dim = n_components
+    module.output_dim = output_dim
+    return module
+
+
+def _build(encoder, spec):
+    if encoder is None:
+        return DEFAULT_ENCODERS[spec.modality](spec.shape)
+    if isinstance(encoder, str):
+        if spec.modality != "image":
+            raise ValueError(
+                f"encoder={encoder!r} names an image model, but X is a {spec.modality}. Use "
+                "encoder=None or a function that returns a module."
+            )
+        return torchvision_encoder(encoder, spec.shape)
+    if isinstance(encoder, nn.Module):
+        raise TypeError(
+            "encoder must be a function that returns a new module, got a module "
+            f"({type(encoder).__name__}): every fit starts from a network of its own. Pass the "
+            "class, a functools.partial of it, or a function of the input's shape."
+        )
+    module = encoder(spec.shape)
+    if not isinstance(module, nn.Module):
+        raise TypeError(
+            f"encoder must return a torch.nn.Module when it is called with the shape of one row, "
+            f"{spec.shape}; got {type(module).__name__}."
+        )
+    return module
+
+
+def _output_dim(module, encoder, shape):
+    was_training = module.training
+    module.eval()
+    try:
+        with torch.no_grad():
+            output = module(torch.zeros(2, *shape))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise ValueError(
+            f"encoder={encoder!r} cannot take batches of shape (n, {str(shape)[1:-1]}): {error}"
+        ) from error
+    module.train(was_training)
+    got = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+    if not isinstance(output, torch.Tensor) or output.ndim != 2 or len(output) != 2:
+        raise ValueError(
+            "encoder must return one vector for each row, a tensor of shape (n, width); for a "
+            f"batch of 2 rows of shape {shape} it returned {got}. Pool and flatten its output."
+        )
+    return output.shape[1]

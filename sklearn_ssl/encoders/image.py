@@ -1,0 +1,112 @@
+"""Encoders of images: a small residual network made for a CPU, and torchvision's models."""
+
+from difflib import get_close_matches
+
+import torchvision
+from torch import nn
+from torch.nn import functional as F
+
+SMALL_SIDE = 64  # below, torchvision's strided first layers would leave nothing to look at
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut; the first one halves the sides."""
+
+    def __init__(self, channels_in, channels_out):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride=2, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(channels_out)
+        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels_out)
+        self.shortcut = nn.Conv2d(channels_in, channels_out, 1, stride=2, bias=False)
+
+    def forward(self, x):
+        residual = F.relu(self.norm1(self.conv1(x)))
+        residual = self.norm2(self.conv2(residual))
+        return F.relu(residual + self.shortcut(x))
+
+
+class ConvEncoder(nn.Module):
+    """Small residual network whose embedding keeps a coarse spatial layout.
+
+    The first convolution works at full resolution below 16 pixels, at half from there and at a
+    quarter from 96 on; blocks then halve the sides, and double the channels, down to 4 pixels or
+    less. The last map is averaged on a grid of 4x4, and flattened: where something is in a small
+    image says as much as what it is.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ``(channels, height, width)``.
+    width : int, default=32
+        Channels of the first convolution.
+    grid : int, default=4
+        Cells of the grid along each side; 1 is global average pooling.
+    """
+
+    def __init__(self, shape, width=32, grid=4):
+        super().__init__()
+        channels, height, width_pixels = shape
+        side = min(height, width_pixels)
+        stride = 1 if side < 16 else 2 if side < 96 else 4
+        kernel = 3 if stride == 1 else 5
+        layers = [
+            nn.Conv2d(channels, width, kernel, stride=stride, padding=kernel // 2, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+        ]
+        side = -(-side // stride)
+        while side > 4:
+            layers.append(ResidualBlock(width, 2 * width))
+            width, side = 2 * width, -(-side // 2)
+        self.layers = nn.Sequential(*layers)
+        self.pool = nn.AdaptiveAvgPool2d(min(grid, side))
+
+    def forward(self, x):
+        x = self.layers(x)  # [n, width, side, side]
+        return self.pool(x).flatten(1)  # [n, width * grid * grid]
+
+
+def torchvision_encoder(name, shape):
+    """Build an untrained torchvision classifier without its last layer.
+
+    The first convolution takes any number of channels. For images below 64 pixels the first
+    convolution of a ResNet becomes 3x3 with stride 1, and its first pooling is dropped, as is usual
+    on CIFAR.
+
+    Parameters
+    ----------
+    name : str
+        As in ``torchvision.models.list_models(module=torchvision.models)``, "resnet18" say.
+    shape : tuple of int
+        ``(channels, height, width)``.
+
+    Raises
+    ------
+    ValueError
+        If torchvision has no classifier of that name.
+    """
+    names = torchvision.models.list_models(module=torchvision.models)
+    if name not in names:
+        close = ", ".join(get_close_matches(name, names, n=3, cutoff=0)) or "resnet18"
+        raise ValueError(f"encoder={name!r} is no torchvision classifier. Did you mean: {close}?")
+    model = torchvision.models.get_model(name, weights=None)
+    small = min(shape[1:]) < SMALL_SIDE and isinstance(model, torchvision.models.ResNet)
+    if small:
+        model.maxpool = nn.Identity()
+
+    first_name, first = _find(model, nn.Conv2d)[0]
+    layout = (
+        {"kernel_size": 3, "stride": 1, "padding": 1}
+        if small
+        else {"kernel_size": first.kernel_size, "stride": first.stride, "padding": first.padding}
+    )
+    bias = first.bias is not None
+    model.set_submodule(first_name, nn.Conv2d(shape[0], first.out_channels, bias=bias, **layout))
+    last_name, _ = (_find(model, nn.Linear) or _find(model, nn.Conv2d))[-1]
+    model.set_submodule(last_name, nn.Identity())
+    return model
+
+
+def _find(model, kind):
+    return [(name, module) for name, module in model.named_modules() if isinstance(module, kind)]

@@ -1,0 +1,53 @@
+"""Encoder of series."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class DilatedBlock(nn.Module):
+    """Two dilated convolutions beside a shortcut; the length stays."""
+
+    def __init__(self, channels_in, channels_out, dilation):
+        super().__init__()
+        layout = {"kernel_size": 3, "padding": dilation, "dilation": dilation, "bias": False}
+        self.conv1 = nn.Conv1d(channels_in, channels_out, **layout)
+        self.norm1 = nn.BatchNorm1d(channels_out)
+        self.conv2 = nn.Conv1d(channels_out, channels_out, **layout)
+        self.norm2 = nn.BatchNorm1d(channels_out)
+        self.shortcut = nn.Conv1d(channels_in, channels_out, 1, bias=False)
+
+    def forward(self, x):
+        residual = F.relu(self.norm1(self.conv1(x)))
+        residual = self.norm2(self.conv2(residual))
+        return F.relu(residual + self.shortcut(x))
+
+
+class SeriesEncoder(nn.Module):
+    """Residual network of dilated convolutions, pooled over quarters of the time.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ``(channels, time)``.
+    width : int, default=64
+        Channels of each block.
+    segments : int, default=4
+        Pieces of the time that are pooled apart: their maxima, and the mean over all the time,
+        make the representation.
+    """
+
+    def __init__(self, shape, width=64, segments=4):
+        super().__init__()
+        channels, time = shape
+        self.blocks = nn.Sequential(
+            DilatedBlock(channels, width, dilation=1),
+            DilatedBlock(width, width, dilation=2),
+            DilatedBlock(width, width, dilation=4),
+        )
+        self.segments = min(segments, time)
+
+    def forward(self, x):
+        x = self.blocks(x)  # [n, width, time]
+        maxima = F.adaptive_max_pool1d(x, self.segments).flatten(1)
+        return torch.cat([maxima, x.mean(dim=2)], dim=1)  # [n, width * (segments + 1)]

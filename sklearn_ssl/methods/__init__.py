@@ -1,0 +1,1 @@
+"""The methods, one a file: a pretext task and its estimator."""

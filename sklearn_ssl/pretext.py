@@ -1,0 +1,83 @@
+"""The contract of a pretext task: a module that turns a batch of raw data into a loss."""
+
+import torch
+from torch import nn
+
+
+class PretextTask(nn.Module):
+    """Base class of pretext tasks.
+
+    A pretext task makes its own views or targets from a batch, and says how wrong its networks
+    were about them. Subclasses set ``self.encoder`` in ``__init__`` and write :meth:`forward`;
+    the estimator around them does the rest.
+
+    Two rules keep a fit repeatable and a saved model whole: draw random numbers from
+    ``self.generator`` only, and keep everything that must survive (a queue, a centre, a teacher, a
+    step counter) in a buffer or a submodule. A network that must not be trained by gradients gets
+    ``requires_grad_(False)``.
+
+    A batch is a float32 tensor on the device of the task:
+
+    ======== ============================== ===========================================
+    modality shape                          units
+    ======== ============================== ===========================================
+    table    ``(n, features)``              each column with mean 0 and deviation 1
+    image    ``(n, channels, height, width)`` black 0, white 1 (the range seen in ``fit``)
+    series   ``(n, channels, time)``        each channel with mean 0 and deviation 1
+    ======== ============================== ===========================================
+
+    Attributes
+    ----------
+    generator : torch.Generator or None
+        The source of random numbers, on the device of the task. The estimator sets it before it
+        calls :meth:`forward`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_ssl import PretextTask
+    >>> class DenoisingTask(PretextTask):
+    ...     def __init__(self, encoder, n_features):
+    ...         super().__init__()
+    ...         self.encoder = encoder
+    ...         self.decoder = torch.nn.Linear(encoder.output_dim, n_features)
+    ...
+    ...     def forward(self, batch):
+    ...         noise = torch.empty_like(batch).normal_(generator=self.generator)
+    ...         return (self.decoder(self.encoder(batch + noise)) - batch).square().mean()
+    """
+
+    generator = None
+
+    def forward(self, batch):
+        """Return the pretext loss of a batch, a scalar tensor."""
+        raise NotImplementedError(f"{type(self).__name__} must define forward(batch) -> loss")
+
+    def encode(self, batch):
+        """Return the representation of a batch, of shape ``(n, output_dim)``."""
+        return self.encoder(batch)
+
+    def after_step(self, progress):
+        """Called after every optimiser step: the place of EMA updates, queues and schedules.
+
+        Parameters
+        ----------
+        progress : float
+            The part of the training that is done, from 0 to 1.
+        """
+
+
+@torch.no_grad()
+def ema_update(target, online, momentum):
+    """Move `target` towards `online`: ``target = momentum * target + (1 - momentum) * online``.
+
+    Parameters
+    ----------
+    target, online : torch.nn.Module
+        Two modules of the same architecture. Parameters are averaged; buffers of floating point
+        that are not statistics of a batch, and counters, are copied.
+    momentum : float
+        In [0, 1]. 1 leaves the target as it is, 0 copies the online network.
+    """
+    target_parameters, online_parameters = list(target.parameters()), list(online.parameters())
+    torch._foreach_lerp_(target_parameters, online_parameters, 1.0 - momentum)
