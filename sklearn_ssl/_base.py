@@ -279,6 +279,7 @@ class BaseSSLTransformer(
             max_epochs = self.max_epochs or defaults.max_epochs(spec.modality, len(rows))
             early_stopping = self.early_stopping and not partial
             train_rows, valid_rows = self._hold_out(rows, seed) if early_stopping else (rows, None)
+            epoch_hooks = self._scikit_learn_callbacks(X, y, max_epochs)
             history, self._resume_state = train(
                 task,
                 train_rows,
@@ -295,10 +296,7 @@ class BaseSSLTransformer(
                 cosine=not partial,
                 valid_rows=valid_rows,
                 patience=self.n_iter_no_change if early_stopping else None,
-                callbacks=[
-                    *self._scikit_learn_callbacks(X, y, max_epochs),
-                    *(self.callbacks or ()),
-                ],
+                callbacks=[*epoch_hooks, *(self.callbacks or ())],
                 progress_name=type(self).__name__ if self.verbose else None,
                 resume_state=getattr(self, "_resume_state", None) if partial and go_on else None,
             )
@@ -313,8 +311,8 @@ class BaseSSLTransformer(
         expected, got = self.input_spec_.row_shape, rows.blocks[0].shape[1:]
         if got != expected:
             raise ValueError(
-                f"warm_start=True goes on from a fit on rows of shape {expected}, got rows of shape "
-                f"{got}. Use warm_start=False to start anew."
+                f"warm_start=True goes on from a fit on rows of shape {expected}, got rows of "
+                f"shape {got}. Use warm_start=False to start anew."
             )
 
     def _hold_out(self, rows, seed):

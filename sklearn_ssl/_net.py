@@ -3,6 +3,7 @@
 import copy
 import inspect
 import math
+from contextlib import suppress
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ WARM_UP = 0.05  # part of the steps in which the learning rate rises
 MAX_SEED = 2**62
 
 
-class StopTraining(Exception):
+class StopTraining(Exception):  # noqa: N818 - like StopIteration, it is no error
     """Raised by a callback to end a fit early and keep what was learnt."""
 
 
@@ -142,8 +143,8 @@ class PretextNet(NeuralNet):
         if not torch.isfinite(loss):
             raise ValueError(
                 f"The pretext loss is {loss.item()} at step {self.n_steps_done + 1} of "
-                f"{self.n_steps}. Try a smaller lr (it is {self.lr:g}), a larger temperature if the "
-                'task has one, precision="float32", or look for extreme values in X.'
+                f"{self.n_steps}. Try a smaller lr (it is {self.lr:g}), a larger temperature where "
+                'there is one, precision="float32", or look for extreme values in X.'
             )
 
     # The whole fit ----------------------------------------------------------------------------
@@ -151,7 +152,8 @@ class PretextNet(NeuralNet):
     def notify(self, method_name, **kwargs):
         """Tell the callbacks; skorch's EarlyStopping ends the fit as a StopTraining."""
         if method_name != "on_epoch_end":
-            return super().notify(method_name, **kwargs)
+            super().notify(method_name, **kwargs)
+            return
         for _, callback in self.callbacks_:
             try:
                 callback.on_epoch_end(self, **kwargs)
@@ -163,10 +165,8 @@ class PretextNet(NeuralNet):
     def partial_fit(self, X, y=None, classes=None, **fit_params):
         """Run the epochs. Unlike skorch's own, it lets Ctrl-C through."""
         self.notify("on_train_begin", X=X, y=y)
-        try:
+        with suppress(StopTraining):
             self.fit_loop(X)
-        except StopTraining:
-            pass
         self.notify("on_train_end", X=X, y=y)
         return self
 
