@@ -7,7 +7,8 @@ import joblib
 import torch
 
 # Sums depend on how many threads share them. A fit gives the same numbers in the main process, in
-# threads and in joblib's workers because they all use this many.
+# threads and in joblib's workers because they all use this many: the cores that the process may
+# use, whatever OMP_NUM_THREADS or torch.set_num_threads say.
 N_THREADS = joblib.cpu_count(only_physical_cores=True)
 
 _GLOBAL_STREAM = threading.RLock()
