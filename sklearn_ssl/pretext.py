@@ -74,10 +74,10 @@ def ema_update(target, online, momentum):
     Parameters
     ----------
     target, online : torch.nn.Module
-        Two modules of the same architecture. Parameters are averaged; buffers of floating point
-        that are not statistics of a batch, and counters, are copied.
+        Two modules of the same architecture. Parameters are averaged; the target keeps its own
+        buffers, such as the statistics of its batch normalisations.
     momentum : float
-        In [0, 1]. 1 leaves the target as it is, 0 copies the online network.
+        In [0, 1]. 1 leaves the target as it is, 0 copies the online parameters.
     """
     target_parameters, online_parameters = list(target.parameters()), list(online.parameters())
     torch._foreach_lerp_(target_parameters, online_parameters, 1.0 - momentum)

