@@ -45,13 +45,19 @@ def make_views(augment, batch, n_views, generator):
     """
     if isinstance(augment, Augmentation):
         return augment(batch.repeat(n_views, *[1] * (batch.ndim - 1)), generator)
-    views = torch.cat([augment(batch) for _ in range(n_views)])
+    with _full_precision(batch):
+        views = torch.cat([augment(batch) for _ in range(n_views)])
     if views.shape[0] != n_views * len(batch):
         raise ValueError(
             f"augment must return one row for each row of its batch, got {views.shape[0]} rows for "
             f"{n_views} views of {len(batch)} rows."
         )
     return views
+
+
+def _full_precision(batch):
+    """Leave the autocast of a training step: coordinates of eight bits would move pixels."""
+    return torch.autocast(batch.device.type, enabled=False)
 
 
 def _uniform(shape, low, high, like, generator):
@@ -138,11 +144,12 @@ class ImageAugmentation(Augmentation):
     def forward(self, batch, generator):
         if self.scale is None or self.blur is None:
             raise ValueError("scale and blur are open: set them, or call adapt(spec) first.")
-        views = self._crop_flip_rotate(batch, generator)
-        if self.jitter or (self.grey and batch.shape[1] == 3):
-            views = self._jitter(views, generator)
-        if self.blur:
-            views = self._blur(views, generator)
+        with _full_precision(batch):
+            views = self._crop_flip_rotate(batch, generator)
+            if self.jitter or (self.grey and batch.shape[1] == 3):
+                views = self._jitter(views, generator)
+            if self.blur:
+                views = self._blur(views, generator)
         return views
 
     def _crop_flip_rotate(self, batch, generator):
@@ -153,16 +160,15 @@ class ImageAugmentation(Augmentation):
 
         area = draw(*self.scale)
         ratio = draw(math.log(self.ratio[0]), math.log(self.ratio[1])).exp_()
-        crop_width, crop_height = (
-            (area * ratio).sqrt_(),
-            (area / ratio).sqrt_(),
-        )  # 1: the whole side
+        # As parts of the whole side.
+        crop_width, crop_height = (area * ratio).sqrt_(), (area / ratio).sqrt_()
         if max(self.scale) <= 1:
             crop_width.clamp_(max=1)
             crop_height.clamp_(max=1)
         # Coordinates run from -1 to 1 over the image. A crop stays inside; a larger one holds it.
-        centre_x = draw(-1, 1) * (1 - crop_width).abs_()
-        centre_y = draw(-1, 1) * (1 - crop_height).abs_()
+        # Half a pixel is left at the edges, for a sample there would be mixed with black.
+        centre_x = draw(-1, 1) * (1 - crop_width).abs_() * (1 - 1 / width)
+        centre_y = draw(-1, 1) * (1 - crop_height).abs_() * (1 - 1 / height)
         mirror = torch.where(draw(0, 1) < self.flip, -1.0, 1.0)
         angle = draw(-self.rotation, self.rotation) * (math.pi / 180)
         cos, sin = angle.cos(), angle.sin()
@@ -306,8 +312,9 @@ class SeriesAugmentation(Augmentation):
 
         views = views * (self.scaling * normal(n, channels, 1)).exp_()
         views = views.add_(normal(n, channels, time), alpha=self.noise)
+        middles = (torch.arange(time, device=batch.device) + 0.5) / time
         start = draw(0, 1 - self.mask)
-        masked = (steps >= start) & (steps < start + self.mask)  # [n, t]
+        masked = (middles >= start) & (middles < start + self.mask)  # [n, t]
         return views.masked_fill_(masked[:, None], 0)
 
 
