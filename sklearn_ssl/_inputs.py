@@ -45,7 +45,10 @@ class InputSpec:
         """Turn rows of X into a float32 batch of shape ``(n, *shape)`` on the device."""
         if self.modality == "image":
             height_width_channels = (*self.shape[1:], self.shape[0])
-            batch = torch.from_numpy(rows).to(device).reshape(len(rows), *height_width_channels)
+            # A copy: the rows may be the user's own, read-only, reversed or big-endian.
+            dtype = np.uint8 if rows.dtype == np.uint8 else np.float32
+            batch = torch.from_numpy(np.array(rows, dtype=dtype, order="C")).to(device)
+            batch = batch.reshape(len(rows), *height_width_channels)
             batch = batch.permute(0, 3, 1, 2)  # [n, c, h, w], in the memory order channels_last
             return batch.to(torch.float32).sub_(self.shift).mul_(self.scale)
         # Scaled before the cast: a column of time stamps has no digits to spare in float32.
@@ -238,7 +241,8 @@ def describe(rows, modality, shape):
     marginals = None
     if modality == "image":
         low, high = (0, 255) if dtype == np.uint8 else (sample.min(), sample.max())
-        shift, scale = float(low), float(1 / (high - low)) if high > low else 1.0
+        low, high = float(low), float(high)  # whose difference cannot overflow, as int8's can
+        shift, scale = low, 1 / (high - low) if high > low else 1.0
     else:
         sample = sample.reshape(-1, *shape)
         axes = 0 if modality == "table" else (0, 2)

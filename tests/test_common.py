@@ -1,0 +1,399 @@
+"""The contract of every estimator: scikit-learn's checks, and their like for images and series."""
+
+import copy
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.utils import estimator_checks
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from sklearn_ssl import SimCLRTransformer
+
+ESTIMATORS = [
+    SimCLRTransformer,
+]
+
+# Public checks that check_estimator leaves out; the first eleven are in scikit-learn's own suite.
+MORE_CHECKS = [
+    estimator_checks.check_param_validation,
+    estimator_checks.check_set_output_transform,
+    estimator_checks.check_set_output_transform_pandas,
+    estimator_checks.check_global_output_transform_pandas,
+    estimator_checks.check_set_output_transform_polars,
+    estimator_checks.check_global_set_output_transform_polars,
+    estimator_checks.check_transformer_get_feature_names_out,
+    estimator_checks.check_transformer_get_feature_names_out_pandas,
+    estimator_checks.check_get_feature_names_out_error,
+    estimator_checks.check_dataframe_column_names_consistency,
+    estimator_checks.check_inplace_ensure_writeable,
+    estimator_checks.check_estimators_partial_fit_n_features,
+    estimator_checks.check_estimator_cloneable,
+]
+
+every_estimator = pytest.mark.parametrize("Estimator", ESTIMATORS)
+
+
+# scikit-learn's checks ------------------------------------------------------------------------
+
+
+@parametrize_with_checks([Estimator(max_epochs=1) for Estimator in ESTIMATORS])
+def test_sklearn_check(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names:UserWarning")
+@every_estimator
+@pytest.mark.parametrize("check", MORE_CHECKS, ids=lambda check: check.__name__)
+def test_sklearn_check_of_its_own_suite(Estimator, check):
+    check(Estimator.__name__, Estimator(max_epochs=1))
+
+
+def test_sklearn_checks_with_scipy_array_api():
+    # SciPy reads the variable when it is imported, so a process of its own is needed.
+    checks = ["test_sklearn_check", "test_sklearn_check_of_its_own_suite"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command += [f"{__file__}::{name}" for name in checks]
+    environment = {**os.environ, "SCIPY_ARRAY_API": "1"}
+    folder = Path(__file__).parent.parent
+    run = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout[-5000:]
+    summary = run.stdout.splitlines()[-1]
+    assert "passed" in summary
+    assert "skipped" not in summary, run.stdout[-5000:]
+
+
+# The same for tables, images and series -------------------------------------------------------
+
+
+@pytest.fixture
+def fitted(request, modality_data):
+    """A function that fits an Estimator on data of the modality, and the data."""
+    params, X = modality_data
+
+    def fit(Estimator, X=X, **more):
+        return Estimator(max_epochs=1, random_state=0, **params, **more).fit(X)
+
+    return fit, X
+
+
+@every_estimator
+def test_fit_is_idempotent(Estimator, fitted):
+    fit, X = fitted
+    estimator = fit(Estimator)
+    first, score = estimator.transform(X), estimator.score(X)
+    estimator.fit(X)
+    np.testing.assert_array_equal(estimator.transform(X), first)
+    assert estimator.score(X) == score
+
+
+@every_estimator
+def test_a_row_is_embedded_alike_in_any_company(Estimator, fitted):
+    fit, X = fitted
+    estimator = fit(Estimator)
+    Z = estimator.transform(X)
+    order = np.random.default_rng(0).permutation(len(X))
+    np.testing.assert_array_equal(estimator.transform(X[order]), Z[order])
+    for rows in (slice(0, 1), slice(7, 10), slice(0, None, 3)):
+        np.testing.assert_array_equal(estimator.transform(X[rows]), Z[rows])
+
+
+@every_estimator
+def test_a_row_is_embedded_alike_whatever_the_number_of_batches(Estimator, fitted):
+    fit, X = fitted
+    estimator = fit(Estimator)
+    many = np.concatenate([X] * 17)  # more rows than transform takes at once
+    Z = estimator.transform(many)
+    np.testing.assert_array_equal(Z[-len(X) :], estimator.transform(X))
+
+
+@every_estimator
+def test_fit_transform_is_fit_and_transform(Estimator, fitted):
+    fit, X = fitted
+    estimator = fit(Estimator)
+    np.testing.assert_array_equal(clone(estimator).fit_transform(X), estimator.transform(X))
+
+
+@every_estimator
+@pytest.mark.parametrize(
+    "duplicate",
+    [copy.copy, copy.deepcopy, lambda estimator: pickle.loads(pickle.dumps(estimator))],
+    ids=["copy", "deepcopy", "pickle"],
+)
+def test_copies_embed_alike(Estimator, duplicate, fitted):
+    fit, X = fitted
+    estimator = fit(Estimator)
+    twin = duplicate(estimator)
+    np.testing.assert_array_equal(twin.transform(X), estimator.transform(X))
+    assert twin.score(X) == estimator.score(X)
+    assert twin.history_ == estimator.history_
+    twin.fit(X[:30])  # and training one leaves the other alone
+    assert not np.array_equal(twin.transform(X), estimator.transform(X))
+    np.testing.assert_array_equal(fit(Estimator).transform(X), estimator.transform(X))
+
+
+@every_estimator
+def test_clone_is_unfitted_and_fits_alike(Estimator, fitted):
+    fit, X = fitted
+    estimator = fit(Estimator)
+    twin = clone(estimator)
+    assert set(vars(twin)) == set(vars(Estimator()))
+    np.testing.assert_array_equal(twin.fit(X).transform(X), estimator.transform(X))
+
+
+@every_estimator
+def test_embeddings_are_float32_and_finite(Estimator, fitted):
+    fit, X = fitted
+    Z = fit(Estimator).transform(X)
+    assert Z.dtype == np.float32
+    assert Z.shape[0] == len(X)
+    assert Z.ndim == 2
+    assert np.isfinite(Z).all()
+
+
+@every_estimator
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint8])
+def test_x_and_parameters_are_unchanged(Estimator, dtype, fitted):
+    fit, X = fitted
+    many = np.concatenate([X] * 17).astype(dtype)  # whole batches are read without a copy
+    before = many.copy()
+    estimator = fit(Estimator, many[:64])
+    params = {**estimator.get_params()}
+    estimator.transform(many)
+    estimator.score(many)
+    estimator.partial_fit(many[:64])
+    np.testing.assert_array_equal(many, before)
+    assert estimator.get_params() == params
+
+
+@every_estimator
+def test_read_only_memory_map(Estimator, fitted, tmp_path):
+    fit, X = fitted
+    many = np.concatenate([X] * 17).astype(np.float32)
+    joblib.dump(many, tmp_path / "X.joblib")
+    mapped = joblib.load(tmp_path / "X.joblib", mmap_mode="r")
+    assert not mapped.flags.writeable
+    estimator = fit(Estimator, many[:64])
+    Z = fit(Estimator, mapped[:64]).transform(mapped)
+    np.testing.assert_array_equal(Z, estimator.transform(many))
+
+
+@every_estimator
+@pytest.mark.parametrize(
+    "view",
+    [
+        np.asfortranarray,
+        lambda X: np.repeat(X, 2, axis=0)[::2],
+        lambda X: X[::-1].copy()[::-1],
+        lambda X: np.flip(np.flip(X, -1).copy(), -1),
+        lambda X: X.astype(">f8"),
+        lambda X: X.astype("<f8").tolist(),
+    ],
+    ids=["F-order", "strided", "backwards", "mirrored", "big-endian", "list"],
+)
+def test_memory_layout_does_not_matter(Estimator, view, fitted):
+    fit, X = fitted
+    many = np.concatenate([X] * 17)  # fills a batch of transform
+    Z = fit(Estimator).transform(many)
+    estimator = fit(Estimator, view(X))
+    np.testing.assert_array_equal(estimator.transform(view(many)), Z)
+
+
+@every_estimator
+@pytest.mark.parametrize(
+    "dtype", [bool, np.int8, np.uint16, np.int64, np.float16, np.float32, np.longdouble]
+)
+def test_any_real_dtype(Estimator, dtype, fitted):
+    fit, X = fitted
+    X = np.concatenate([X > 8, X > 4]).astype(dtype)
+    Z = fit(Estimator, X).transform(X)
+    reference = fit(Estimator, X.astype(np.float64)).transform(X.astype(np.float64))
+    # The order of the sums in means and deviations may differ, so the last digits may.
+    np.testing.assert_allclose(Z, reference, rtol=1e-3, atol=1e-4)
+
+
+@every_estimator
+def test_range_of_int8_images_does_not_overflow(Estimator):
+    X = np.random.default_rng(0).integers(-128, 128, (16, 6, 6)).astype(np.int8)
+    X[0, 0, :2] = -128, 127
+    estimator = Estimator(modality="image", max_epochs=1, random_state=0).fit(X)
+    assert estimator.input_spec_.shift == -128
+    assert estimator.input_spec_.scale == 1 / 255
+
+
+@every_estimator
+def test_uint8_and_float_images_are_embedded_alike(Estimator, digits):
+    X = np.round(digits[0][:64].reshape(-1, 8, 8) * 255 / 16).astype(np.uint8)
+    assert X.min() == 0
+    assert X.max() == 255
+    estimator = Estimator(modality="image", max_epochs=1, random_state=0).fit(X)
+    Z = estimator.transform(X)
+    np.testing.assert_array_equal(estimator.transform(X.astype(np.float64)), Z)
+    np.testing.assert_array_equal(estimator.fit(X.astype(np.float32)).transform(X), Z)
+
+
+@every_estimator
+def test_flat_rows_are_the_same_images(Estimator, digits):
+    X = digits[0][:64]
+    images = Estimator(modality="image", max_epochs=1, random_state=0)
+    flat = Estimator(image_shape=(8, 8), max_epochs=1, random_state=0)
+    Z = images.fit_transform(X.reshape(-1, 8, 8))
+    np.testing.assert_array_equal(flat.fit_transform(X), Z)
+    np.testing.assert_array_equal(images.fit_transform(X.reshape(-1, 8, 8, 1)), Z)
+
+
+@every_estimator
+def test_colour_images(Estimator, digits):
+    X = digits[0][:60].reshape(20, 8, 8, 3)
+    images = Estimator(max_epochs=1, random_state=0)
+    flat = Estimator(image_shape=(8, 8, 3), max_epochs=1, random_state=0)
+    Z = images.fit_transform(X)
+    assert images.input_spec_.shape == (3, 8, 8)
+    np.testing.assert_array_equal(flat.fit_transform(X.reshape(20, -1)), Z)
+
+
+@every_estimator
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame], ids=["pandas", "polars"])
+def test_rows_of_a_data_frame_may_be_images(Estimator, frame, digits):
+    X = digits[0][:64]
+    columns = [f"pixel{i}" for i in range(64)]
+    X_frame = frame({name: X[:, i] for i, name in enumerate(columns)})
+    estimator = Estimator(image_shape=(8, 8), max_epochs=1, random_state=0).fit(X_frame)
+    assert estimator.feature_names_in_.tolist() == columns
+    Z = estimator.transform(X_frame)
+    reference = clone(estimator).fit(X)
+    np.testing.assert_array_equal(Z, reference.transform(X))
+    assert not hasattr(reference, "feature_names_in_")
+    with pytest.raises(ValueError, match="feature names"):
+        estimator.transform(X_frame[columns[::-1]])
+
+
+@every_estimator
+@pytest.mark.parametrize(
+    ("container", "kind"),
+    [("default", np.ndarray), ("pandas", pd.DataFrame), ("polars", pl.DataFrame)],
+)
+def test_output_containers(Estimator, container, kind, fitted):
+    fit, X = fitted
+    estimator = fit(Estimator)
+    Z = estimator.transform(X)
+    framed = estimator.set_output(transform=container).transform(X)
+    assert isinstance(framed, kind)
+    np.testing.assert_array_equal(np.asarray(framed), Z)
+    if container != "default":
+        assert list(framed.columns) == estimator.get_feature_names_out().tolist()
+
+
+@every_estimator
+def test_names_and_numbers_of_features(Estimator, fitted):
+    fit, X = fitted
+    estimator = fit(Estimator, n_components=5)
+    assert estimator.n_features_in_ == X.shape[1]
+    name = Estimator.__name__.lower()
+    assert estimator.get_feature_names_out().tolist() == [f"{name}{i}" for i in range(5)]
+    assert estimator.transform(X).shape == (len(X), 5)
+
+
+# Determinism ----------------------------------------------------------------------------------
+
+
+def fit_and_embed(Estimator, params, X, random_state=0):
+    return Estimator(max_epochs=2, random_state=random_state, **params).fit_transform(X)
+
+
+@every_estimator
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_same_seed_same_embedding_in_parallel(Estimator, backend, modality_data):
+    params, X = modality_data
+    serial = [fit_and_embed(Estimator, params, X, seed) for seed in range(4)]
+    parallel = joblib.Parallel(n_jobs=2, backend=backend)(
+        joblib.delayed(fit_and_embed)(Estimator, params, X, seed) for seed in range(4)
+    )
+    for expected, Z in zip(serial, parallel):
+        np.testing.assert_array_equal(Z, expected)
+
+
+FRESH_PROCESS = """
+import sys, joblib
+estimators, results = joblib.load(sys.argv[1]), []
+joblib.dump([estimator.fit_transform(X) for estimator, X in estimators], sys.argv[2])
+"""
+
+
+def test_same_seed_same_embedding_in_a_fresh_process(digits, tmp_path):
+    X = digits[0][:64]
+    inputs = [({}, X), ({"image_shape": (8, 8)}, X), ({"modality": "series"}, X.reshape(-1, 8, 8))]
+    jobs = [
+        (Estimator(max_epochs=2, random_state=0, **params), X_in)
+        for Estimator in ESTIMATORS
+        for params, X_in in inputs
+    ]
+    paths = [str(tmp_path / "in.joblib"), str(tmp_path / "out.joblib")]
+    joblib.dump(jobs, paths[0])
+    subprocess.run([sys.executable, "-c", FRESH_PROCESS, *paths], check=True)
+    for (estimator, X_in), Z in zip(jobs, joblib.load(paths[1]), strict=True):
+        np.testing.assert_array_equal(estimator.fit_transform(X_in), Z)
+
+
+@every_estimator
+def test_another_seed_gives_another_embedding(Estimator, modality_data):
+    params, X = modality_data
+    Z = fit_and_embed(Estimator, params, X, 0)
+    assert not np.array_equal(fit_and_embed(Estimator, params, X, 1), Z)
+
+
+@every_estimator
+def test_the_global_streams_have_no_say_with_an_int_seed(Estimator, modality_data):
+    params, X = modality_data
+    Z = fit_and_embed(Estimator, params, X)
+    with torch.random.fork_rng():
+        torch.manual_seed(1234)
+        torch.rand(5)
+        np.testing.assert_array_equal(fit_and_embed(Estimator, params, X), Z)
+
+
+@every_estimator
+def test_global_state_is_left_alone(Estimator, modality_data, random_streams_untouched):
+    params, X = modality_data
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        estimator = Estimator(max_epochs=1, random_state=0, **params).fit(X)
+        estimator.partial_fit(X)
+        estimator.transform(X)
+        estimator.score(X)
+        pickle.loads(pickle.dumps(estimator))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+@every_estimator
+def test_the_number_of_threads_has_no_say(Estimator, modality_data):
+    params, X = modality_data
+    Z = fit_and_embed(Estimator, params, X)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        np.testing.assert_array_equal(fit_and_embed(Estimator, params, X), Z)
+    finally:
+        torch.set_num_threads(before)
+
+
+@every_estimator
+def test_seed_may_be_a_random_state(Estimator, digits):
+    X = digits[0][:32]
+    estimator = Estimator(max_epochs=1, random_state=np.random.RandomState(0))
+    first = estimator.fit_transform(X)
+    assert not np.array_equal(estimator.fit_transform(X), first)  # the stream went on
+    estimator.set_params(random_state=np.random.RandomState(0))
+    np.testing.assert_array_equal(estimator.fit_transform(X), first)
