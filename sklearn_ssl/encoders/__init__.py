@@ -79,7 +79,8 @@ def _output_dim(module, encoder, shape):
             output = module(torch.zeros(2, *shape))
     except (RuntimeError, ValueError, AssertionError) as error:
         raise ValueError(
-            f"encoder={encoder!r} cannot take batches of shape (n, {str(shape)[1:-1]}): {error}"
+            f"encoder={encoder!r} cannot take batches of shape (n, {', '.join(map(str, shape))}): "
+            f"{error}"
         ) from error
     module.train(was_training)
     got = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
