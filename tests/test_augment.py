@@ -344,19 +344,21 @@ def test_image_rotation_equals_torchvision(height, width, flip):
 
 
 @pytest.mark.parametrize(("height", "width"), [(9, 9), (12, 21), (30, 12)])
-def test_image_rotation_keeps_distances(height, width):
-    # Zooming in by the same factor everywhere, at any place: squares stay squares.
+@pytest.mark.parametrize("ratio", [1, 4 / 3])
+def test_image_rotation_keeps_distances_and_right_angles(height, width, ratio):
     area = 0.2
-    augment = ImageAugmentation(**IDENTITY | {"scale": (area, area), "rotation": 180, "flip": 0.5})
+    augment = ImageAugmentation(
+        **IDENTITY | {"scale": (area, area), "ratio": (ratio, ratio), "rotation": 180, "flip": 0.5}
+    )
     views = augment(_ramps(200, height, width), _generator())
     # Pixels around the middle are inside the image whatever the angle, the others may be black.
     middle = views[:, :, height // 2 - 1 : height // 2 + 1, width // 2 - 1 : width // 2 + 1]
     rightwards = middle[:, :, 0, 1] - middle[:, :, 0, 0]
     downwards = middle[:, :, 1, 0] - middle[:, :, 0, 0]
-    for step in (rightwards, downwards):
+    for step, expected in ((rightwards, area * ratio), (downwards, area / ratio)):
         lengths = step.norm(dim=1)
         torch.testing.assert_close(
-            lengths, torch.full_like(lengths, math.sqrt(area)), atol=1e-4, rtol=0
+            lengths, torch.full_like(lengths, math.sqrt(expected)), atol=1e-4, rtol=0
         )
     dots = (rightwards * downwards).sum(1)
     torch.testing.assert_close(dots, torch.zeros_like(dots), atol=1e-4, rtol=0)
@@ -494,9 +496,18 @@ def test_image_blur_equals_torchvision(height, width, channels):
     for image, view in zip(images, _jitter_only(blur=1)(images, _generator())):
         log_ratio = math.log(view[0, row, column] / view[0, row, column + 1])
         sigma = math.sqrt(0.5 / log_ratio)
-        assert 0.1 - 1e-3 <= sigma <= 2 + 1e-3
         expected = reference.gaussian_blur(image, [2 * radius + 1] * 2, [sigma, sigma])
         torch.testing.assert_close(view, expected, atol=1e-5, rtol=0)
+
+
+def test_image_blur_is_of_a_tenth_to_two_pixels():
+    images = torch.zeros(1000, 1, 5, 5)
+    images[:, :, 2, 2] = 1
+    views = _jitter_only(blur=1)(images, _generator())
+    sigmas = (0.5 / (views[:, 0, 2, 2] / views[:, 0, 2, 3]).log()).sqrt()
+    assert sigmas.min().item() == pytest.approx(0.1, abs=0.02)
+    assert sigmas.max().item() == pytest.approx(2.0, abs=0.02)
+    assert sigmas.mean().item() == pytest.approx(1.05, abs=0.05)
 
 
 def test_image_blurs_as_many_as_asked():
