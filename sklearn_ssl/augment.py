@@ -84,7 +84,7 @@ class ImageAugmentation(Augmentation):
         as digits and letters do.
     rotation : float, default=0
         Largest angle, in degrees, to either side.
-    jitter : float, default=0.5
+    jitter : float, default=0.8
         Strength of the colour jitter: brightness, contrast and saturation change by up to 0.8
         times this, hue by 0.2 times this of the colour circle. Images without three channels have
         brightness and contrast only.
@@ -117,7 +117,7 @@ class ImageAugmentation(Augmentation):
         ratio=(3 / 4, 4 / 3),
         flip=0.5,
         rotation=0.0,
-        jitter=0.5,
+        jitter=0.8,
         jitter_probability=0.8,
         grey=0.2,
         blur=None,

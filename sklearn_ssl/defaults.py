@@ -5,7 +5,7 @@ images, and enough steps for a few hundred rows.
 """
 
 # Rows a network sees in a fit, all epochs together.
-ROWS_TO_SEE = {"image": 280_000, "table": 1_000_000, "series": 500_000}
+ROWS_TO_SEE = {"image": 360_000, "table": 1_000_000, "series": 500_000}
 FEWEST_EPOCHS, MOST_EPOCHS = 4, 200
 
 

@@ -1,5 +1,6 @@
 """Encoders of images: a small residual network made for a CPU, and torchvision's models."""
 
+import math
 from difflib import get_close_matches
 
 import torchvision
@@ -30,21 +31,21 @@ class ConvEncoder(nn.Module):
     """Small residual network whose embedding keeps a coarse spatial layout.
 
     The first convolution works at full resolution below 16 pixels, at half from there and at a
-    quarter from 96 on; blocks then halve the sides, and double the channels, down to 4 pixels or
-    less. The last map is averaged on a grid of 4x4, and flattened: where something is in a small
-    image says as much as what it is.
+    quarter from 96 on; two blocks, or as many as lead down to 4 pixels, then halve the sides and
+    double the channels. The last map is averaged on a grid of at most 4x4, and flattened: where
+    something is in a small image says as much as what it is.
 
     Parameters
     ----------
     shape : tuple of int
         ``(channels, height, width)``.
-    width : int, default=32
+    width : int, default=24
         Channels of the first convolution.
     grid : int, default=4
         Cells of the grid along each side; 1 is global average pooling.
     """
 
-    def __init__(self, shape, width=32, grid=4):
+    def __init__(self, shape, width=24, grid=4):
         super().__init__()
         channels, height, width_pixels = shape
         side = min(height, width_pixels)
@@ -56,7 +57,8 @@ class ConvEncoder(nn.Module):
             nn.ReLU(),
         ]
         side = -(-side // stride)
-        while side > 4:
+        n_blocks = max(2, math.ceil(math.log2(side / 4)))
+        for _ in range(n_blocks):
             layers.append(ResidualBlock(width, 2 * width))
             width, side = 2 * width, -(-side // 2)
         self.layers = nn.Sequential(*layers)

@@ -1,0 +1,52 @@
+# `make demo` and `make test` do all set-up on a fresh machine: a virtual environment in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Everything runs on the CPU. A +cpu build of torch is smaller: make PIP_OPTIONS="--index-url ..."
+PIP_OPTIONS ?=
+
+.PHONY: demo test lint unit examples doc benchmarks clean
+
+demo: $(VENV)/.installed
+	MPLBACKEND=agg $(BIN)/python examples/plot_digits.py
+
+test: lint unit examples
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+
+unit: $(VENV)/.installed-test
+	$(BIN)/python -m pytest
+
+examples: $(VENV)/.installed-test
+	for example in examples/plot_*.py; do \
+		echo "== $$example"; \
+		SKLEARN_SSL_QUICK=1 MPLBACKEND=agg $(BIN)/python $$example || exit 1; \
+	done
+
+doc: $(VENV)/.installed-doc
+	$(BIN)/sphinx-build -W --keep-going doc doc/_build/html
+
+benchmarks: $(VENV)/.installed-test
+	$(BIN)/python benchmarks/quality.py
+	$(BIN)/python benchmarks/speed.py
+
+clean:
+	rm -rf $(VENV) demo_output doc/_build doc/auto_examples doc/generated
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --editable . "matplotlib>=3.9"
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --editable ".[test]"
+	touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-doc: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --editable ".[doc]"
+	touch $@

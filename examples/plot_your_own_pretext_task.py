@@ -1,0 +1,125 @@
+"""
+Your own pretext task
+=====================
+
+What can a network be asked about an image that needs no label, and that it can only answer if it
+sees what is in it? How it was turned, for instance [1]_. A pretext task is a module with two parts,
+the loss of a batch and an encoder; the estimator around it is three lines.
+
+.. [1] S. Gidaris et al., "Unsupervised Representation Learning by Predicting Image Rotations", ICLR
+   2018, https://arxiv.org/abs/1803.07728
+"""
+
+# %%
+# The task, whole. A batch is a float tensor, ``(n, channels, height, width)`` for images; rows of a
+# table or series are shifted around by quarters of their length instead.
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from sklearn_ssl import BaseSSLTransformer, PretextTask
+from sklearn_ssl.augment import make_views, resolve_augmentation
+
+
+def turn(batch, quarters):
+    if batch.ndim == 4:
+        return torch.rot90(batch, quarters, dims=(2, 3))
+    return torch.roll(batch, quarters * batch.shape[-1] // 4, dims=-1)
+
+
+class RotationTask(PretextTask):
+    def __init__(self, encoder, augment):
+        super().__init__()
+        self.encoder = encoder
+        self.augment = augment
+        self.head = nn.Linear(encoder.output_dim, 4)
+
+    def forward(self, batch):
+        turned = torch.cat([turn(batch, quarters) for quarters in range(4)])  # [4n, ...]
+        turned = make_views(self.augment, turned, 1, self.generator)  # or details give it away
+        answers = torch.arange(4, device=batch.device).repeat_interleave(len(batch))  # [4n]
+        return F.cross_entropy(self.head(self.encoder(turned)), answers)
+
+
+class RotationTransformer(BaseSSLTransformer):
+    """Representations by telling how an image was turned."""
+
+    def _make_task(self, spec):
+        return RotationTask(self._make_encoder(spec), resolve_augmentation(None, spec))
+
+
+# %%
+# That was all. It is a scikit-learn transformer now: scikit-learn's own checks pass (they hand it
+# tables; ``max_epochs=1`` keeps them short), ...
+from sklearn.utils.estimator_checks import check_estimator
+
+results = check_estimator(RotationTransformer(max_epochs=1, random_state=0), on_skip=None)
+print(
+    f"{len(results)} checks of scikit-learn, {sum(r['status'] == 'failed' for r in results)} failed"
+)
+
+# %%
+# ... it works in a Pipeline and a grid search, ...
+import os
+
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.pipeline import Pipeline
+
+QUICK = "SKLEARN_SSL_QUICK" in os.environ  # set by the tests: the same path in a few seconds
+
+X, y = load_digits(return_X_y=True)
+X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=597, stratify=y, random_state=0)
+pipeline = Pipeline(
+    [
+        ("ssl", RotationTransformer(image_shape=(8, 8), max_epochs=1 if QUICK else 10)),
+        ("classifier", LogisticRegression(max_iter=1000)),
+    ]
+).set_params(ssl__random_state=0)
+grid = {"ssl__n_components": [32, None], "classifier__C": [0.1, 1]}
+search = GridSearchCV(pipeline, grid, cv=2).fit(X_train, y_train)
+print(f"Best of the grid: {search.best_params_}, test accuracy {search.score(X_test, y_test):.3f}")
+
+# %%
+# ... and it is saved like any other estimator.
+import tempfile
+from pathlib import Path
+
+import joblib
+
+with tempfile.TemporaryDirectory() as folder:
+    joblib.dump(search.best_estimator_, Path(folder) / "rotation.joblib")
+    loaded = joblib.load(Path(folder) / "rotation.joblib")
+print("Equal after loading:", np.array_equal(loaded.predict(X_test), search.predict(X_test)))
+
+# %%
+# Does the task teach anything? The loss falls, but that says little. The same classifier on few
+# labels says more, beside raw pixels and the encoder before it was trained.
+import matplotlib.pyplot as plt
+from sklearn.preprocessing import MinMaxScaler
+
+from sklearn_ssl.datasets import draw_labels
+
+settings = {"image_shape": (8, 8), "random_state": 0}
+transformers = {
+    "raw pixels": MinMaxScaler(),
+    "untrained encoder": RotationTransformer(**settings, max_epochs=1, lr=1e-12),
+    "rotation": RotationTransformer(**settings, max_epochs=1 if QUICK else 20),
+}
+labels_per_class = (1, 5, 10, 50)
+figure, axis = plt.subplots(layout="constrained")
+for name, transformer in transformers.items():
+    Z_train, Z_test = transformer.fit(X_train).transform(X_train), transformer.transform(X_test)
+    accuracies = []
+    for k in labels_per_class:
+        draws = [draw_labels(y_train, k, random_state=draw) for draw in range(5)]
+        classifier = LogisticRegression(max_iter=1000)
+        scores = [classifier.fit(Z_train[i], y_train[i]).score(Z_test, y_test) for i in draws]
+        accuracies.append(np.mean(scores))
+    axis.plot(labels_per_class, accuracies, marker="o", label=name)
+    print(f"{name:20}", np.round(accuracies, 3))
+axis.set(xscale="log", xlabel="labels a class", ylabel="test accuracy", xticks=labels_per_class)
+axis.set_xticklabels(labels_per_class)
+axis.legend()
