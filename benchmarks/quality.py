@@ -121,9 +121,7 @@ def run(name):
     pca = PCA(width, random_state=0).fit(X_train)
     representations = {
         "raw features": (X_train.astype(np.float32), X_test.astype(np.float32)),
-        f"PCA, {width} components": _transform(
-            PCA(width, random_state=0).fit(X_train), X_train, X_test
-        ),
+        f"PCA, {width} components": _transform(pca, X_train, X_test),
         "untrained encoder": _transform(untrained, X_train, X_test),
         "SimCLR, defaults": _transform(ssl, X_train, X_test),
     }
@@ -160,8 +158,8 @@ def main():
         "# Quality",
         "",
         "Accuracy on held-out rows with few labels: mean ± standard deviation over five draws of",
-        "the labels, `LogisticRegression(C=0.1)` on standardised features. `SimCLRTransformer` at its",
-        "defaults. Written by `python benchmarks/quality.py`, on "
+        "the labels, `LogisticRegression(C=0.1)` on standardised features. `SimCLRTransformer` at",
+        "its defaults. Written by `python benchmarks/quality.py`, on "
         f"{torch.get_num_threads()} cores, {torch.backends.cpu.get_cpu_capability()}.",
         "",
     ]
