@@ -72,7 +72,7 @@ class BaseSSLTransformer(
     image_shape : tuple of int, default=None
         ``(height, width)`` or ``(height, width, channels)`` of images that come as flat rows.
     max_epochs : int, default=None
-        How often the data is seen. None lets the networks see about 280,000 images, 1,000,000 rows
+        How often the data is seen. None lets the networks see about 360,000 images, 1,000,000 rows
         of a table or 500,000 series, but every row 4 to 200 times.
     batch_size : int, default=None
         Largest number of rows in a step. None is 256, or less, down to 64, below 4,096 rows.
@@ -123,7 +123,7 @@ class BaseSSLTransformer(
     n_features_in_ : int
         Length of the second axis of X: columns of a table or a flat image, height of an image,
         channels of a series.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, where X has names that are all strings.
     """
 
@@ -279,14 +279,15 @@ class BaseSSLTransformer(
             max_epochs = self.max_epochs or defaults.max_epochs(spec.modality, len(rows))
             early_stopping = self.early_stopping and not partial
             train_rows, valid_rows = self._hold_out(rows, seed) if early_stopping else (rows, None)
-            epoch_hooks = self._scikit_learn_callbacks(X, y, max_epochs)
+            n_epochs = 1 if partial else max_epochs
+            callback_context = self._begin_scikit_learn_callbacks(X, y, n_epochs)
             history, self._resume_state = train(
                 task,
                 train_rows,
                 spec=spec,
                 device=device,
                 random_state=seed,
-                n_epochs=1 if partial else max_epochs,
+                n_epochs=n_epochs,
                 planned_epochs=max_epochs,
                 batch_size=self.batch_size_,
                 optimizer=self.optimizer,
@@ -296,7 +297,10 @@ class BaseSSLTransformer(
                 cosine=not partial,
                 valid_rows=valid_rows,
                 patience=self.n_iter_no_change if early_stopping else None,
-                callbacks=[*epoch_hooks, *(self.callbacks or ())],
+                callbacks=[
+                    *self._epoch_hooks(callback_context, X, y),
+                    *(self.callbacks or ()),
+                ],
                 progress_name=type(self).__name__ if self.verbose else None,
                 resume_state=getattr(self, "_resume_state", None) if partial and go_on else None,
             )
@@ -305,6 +309,10 @@ class BaseSSLTransformer(
         self.history_ = {name: before.get(name, []) + values for name, values in history.items()}
         self.loss_curve_ = self.history_["train_loss"]
         self.n_iter_ = len(self.loss_curve_)
+        if callback_context is not None:
+            callback_context.call_on_fit_task_end(
+                estimator=self, X=X, y=y, reconstruction_attributes={}
+            )
         return self
 
     def _check_same_rows(self, rows):
@@ -326,12 +334,17 @@ class BaseSSLTransformer(
         held_out, kept = permutation[:n_held_out], permutation[n_held_out:]
         return RowSubset(rows, np.sort(kept)), RowSubset(rows, np.sort(held_out))
 
-    def _scikit_learn_callbacks(self, X, y, max_epochs):
-        """Return the hook that tells scikit-learn's callbacks of every epoch, where there are."""
+    def _begin_scikit_learn_callbacks(self, X, y, n_epochs):
+        """Tell scikit-learn's callbacks that a fit begins, and return their context, if any."""
         if not hasattr(self, "_init_callback_context"):
+            return None
+        context = self._init_callback_context(max_subtasks=n_epochs)
+        return context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+
+    def _epoch_hooks(self, context, X, y):
+        """Return the hook that tells scikit-learn's callbacks of every epoch, if there are any."""
+        if context is None:
             return []
-        context = self._init_callback_context(max_subtasks=max_epochs)
-        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         fitted = {name: value for name, value in vars(self).items() if _is_fitted_name(name)}
 
         def epochs():

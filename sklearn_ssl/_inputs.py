@@ -126,15 +126,10 @@ def check_input(estimator, X, *, reset, row_shape=None, min_samples=1):
     ValueError, TypeError
         In scikit-learn's words where it checks the same thing.
     """
-    if row_shape is not None and len(row_shape) > 1 and np.shape(X)[1:] != row_shape:
-        raise ValueError(
-            f"X has rows of shape {np.shape(X)[1:]}, but {type(estimator).__name__} is expecting "
-            f"rows of shape {row_shape} as input. Resize or reshape X to match, or fit again."
-        )
+    if row_shape is not None and len(row_shape) > 1:
+        _check_row_shape(estimator, np.shape(X), row_shape)
     try:
-        return validate_data(
-            estimator, X, reset=reset, allow_nd=True, ensure_min_samples=min_samples
-        )
+        X = validate_data(estimator, X, reset=reset, allow_nd=True, ensure_min_samples=min_samples)
     except ValueError as error:
         if "could not convert string" not in str(error):
             raise
@@ -142,6 +137,17 @@ def check_input(estimator, X, *, reset, row_shape=None, min_samples=1):
             f"{error}. {type(estimator).__name__} takes numbers: encode columns of strings first, "
             "for instance with sklearn.preprocessing.OneHotEncoder in a ColumnTransformer."
         ) from error
+    if row_shape is not None:  # rows of two dimensions may begin with the right length
+        _check_row_shape(estimator, X.shape, row_shape)
+    return X
+
+
+def _check_row_shape(estimator, shape, row_shape):
+    if shape[1:] != row_shape:
+        raise ValueError(
+            f"X has rows of shape {shape[1:]}, but {type(estimator).__name__} is expecting rows of "
+            f"shape {row_shape} as input. Resize or reshape X to match, or fit again."
+        )
 
 
 def resolve_modality(row_shape, modality="auto", image_shape=None):

@@ -1,0 +1,128 @@
+"""Who may import whom: the rules that keep a method one file and the leaves free of each other."""
+
+import ast
+import sys
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+import sklearn_ssl
+
+ROOT = Path(sklearn_ssl.__file__).parent
+SOURCES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+    for path in sorted(ROOT.rglob("*.py"))
+}
+
+# For each module: what it may import of the package, and which other packages. `defaults` and
+# `_version` hold constants only, and may be imported by all.
+RULES = {
+    "__init__": ("_base _version _workers methods.* pretext", ""),
+    "_version": ("", ""),
+    "_workers": ("", ""),
+    "defaults": ("", ""),
+    # the leaves
+    "losses": ("", "torch"),
+    "heads": ("", "torch"),
+    "augment": ("", "torch torchvision"),
+    "pretext": ("", "torch"),
+    "encoders.*": ("encoders.*", "torch torchvision"),
+    "datasets": ("", "numpy scipy sklearn"),
+    # the shared machinery
+    "_inputs": ("", "numpy scipy sklearn torch"),
+    "_runtime": ("", "joblib torch"),
+    "_evaluate": ("_runtime", "numpy torch"),
+    "_net": ("_evaluate _runtime", "numpy skorch torch tqdm"),
+    "_base": (
+        "_evaluate _inputs _net _runtime pretext encoders encoders.__init__",
+        "numpy sklearn torch",
+    ),
+    # the methods: the base and the leaves, never another method
+    "methods.__init__": ("", ""),
+    "methods.*": ("_base augment heads losses pretext encoders.*", "sklearn torch"),
+}
+EVERYBODY_MAY = ("defaults", "_version")
+
+
+def rule_of(module):
+    """Return the first rule whose pattern fits a module: exact names stand before patterns."""
+    exact = RULES.get(module)
+    return exact or next(rule for pattern, rule in RULES.items() if fnmatch(module, pattern))
+
+
+def imported_names(source):
+    """Return the dotted names that a source imports, wherever in the file it does."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def own_module(name):
+    """Return the module of the package that a dotted name lies in: the longest that exists."""
+    parts = name.split(".")[1:]
+    for length in range(len(parts), 0, -1):
+        candidate = ".".join(parts[:length])
+        if candidate in SOURCES:
+            return candidate
+        if f"{candidate}.__init__" in SOURCES:
+            return f"{candidate}.__init__"
+    return "__init__"
+
+
+def violations(module, source):
+    """Return the imports of a module that its rule forbids."""
+    own, others = (words.split() for words in rule_of(module))
+    found = []
+    for name in imported_names(source):
+        package = name.split(".")[0]
+        if package == "sklearn_ssl":
+            target = own_module(name)
+            allowed = target in EVERYBODY_MAY or any(fnmatch(target, p) for p in own)
+        else:
+            allowed = package in others or package in sys.stdlib_module_names
+        if not allowed:
+            found.append(name)
+    return found
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_module_imports_only_what_it_may(module):
+    assert violations(module, SOURCES[module].read_text()) == []
+
+
+def test_every_rule_is_used():
+    assert [p for p in RULES if not any(fnmatch(module, p) for module in SOURCES)] == []
+
+
+def test_only_the_net_imports_skorch():
+    importers = [
+        module
+        for module, path in SOURCES.items()
+        if any(name.split(".")[0] == "skorch" for name in imported_names(path.read_text()))
+    ]
+    assert importers == ["_net"]
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("methods.other", "from sklearn_ssl.methods.simclr import SimCLRTask"),
+        ("methods.other", "import sklearn_ssl.methods.simclr"),
+        ("methods.other", "from sklearn_ssl.methods import simclr"),
+        ("methods.other", "from sklearn_ssl import SimCLRTransformer"),
+        ("methods.other", "def f():\n    import skorch"),
+        ("losses", "from sklearn_ssl.heads import mlp_head"),
+        ("losses", "import numpy"),
+        ("encoders.other", "from sklearn_ssl._base import BaseSSLTransformer"),
+        ("defaults", "import torch"),
+        ("_base", "from sklearn_ssl.methods.simclr import SimCLRTask"),
+    ],
+)
+def test_a_forbidden_import_is_found(module, source):
+    assert violations(module, source)
