@@ -47,16 +47,16 @@ def test_inference_batch_size_bounds_memory(shape):
     assert size == 16 or size * n_values <= 1_000_000
 
 
-@given(side=st.integers(1, 500))
-def test_crop_scale_never_shows_the_outside(side):
+@given(side=st.integers(1, 200), more=st.integers(0, 200))
+def test_crop_scale_is_gentler_for_small_images(side, more):
     low, high = defaults.crop_scale(side)
     assert 0 < low < high <= 1
-    assert low >= defaults.crop_scale(side + 1)[0], "small images are cropped more gently"
+    assert low >= defaults.crop_scale(side + more)[0]
 
 
-@given(side=st.integers(1, 500))
-def test_blur_probability_rises_with_the_side(side):
-    assert 0 <= defaults.blur_probability(side) <= defaults.blur_probability(side + 1) <= 1
+@given(side=st.integers(1, 200), more=st.integers(0, 200))
+def test_blur_probability_rises_with_the_side(side, more):
+    assert 0 <= defaults.blur_probability(side) <= defaults.blur_probability(side + more) <= 1
 
 
 @given(width=st.integers(1, 5000))
