@@ -19,10 +19,11 @@ exclude_patterns = ["_build"]
 default_role = "literal"
 nitpicky = True
 # Nothing is fetched while building, so names of other packages have no page to lead to.
-nitpick_ignore_regex = [("py:.*", r"(joblib|numpy|skorch|sklearn|torch|torchvision)\..*")]
+nitpick_ignore_regex = [("py:.*", r"(joblib|numpy|skorch|sklearn|torch|torchvision)(\..*)?")]
 
 autodoc_preserve_defaults = True  # "torch.optim.AdamW" as it is written, not as it prints
-autodoc_typehints = "none"
+autodoc_inherit_docstrings = False  # or torch would explain every forward()
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False  # the templates say which members are shown
 
 sphinx_gallery_conf = {
@@ -38,10 +39,14 @@ suppress_warnings = ["config.cache"]  # sphinx-gallery's settings cannot be pick
 
 html_theme = "pydata_sphinx_theme"
 html_title = "sklearn-ssl"
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+html_sidebars = {"index": [], "getting_started": []}  # they have no pages below them
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
     "header_links_before_dropdown": 6,
+    "navbar_persistent": ["search-button"],
     "navbar_end": ["theme-switcher"],
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
