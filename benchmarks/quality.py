@@ -118,7 +118,8 @@ def run(name):
 
     labelled_rows = min(len(X_train), 20_000)  # the labels come from the first 20,000 rows
     X_train, y_train = X_train[:labelled_rows], y_train[:labelled_rows]
-    pca = PCA(width, random_state=0).fit(X_train)
+    scaler = StandardScaler(with_std=not settings)  # columns of a table, not pixels
+    pca = make_pipeline(scaler, PCA(width, random_state=0)).fit(X_train)
     representations = {
         "raw features": (X_train.astype(np.float32), X_test.astype(np.float32)),
         f"PCA, {width} components": _transform(pca, X_train, X_test),

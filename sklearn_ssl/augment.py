@@ -206,7 +206,8 @@ class ImageAugmentation(Augmentation):
         n, channels, height, width = views.shape
         chosen = torch.nonzero(_uniform(n, 0, 1, views, generator) < self.blur)[:, 0]
         sigma = _uniform((n, 1), 0.1, 2.0, views, generator)[chosen].repeat_interleave(channels, 0)
-        radius = max(1, min(height, width) // 20)
+        side = min(height, width)
+        radius = min(max(1, side // 20), side - 1)
         offsets = torch.arange(-radius, radius + 1, device=views.device)
         kernel = torch.softmax(-0.5 * (offsets / sigma) ** 2, dim=1)  # [chosen * c, 2 radius + 1]
         planes = views[chosen].reshape(1, -1, height, width)

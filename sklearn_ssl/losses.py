@@ -38,7 +38,8 @@ def nt_xent(z_a, z_b, temperature):
     """
     z = torch.cat([z_a, z_b])  # [2n, d]
     z = F.normalize(z if z.dtype == torch.float64 else z.float(), dim=1)
-    logits = z @ z.T / temperature  # [2n, 2n]
+    with torch.autocast(z.device.type, enabled=False):  # a small temperature magnifies rounding
+        logits = z @ z.T / temperature  # [2n, 2n]
     logits.fill_diagonal_(-torch.inf)  # a view is no candidate for itself
     n = len(z_a)
     other_view = torch.arange(2 * n, device=z.device).roll(n)

@@ -661,3 +661,11 @@ def test_series_mask_is_one_piece_of_the_length_asked(time, mask):
     starts = (masked.int().diff(dim=1, prepend=torch.zeros(1000, 1, dtype=torch.int)) == 1).sum(1)
     assert starts.max() <= 1
     assert masked.any(0).all(), "each step is masked at some time, the first and last ones too"
+
+
+@pytest.mark.parametrize("shape", [(4, 1, 1, 9), (4, 3, 2, 2)])
+def test_blur_takes_images_of_any_size(shape):
+    augment = ImageAugmentation(scale=(1, 1), blur=1.0)
+    views = augment(torch.rand(shape, generator=_generator(0)), _generator(1))
+    assert views.shape == shape
+    assert torch.isfinite(views).all()

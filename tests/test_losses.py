@@ -113,3 +113,11 @@ def test_nt_xent_of_a_zero_embedding_is_finite():
     loss.backward()
     assert loss.item() == pytest.approx(math.log(5))
     assert torch.isfinite(z.grad).all()
+
+
+def test_nt_xent_is_computed_in_float32_under_autocast():
+    generator = torch.Generator().manual_seed(0)
+    z_a, z_b = torch.randn(2, 32, 16, generator=generator)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = nt_xent(z_a, z_b, 0.1)
+    assert loss == nt_xent(z_a, z_b, 0.1)

@@ -90,7 +90,7 @@ def torchvision_encoder(name, shape):
     """
     names = torchvision.models.list_models(module=torchvision.models)
     if name not in names:
-        close = ", ".join(get_close_matches(name, names, n=3, cutoff=0)) or "resnet18"
+        close = ", ".join(get_close_matches(name, names, n=3, cutoff=0))
         raise ValueError(f"encoder={name!r} is no torchvision classifier. Did you mean: {close}?")
     model = torchvision.models.get_model(name, weights=None)
     small = min(shape[1:]) < SMALL_SIDE and isinstance(model, torchvision.models.ResNet)
