@@ -13,7 +13,6 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
-from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -462,7 +461,7 @@ class BaseSSLTransformer(
             warnings.warn(
                 f"{type(self).__name__} was saved by sklearn-ssl {version} and is loaded by "
                 f"{__version__}. Its results may differ; fit it again if you can.",
-                InconsistentVersionWarning,
+                UserWarning,
                 stacklevel=2,
             )
         if arrays is not None:

@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from sklearn.utils.validation import validate_data
 
+from sklearn_ssl import defaults
+
 MODALITIES = ("table", "image", "series")
 N_DESCRIBED = 10_000  # rows, evenly spaced, from which ranges and moments are taken
-N_QUANTILES = 256  # values that stand for the marginal distribution of a column
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,9 @@ class InputSpec:
     shift, scale : float or ndarray
         A batch is ``(X - shift) * scale``. Tables and series: each column or channel gets mean 0
         and deviation 1. Images: the range of the training data becomes [0, 1]; uint8 is 0 to 255.
-    marginals : ndarray of shape (256, features) or None
-        For tables, 256 quantiles of each scaled column, each of them a value seen in the column.
+    marginals : ndarray of shape (n_quantiles, features) or None
+        For tables, quantiles of each scaled column, each of them a value seen in the column: 256,
+        or fewer from 257 columns on.
     n_samples : int
         Number of rows in ``fit``, from which defaults are derived.
     """
@@ -258,7 +260,8 @@ def describe(rows, modality, shape):
         constant = deviation <= 10 * np.finfo(np.float64).eps * np.abs(shift)
         scale = 1 / np.where(constant, 1, deviation)
     if modality == "table":
-        levels = (np.arange(N_QUANTILES) + 0.5) / N_QUANTILES
+        n_quantiles = defaults.n_quantiles(shape[0])
+        levels = (np.arange(n_quantiles) + 0.5) / n_quantiles
         quantiles = np.quantile(sample, levels, axis=0, method="inverted_cdf")
         marginals = ((quantiles - shift) * scale).astype(np.float32)
     return InputSpec(modality, row_shape, shape, shift, scale, marginals, n_samples)

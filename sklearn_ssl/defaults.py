@@ -19,6 +19,14 @@ def batch_size(n_samples):
     return int(min(max(n_samples // 16, 64), 256))
 
 
+def n_quantiles(n_features):
+    """Return how many values stand for the marginal of a column: 256, or down to 48 if it is wide.
+
+    They are saved with the estimator, and must stay small beside the weights.
+    """
+    return int(min(max(65_536 // n_features, 48), 256))
+
+
 def inference_batch_size(shape):
     """Return how many rows are embedded at once: about 4 MB of input, 16 to 1,024 rows."""
     n_values = 1
