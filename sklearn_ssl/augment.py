@@ -66,10 +66,10 @@ def _uniform(shape, low, high, like, generator):
 
 
 class ImageAugmentation(Augmentation):
-    """Random resized crop, flip, rotation, colour jitter, grey and blur, as in SimCLR [1]_.
+    """Random resized crop, flip, rotation, colour jitter, grey and blur.
 
-    Crop, flip and rotation are one bilinear sampling of each image; brightness, saturation, hue and
-    grey are one linear map of its channels.
+    As in SimCLR [1]_, with rotations added. Crop, flip and rotation are one bilinear sampling of
+    each image; brightness, saturation, hue and grey are one linear map of its channels.
 
     Parameters
     ----------
@@ -235,10 +235,10 @@ def _saturation_and_hue(saturation, hue):
 
 
 class FeatureCorruption(Augmentation):
-    """Replace random entries of each row by values drawn from their columns, as in SCARF [1]_.
+    """Replace random entries of each row by values drawn from their columns.
 
-    The values come from the empirical marginal distribution of the column in the training data,
-    kept as 256 of its quantiles.
+    As in SCARF [1]_, the values come from the empirical marginal distribution of the column in the
+    training data, kept as 256 of its quantiles.
 
     Parameters
     ----------

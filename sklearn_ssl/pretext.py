@@ -18,13 +18,13 @@ class PretextTask(nn.Module):
 
     A batch is a float32 tensor on the device of the task:
 
-    ======== ============================== ===========================================
-    modality shape                          units
-    ======== ============================== ===========================================
-    table    ``(n, features)``              each column with mean 0 and deviation 1
+    ======== ================================ ============================================
+    modality shape                            units
+    ======== ================================ ============================================
+    table    ``(n, features)``                each column with mean 0 and deviation 1
     image    ``(n, channels, height, width)`` black 0, white 1 (the range seen in ``fit``)
-    series   ``(n, channels, time)``        each channel with mean 0 and deviation 1
-    ======== ============================== ===========================================
+    series   ``(n, channels, time)``          each channel with mean 0 and deviation 1
+    ======== ================================ ============================================
 
     Attributes
     ----------

@@ -42,7 +42,7 @@ class SimCLRTask(PretextTask):
 
 
 class SimCLRTransformer(BaseSSLTransformer):
-    r"""Representations by contrast of two augmented views (SimCLR).
+    """Representations by contrast of two augmented views (SimCLR).
 
     An encoder learns to recognise the two views of each row among those of its batch, through a
     projection head and the NT-Xent loss [1]_. ``transform`` returns the encoder's output, in front
@@ -60,12 +60,15 @@ class SimCLRTransformer(BaseSSLTransformer):
         :class:`~sklearn_ssl.augment.FeatureCorruption` for tables and
         :class:`~sklearn_ssl.augment.SeriesAugmentation` for series. Any other function of a batch
         will do; random numbers that it draws from torch's global stream are seeded too.
-    encoder, n_components, modality, image_shape, max_epochs, batch_size, optimizer, lr, \
-    weight_decay, early_stopping, validation_fraction, n_iter_no_change, warm_start, callbacks, \
-    device, precision, verbose, random_state
-        Shared by all estimators, see :class:`~sklearn_ssl.BaseSSLTransformer`; so are the
-        attributes ``task_``, ``encoder_``, ``history_``, ``loss_curve_``, ``n_iter_``,
-        ``batch_size_``, ``input_spec_``, ``n_features_in_`` and ``feature_names_in_``.
+    encoder, n_components, modality, image_shape
+        The network, and how X is read. These and all that follow are shared by all estimators, and
+        explained in :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
+    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
+        The training.
+    early_stopping, validation_fraction, n_iter_no_change
+        When it ends.
+    callbacks, device, precision, verbose, random_state
+        How it runs.
 
     Notes
     -----
