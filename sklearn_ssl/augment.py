@@ -238,7 +238,7 @@ class FeatureCorruption(Augmentation):
     """Replace random entries of each row by values drawn from their columns.
 
     As in SCARF [1]_, the values come from the empirical marginal distribution of the column in the
-    training data, kept as 256 of its quantiles.
+    training data, kept as up to 256 of its quantiles.
 
     Parameters
     ----------
