@@ -47,7 +47,7 @@ transformers = {
     "untrained encoder": SimCLRTransformer(**settings, max_epochs=1, lr=1e-12),
     "SimCLR, photo augmentation": SimCLRTransformer(**settings, max_epochs=max_epochs),
     "SimCLR, zoom and turn": SimCLRTransformer(
-        **settings, augment=zoom_and_turn, max_epochs=max_epochs, verbose=1
+        **settings, augment=zoom_and_turn, max_epochs=max_epochs
     ),
 }
 for name, transformer in transformers.items():

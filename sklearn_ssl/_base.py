@@ -18,6 +18,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssl import defaults
+from sklearn_ssl._callbacks import CallbackSupportMixin, FitCallbacks
 from sklearn_ssl._evaluate import embed, pretext_loss
 from sklearn_ssl._inputs import (
     MODALITIES,
@@ -27,7 +28,7 @@ from sklearn_ssl._inputs import (
     describe,
     resolve_modality,
 )
-from sklearn_ssl._net import EpochHook, train
+from sklearn_ssl._net import train
 from sklearn_ssl._runtime import (
     pinned_threads,
     resolve_device,
@@ -36,13 +37,6 @@ from sklearn_ssl._runtime import (
 )
 from sklearn_ssl._version import __version__
 from sklearn_ssl.encoders import make_encoder
-
-try:
-    from sklearn.callback import CallbackSupportMixin
-except ImportError:  # scikit-learn < 1.9
-
-    class CallbackSupportMixin:
-        """Stands in where scikit-learn has no callbacks yet."""
 
 
 class BaseSSLTransformer(
@@ -279,7 +273,8 @@ class BaseSSLTransformer(
             early_stopping = self.early_stopping and not partial
             train_rows, valid_rows = self._hold_out(rows, seed) if early_stopping else (rows, None)
             n_epochs = 1 if partial else max_epochs
-            callback_context = self._begin_scikit_learn_callbacks(X, y, n_epochs)
+            fit_callbacks = FitCallbacks(self, X, y, n_epochs)
+            epoch_hooks = fit_callbacks.epoch_hooks(self._fitted_attributes())
             history, self._resume_state = train(
                 task,
                 train_rows,
@@ -296,10 +291,7 @@ class BaseSSLTransformer(
                 cosine=not partial,
                 valid_rows=valid_rows,
                 patience=self.n_iter_no_change if early_stopping else None,
-                callbacks=[
-                    *self._epoch_hooks(callback_context, X, y),
-                    *(self.callbacks or ()),
-                ],
+                callbacks=[*epoch_hooks, *(self.callbacks or ())],
                 progress_name=type(self).__name__ if self.verbose else None,
                 resume_state=getattr(self, "_resume_state", None) if partial and go_on else None,
             )
@@ -308,10 +300,7 @@ class BaseSSLTransformer(
         self.history_ = {name: before.get(name, []) + values for name, values in history.items()}
         self.loss_curve_ = self.history_["train_loss"]
         self.n_iter_ = len(self.loss_curve_)
-        if callback_context is not None:
-            callback_context.call_on_fit_task_end(
-                estimator=self, X=X, y=y, reconstruction_attributes={}
-            )
+        fit_callbacks.end()
         return self
 
     def _check_same_rows(self, rows):
@@ -333,42 +322,25 @@ class BaseSSLTransformer(
         held_out, kept = permutation[:n_held_out], permutation[n_held_out:]
         return RowSubset(rows, np.sort(kept)), RowSubset(rows, np.sort(held_out))
 
-    def _begin_scikit_learn_callbacks(self, X, y, n_epochs):
-        """Tell scikit-learn's callbacks that a fit begins, and return their context, if any."""
-        if not hasattr(self, "_init_callback_context"):
-            return None
-        context = self._init_callback_context(max_subtasks=n_epochs)
-        return context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-
-    def _epoch_hooks(self, context, X, y):
-        """Return the hook that tells scikit-learn's callbacks of every epoch, if there are any."""
-        if context is None:
-            return []
-        fitted = {name: value for name, value in vars(self).items() if _is_fitted_name(name)}
-
-        def epochs():
-            while True:
-                epoch = context.subcontext(task_name="epoch")
-                yield epoch.call_on_fit_task_begin(estimator=self, X=X, y=y)
-                stop = epoch.call_on_fit_task_end(
-                    estimator=self, X=X, y=y, reconstruction_attributes=fitted
-                )
-                yield stop
-
-        epoch = epochs()
-        return [EpochHook(begin=lambda: next(epoch), end=lambda: next(epoch))]
-
     @contextmanager
     def _all_or_nothing(self):
         """Take back everything a block has learnt if it does not come to its end."""
-        before = {name: value for name, value in vars(self).items() if _is_fitted_name(name)}
+        before = self._fitted_attributes()
         try:
             yield
         except BaseException:
-            for name in [name for name in vars(self) if _is_fitted_name(name)]:
+            for name in self._fitted_attributes():
                 delattr(self, name)
             vars(self).update(before)
             raise
+
+    def _fitted_attributes(self):
+        private = ("_n_features_out", "_resume_state", "_task_params")
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if name in private or (name.endswith("_") and not name.startswith("_"))
+        }
 
     # After fitting ----------------------------------------------------------------------------
 
@@ -476,8 +448,3 @@ class BaseSSLTransformer(
         except ValueError:  # fitted on a device that this machine lacks
             device = torch.device("cpu")
         return task.to(device, memory_format=torch.channels_last).eval()
-
-
-def _is_fitted_name(name):
-    is_public = name.endswith("_") and not name.startswith("_")
-    return is_public or name in ("_n_features_out", "_resume_state", "_task_params")

@@ -64,3 +64,9 @@ def test_projection_dims(width):
     hidden, output = defaults.projection_dims(width)
     assert 1 <= hidden <= width
     assert output >= 1
+
+
+def test_n_quantiles_are_fewer_for_wide_tables():
+    assert defaults.n_quantiles(1) == defaults.n_quantiles(256) == 256
+    assert defaults.n_quantiles(512) == 128
+    assert defaults.n_quantiles(100_000) == 48

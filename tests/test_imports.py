@@ -34,8 +34,9 @@ RULES = {
     "_runtime": ("", "joblib torch"),
     "_evaluate": ("_runtime", "numpy torch"),
     "_net": ("_evaluate _runtime", "numpy skorch torch tqdm"),
+    "_callbacks": ("_net", "sklearn"),
     "_base": (
-        "_evaluate _inputs _net _runtime pretext encoders encoders.__init__",
+        "_callbacks _evaluate _inputs _net _runtime pretext encoders encoders.__init__",
         "numpy sklearn torch",
     ),
     # the methods: the base and the leaves, never another method
