@@ -354,7 +354,8 @@ def memory(size):
     system takes them back when it needs them, and they make ru_maxrss grow with X. Before the
     call, a fit on 64 rows has loaded what is loaded once. Both n are at least the 10,000 rows from
     which `fit` describes X. The ratio is the growth of the peak over that of X: 1 would be a copy
-    of X. What does grow is the order of the rows, 4 bytes for each.
+    of X, 4 one of uint8 images in float32. What does grow is the order of the rows, 4 bytes for
+    each; the allocator makes a peak vary by some 10 MiB from one process to the next.
     """
     few, many = size.memory_rows, 10 * size.memory_rows
     for kind in MODALITY:
@@ -368,8 +369,8 @@ def memory(size):
                 f"{peak_many / 2**20:,.1f} MiB",
                 f"{few:,} rows of {X_few / 2**20:,.1f} MiB: {peak_few / 2**20:,.1f} MiB",
                 f"{growth:.3g}",
-                "at most 0.1",
-                "yes" if growth <= 0.1 else "no",
+                "at most 0.25",
+                "yes" if growth <= 0.25 else "no",
             )
 
 
