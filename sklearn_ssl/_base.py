@@ -65,7 +65,7 @@ class BaseSSLTransformer(
     image_shape : tuple of int, default=None
         ``(height, width)`` or ``(height, width, channels)`` of images that come as flat rows.
     max_epochs : int, default=None
-        How often the data is seen. None lets the networks see about 360,000 images, 1,000,000 rows
+        How often the data is seen. None lets the networks see about 600,000 images, 1,000,000 rows
         of a table or 500,000 series, but every row 4 to 200 times.
     batch_size : int, default=None
         Largest number of rows in a step. None is 256, or less, down to 64, below 4,096 rows.

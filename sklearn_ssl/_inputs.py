@@ -262,6 +262,7 @@ def describe(rows, modality, shape):
     if modality == "table":
         n_quantiles = defaults.n_quantiles(shape[0])
         levels = (np.arange(n_quantiles) + 0.5) / n_quantiles
-        quantiles = np.quantile(sample, levels, axis=0, method="inverted_cdf")
+        ranks = np.ceil(levels * len(sample)).astype(np.intp) - 1
+        quantiles = np.sort(sample, axis=0)[ranks]
         marginals = ((quantiles - shift) * scale).astype(np.float32)
     return InputSpec(modality, row_shape, shape, shift, scale, marginals, n_samples)

@@ -140,7 +140,7 @@ class PretextNet(NeuralNet):
                 "A pretext task must return a scalar loss; "
                 f"{type(self.module_).__name__} returned shape {tuple(loss.shape)}."
             )
-        if not torch.isfinite(loss):
+        if not math.isfinite(loss.item()):
             raise ValueError(
                 f"The pretext loss is {loss.item()} at step {self.n_steps_done + 1} of "
                 f"{self.n_steps}. Try a smaller lr (it is {self.lr:g}), a larger temperature where "

@@ -35,7 +35,8 @@ def seeded_global_stream(seed, device="cpu"):
     streams = [torch.default_generator]
     device = torch.device(device)
     if device.type == "cuda":
-        streams.append(torch.cuda.default_generators[device.index or 0])
+        index = torch.cuda.current_device() if device.index is None else device.index
+        streams.append(torch.cuda.default_generators[index])
     with _GLOBAL_STREAM:
         states = [stream.get_state() for stream in streams]
         try:
@@ -84,5 +85,5 @@ def _has_native_bfloat16(device):
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu":
         return False
-    capabilities = torch.cpu.get_capabilities()
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # not in torch 2.8
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "sve_bf16"))

@@ -5,7 +5,7 @@ images, and enough steps for a few hundred rows.
 """
 
 # Rows a network sees in a fit, all epochs together.
-ROWS_TO_SEE = {"image": 360_000, "table": 1_000_000, "series": 500_000}
+ROWS_TO_SEE = {"image": 600_000, "table": 1_000_000, "series": 500_000}
 FEWEST_EPOCHS, MOST_EPOCHS = 4, 200
 
 
@@ -28,11 +28,14 @@ def n_quantiles(n_features):
 
 
 def inference_batch_size(shape):
-    """Return how many rows are embedded at once: about 4 MB of input, 16 to 1,024 rows."""
+    """Return how many rows are embedded at once: about 4 MB of input, 16 to 256 rows.
+
+    A single row costs as much, for every batch is filled up to this number.
+    """
     n_values = 1
     for length in shape:
         n_values *= length
-    return min(max(1_000_000 // n_values, 16), 1024)
+    return min(max(1_000_000 // n_values, 16), 256)
 
 
 def crop_scale(side):

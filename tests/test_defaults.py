@@ -40,7 +40,7 @@ def test_batch_size_takes_enough_steps_of_little_data():
 def test_inference_batch_size_bounds_memory(shape):
     size = defaults.inference_batch_size(tuple(shape))
     assert isinstance(size, int)
-    assert 16 <= size <= 1024
+    assert 16 <= size <= 256
     n_values = 1
     for length in shape:
         n_values *= length

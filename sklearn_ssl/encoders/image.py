@@ -39,13 +39,13 @@ class ConvEncoder(nn.Module):
     ----------
     shape : tuple of int
         ``(channels, height, width)``.
-    width : int, default=24
+    width : int, default=16
         Channels of the first convolution.
     grid : int, default=4
         Cells of the grid along each side; 1 is global average pooling.
     """
 
-    def __init__(self, shape, width=24, grid=4):
+    def __init__(self, shape, width=16, grid=4):
         super().__init__()
         channels, height, width_pixels = shape
         side = min(height, width_pixels)
@@ -62,11 +62,13 @@ class ConvEncoder(nn.Module):
             layers.append(ResidualBlock(width, 2 * width))
             width, side = 2 * width, -(-side // 2)
         self.layers = nn.Sequential(*layers)
-        self.pool = nn.AdaptiveAvgPool2d(min(grid, side))
+        self.grid = min(grid, side)
 
     def forward(self, x):
         x = self.layers(x)  # [n, width, side, side]
-        return self.pool(x).flatten(1)  # [n, width * grid * grid]
+        if x.shape[2:] != (self.grid, self.grid):
+            x = F.adaptive_avg_pool2d(x, self.grid)
+        return x.flatten(1)  # [n, width * grid * grid]
 
 
 def torchvision_encoder(name, shape):

@@ -90,7 +90,7 @@ class SimCLRTransformer(BaseSSLTransformer):
     >>> ssl = SimCLRTransformer(image_shape=(8, 8), max_epochs=1, random_state=0)
     >>> Z = ssl.fit_transform(X)
     >>> Z.shape
-    (1797, 384)
+    (1797, 256)
     >>> classifier = LogisticRegression().fit(Z[:50], y[:50])
     """
 
