@@ -320,7 +320,12 @@ def raise_(error):
 
 
 def press_ctrl_c():
-    signal.raise_signal(signal.SIGINT)
+    # A shell starts background jobs deaf to it, and continuous integration may be one.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 INTERRUPTIONS = {

@@ -180,7 +180,9 @@ def test_an_output_of_the_wrong_shape(function, got):
 
 
 def test_a_module_that_does_not_take_the_batch():
-    with pytest.raises(ValueError, match=r"cannot take batches of shape \(n, 7\): mat1") as raised:
+    with pytest.raises(
+        ValueError, match=r"cannot take batches of shape \(n, 7\): .*mat1"
+    ) as raised:
         make_encoder(lambda shape: nn.Linear(8, 2), _spec("table"))
     assert isinstance(raised.value.__cause__, RuntimeError)
 

@@ -165,11 +165,11 @@ def test_ten_labels_a_class_are_worth_more_than_with_pixels(digits):
         return np.mean(accuracies)
 
     params = {"image_shape": (8, 8), "augment": ImageAugmentation(flip=0, rotation=10)}
-    trained = SimCLRTransformer(max_epochs=10, random_state=0, **params).fit(X_train)
+    trained = SimCLRTransformer(max_epochs=30, random_state=0, **params).fit(X_train)
     # One epoch at a vanishing rate: first weights, but batch normalisation has seen the data.
     untrained = SimCLRTransformer(max_epochs=1, lr=1e-12, random_state=0, **params).fit(X_train)
 
-    # Measured: .93, .89 and .87.
+    # Measured: at least .93, .89 and .86.
     reached = accuracy(trained.transform)
     assert reached > accuracy(lambda X: X) + 0.02
     assert reached > accuracy(untrained.transform) + 0.03
