@@ -164,8 +164,8 @@ def main():
         "",
         "Accuracy on held-out rows with few labels: mean ± standard deviation over five draws of",
         "the labels, with the same `LogisticRegression`. `SimCLRTransformer` at its defaults.",
-        "Written by `python benchmarks/quality.py`, on "
-        f"{torch.get_num_threads()} cores, {torch.backends.cpu.get_cpu_capability()}.",
+        "Written by `python benchmarks/quality.py`; "
+        f"cores: {torch.get_num_threads()}, {torch.backends.cpu.get_cpu_capability()}.",
         "",
     ]
     for name in names:
