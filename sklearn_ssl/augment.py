@@ -259,7 +259,7 @@ class FeatureCorruption(Augmentation):
 
     def adapt(self, spec):
         adapted = super().adapt(spec)
-        adapted.marginals = torch.tensor(spec.marginals)  # [256, d]
+        adapted.marginals = torch.tensor(spec.marginals)  # [n_quantiles, d]
         return adapted
 
     def forward(self, batch, generator):
