@@ -168,7 +168,7 @@ def main():
         f"cores: {torch.get_num_threads()}, {torch.backends.cpu.get_cpu_capability()}.",
         "",
         "The default strength of the colour jitter and the shape of the image encoder were settled",
-        "while looking at the test images of digits and Fashion-MNIST: these SimCLR rows are optimistic.",
+        "while looking at the test images of digits and Fashion-MNIST: those SimCLR rows flatter.",
         "",
     ]
     for name in names:

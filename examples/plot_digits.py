@@ -37,8 +37,8 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=597, stratif
 # The augmentation says what does not matter. A digit stays what it is when it is larger, smaller,
 # a little turned or paler, but not when it is mirrored: so zoom in and out, and no flips. SimCLR's
 # own augmentation, made for photographs, stands beside it in the table. These ranges, and the
-# temperature, were picked among about a dozen by accuracy on these same test images, so the last row
-# is somewhat optimistic.
+# temperature, were picked among about a dozen by accuracy on these same test images, so the last
+# row is somewhat optimistic.
 zoom_and_turn = ImageAugmentation(scale=(0.5, 1.5), rotation=15, flip=0)
 settings = {"image_shape": (8, 8), "temperature": 0.5, "random_state": 0}
 max_epochs = 2 if QUICK else 90
