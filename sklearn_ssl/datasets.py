@@ -9,8 +9,16 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
+from sklearn.datasets import load_sample_images
 
 FASHION_MNIST_FOLDER = Path("/usr/share/datasets/fashion-mnist")
+PHOTO_FOLDER = Path("/usr/share/backgrounds/mate/nature")
+PHOTOS = (
+    *("Aqua", "Blinds", "Dune", "FreshFlower", "Garden", "GreenMeadow"),
+    *("LadyBird", "RainDrops", "Storm", "TwoWings", "Wood", "YellowFlower"),
+)
+PHOTO_HEIGHT = 256  # to which photos are reduced, so that a patch shows more than one surface
+PATCH_SIDE = 32
 
 
 class DatasetNotFoundError(FileNotFoundError):
@@ -98,6 +106,60 @@ def load_optdigits_pool():
     """
     X, _ = load_keel_table("optdigits")
     return X[:3823]
+
+
+def load_photo_patches(*, train=True):
+    """Load colour patches of 14 photos of nature and buildings; the photo is the class.
+
+    The photos are reduced to a height of 256 pixels and cut in two: training patches lie in the
+    left 60 %, test patches in the right 40 %. Within a part they overlap.
+
+    Parameters
+    ----------
+    train : bool, default=True
+        The 4,200 training patches, 300 a photo, or the 2,800 test patches, 200 a photo.
+
+    Returns
+    -------
+    X : ndarray of shape (n, 32, 32, 3) of uint8
+        From the left of the photos to their right, so that the first rows and the last ones show
+        different places.
+    y : ndarray of shape (n,) of str
+        Names of the photos: "china" and "flower" come with scikit-learn, the others with the
+        package.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If the Debian package ``mate-backgrounds`` is not installed.
+    """
+    missing = [name for name in PHOTOS if not (PHOTO_FOLDER / f"{name}.jpg").exists()]
+    if missing:
+        raise DatasetNotFoundError(
+            f"{PHOTO_FOLDER / missing[0]}.jpg is not there. On Debian or Ubuntu: "
+            "apt-get install mate-backgrounds"
+        )
+    from PIL import Image  # comes with torchvision; the other sets do without
+
+    photos = [Image.open(PHOTO_FOLDER / f"{name}.jpg") for name in PHOTOS]
+    photos += [Image.fromarray(photo) for photo in load_sample_images().images]
+    patches = [_cut_patches(_reduce(photo), train) for photo in photos]
+    X = np.stack(patches, axis=1)  # [position, photo, height, width, channel]
+    return X.reshape(-1, *X.shape[2:]), np.tile([*PHOTOS, "china", "flower"], len(X))
+
+
+def _reduce(photo):
+    width = round(photo.width * PHOTO_HEIGHT / photo.height)
+    return np.asarray(photo.convert("RGB").resize((width, PHOTO_HEIGHT)))
+
+
+def _cut_patches(photo, train):
+    """Return patches at evenly spaced places of a part of a photo, column by column."""
+    border = round(0.6 * photo.shape[1])
+    part, n_columns = (photo[:, :border], 15) if train else (photo[:, border:], 10)
+    rows = np.linspace(0, part.shape[0] - PATCH_SIDE, 20).astype(int)
+    columns = np.linspace(0, part.shape[1] - PATCH_SIDE, n_columns).astype(int)
+    return np.stack([part[i : i + PATCH_SIDE, j : j + PATCH_SIDE] for j in columns for i in rows])
 
 
 def draw_labels(y, n_per_class, random_state):

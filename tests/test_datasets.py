@@ -9,6 +9,7 @@ import pytest
 from conftest import load_or_skip
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from sklearn_ssl import datasets
 from sklearn_ssl.datasets import DatasetNotFoundError
@@ -70,6 +71,48 @@ def test_load_keel_table_reads_numbers_and_classes(keel_folder):
     assert y.tolist() == ["a", "b"]
 
 
+@pytest.fixture
+def photo_folder(tmp_path, monkeypatch):
+    """Photos of two grey levels: the left 60 % is dark, the right 40 % bright."""
+    monkeypatch.setattr(datasets, "PHOTO_FOLDER", tmp_path)
+    for level, name in enumerate(datasets.PHOTOS):
+        photo = np.full((512, 800, 3), 255 - level, np.uint8)
+        photo[:, :480] = level
+        Image.fromarray(photo).save(tmp_path / f"{name}.jpg", quality=100)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("train", "n_patches"), [(True, 300), (False, 200)])
+def test_load_photo_patches_cuts_photos_in_two(photo_folder, train, n_patches):
+    X, y = datasets.load_photo_patches(train=train)
+    assert X.shape == (14 * n_patches, 32, 32, 3)
+    assert X.dtype == np.uint8
+    names, counts = np.unique(y, return_counts=True)
+    assert set(names) == {*datasets.PHOTOS, "china", "flower"}
+    assert set(counts) == {n_patches}
+    for level, name in enumerate(datasets.PHOTOS):
+        # the median: where the photo was reduced, the border is blurred
+        expected = level if train else 255 - level
+        np.testing.assert_allclose(np.median(X[y == name], axis=(1, 2, 3)), expected, atol=2)
+        assert (X[y == name] < 128).all() == train
+
+
+def test_load_photo_patches_goes_from_left_to_right(photo_folder):
+    ramp = np.tile(np.linspace(0, 255, 400).astype(np.uint8)[:, None], (256, 1, 3))
+    Image.fromarray(ramp).save(photo_folder / "Dune.jpg", quality=100)
+    X, y = datasets.load_photo_patches()
+    left_sides = X[y == "Dune"].mean(axis=(1, 2, 3)).round()
+    assert (np.diff(left_sides) >= 0).all()
+    assert left_sides[-1] > left_sides[0] + 100
+
+
+@pytest.mark.parametrize("lost", ["Aqua", "Wood"])
+def test_load_photo_patches_not_installed(photo_folder, lost):
+    (photo_folder / f"{lost}.jpg").unlink()
+    with pytest.raises(DatasetNotFoundError, match=rf"{lost}.jpg.*apt-get install mate-background"):
+        datasets.load_photo_patches()
+
+
 def test_not_found_is_a_file_not_found_error():
     assert issubclass(DatasetNotFoundError, FileNotFoundError)
 
@@ -97,6 +140,15 @@ def test_fashion_mnist():
     assert X.shape == (10_000, 28, 28)
     assert (X.min(), X.max()) == (0, 255)
     assert np.bincount(y).tolist() == [1000] * 10
+
+
+def test_photo_patches():
+    X_train, y_train = load_or_skip(datasets.load_photo_patches)
+    X_test, y_test = datasets.load_photo_patches(train=False)
+    assert (len(X_train), len(X_test)) == (4200, 2800)
+    assert set(y_train) == set(y_test)
+    assert X_train.std(axis=(1, 2)).mean() > 10  # patches are no plain surfaces
+    np.testing.assert_array_equal(X_train, datasets.load_photo_patches()[0])
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ RULES = {
     "augment": ("", "torch torchvision"),
     "pretext": ("", "torch"),
     "encoders.*": ("encoders.*", "torch torchvision"),
-    "datasets": ("", "numpy scipy sklearn"),
+    "datasets": ("", "PIL numpy scipy sklearn"),
     # the shared machinery
     "_inputs": ("", "numpy scipy sklearn torch"),
     "_runtime": ("", "joblib torch"),
