@@ -1,9 +1,34 @@
 """Losses of the pretext tasks, as pure functions of embeddings."""
 
+from functools import wraps
+
 import torch
 from torch.nn import functional as F
 
 
+def _in_full_precision(loss):
+    """Let a loss compute in float32, under autocast too; float64 stays float64.
+
+    Exponentials, small temperatures and sums over a batch magnify the rounding of half precision.
+    """
+
+    @wraps(loss)
+    def in_full_precision(*args, **kwargs):
+        args = [_float32_or_wider(a) for a in args]
+        kwargs = {name: _float32_or_wider(a) for name, a in kwargs.items()}
+        first = next(a for a in (*args, *kwargs.values()) if isinstance(a, torch.Tensor))
+        with torch.autocast(first.device.type, enabled=False):
+            return loss(*args, **kwargs)
+
+    return in_full_precision
+
+
+def _float32_or_wider(argument):
+    narrow = isinstance(argument, torch.Tensor) and argument.dtype != torch.float64
+    return argument.float() if narrow else argument
+
+
+@_in_full_precision
 def nt_xent(z_a, z_b, temperature):
     """Normalised temperature-scaled cross-entropy between two views of a batch.
 
@@ -36,11 +61,357 @@ def nt_xent(z_a, z_b, temperature):
     >>> print(f"{nt_xent(z, z, temperature=0.1):.4f}")
     0.0003
     """
-    z = torch.cat([z_a, z_b])  # [2n, d]
-    z = F.normalize(z if z.dtype == torch.float64 else z.float(), dim=1)
-    with torch.autocast(z.device.type, enabled=False):  # a small temperature magnifies rounding
-        logits = z @ z.T / temperature  # [2n, 2n]
+    z = F.normalize(torch.cat([z_a, z_b]), dim=1)  # [2n, d]
+    logits = z @ z.T / temperature  # [2n, 2n]
     logits.fill_diagonal_(-torch.inf)  # a view is no candidate for itself
     n = len(z_a)
     other_view = torch.arange(2 * n, device=z.device).roll(n)
     return F.cross_entropy(logits, other_view)
+
+
+@_in_full_precision
+def queue_info_nce(q, k, queue, temperature):
+    """Contrast of queries with their own keys and a queue of earlier keys (MoCo).
+
+    Each query is asked to find its own key among that key and those of the queue, by cosine
+    similarity: equation 1 of [1]_, averaged over the queries. The other keys of the batch are no
+    candidates.
+
+    Parameters
+    ----------
+    q, k : torch.Tensor of shape (n, d)
+        Queries and keys; row i of both comes from the same sample. In MoCo, keys and queue come
+        from a network that is not trained: the caller sees to it that no gradient flows there.
+    queue : torch.Tensor of shape (K, d)
+        Keys of earlier batches. All three are normalised here.
+    temperature : float
+        Positive divisor of the similarities.
+
+    Returns
+    -------
+    loss : torch.Tensor
+        A scalar. Embeddings that are all alike give ``log(K + 1)``.
+
+    References
+    ----------
+    .. [1] K. He et al., "Momentum Contrast for Unsupervised Visual Representation Learning",
+       CVPR 2020, https://arxiv.org/abs/1911.05722
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_ssl.losses import queue_info_nce
+    >>> alike = torch.ones(4, 8)
+    >>> print(f"{queue_info_nce(alike, alike, torch.ones(15, 8), temperature=0.2):.4f}")
+    2.7726
+    """
+    q, k, queue = (F.normalize(z, dim=1) for z in (q, k, queue))
+    positive = (q * k).sum(dim=1, keepdim=True)  # [n, 1]
+    logits = torch.cat([positive, q @ queue.T], dim=1) / temperature  # [n, 1 + K]
+    own_key = torch.zeros(len(q), dtype=torch.long, device=q.device)  # it comes first
+    return F.cross_entropy(logits, own_key)
+
+
+@_in_full_precision
+def info_nce(q, k, temperature):
+    """Contrast of queries with the keys of their batch, in one direction.
+
+    Row i of ``q`` is asked to find row i of ``k`` among the n rows of ``k``, by cosine similarity
+    [1]_. MoCo v3 [2]_ adds up both directions, each times ``2 * temperature``.
+
+    Parameters
+    ----------
+    q, k : torch.Tensor of shape (n, d)
+        Queries and keys; row i of both comes from the same sample. They are normalised here.
+    temperature : float
+        Positive divisor of the similarities.
+
+    Returns
+    -------
+    loss : torch.Tensor
+        A scalar. Embeddings that are all alike give ``log(n)``.
+
+    References
+    ----------
+    .. [1] A. van den Oord et al., "Representation Learning with Contrastive Predictive Coding",
+       2018, https://arxiv.org/abs/1807.03748
+    .. [2] X. Chen et al., "An Empirical Study of Training Self-Supervised Vision Transformers",
+       ICCV 2021, https://arxiv.org/abs/2104.02057
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_ssl.losses import info_nce
+    >>> z = torch.eye(4)
+    >>> print(f"{info_nce(z, z, temperature=0.1):.4f}")
+    0.0001
+    """
+    logits = F.normalize(q, dim=1) @ F.normalize(k, dim=1).T / temperature  # [n, n]
+    return F.cross_entropy(logits, torch.arange(len(q), device=q.device))
+
+
+@_in_full_precision
+def negative_cosine(p, z):
+    """Minus the mean cosine similarity of predictions and their targets.
+
+    Equation 1 of SimSiam [1]_, averaged over the rows. The squared distance of the normalised
+    vectors, which BYOL minimises [2]_, is ``2 + 2 * negative_cosine(p, z)``.
+
+    Parameters
+    ----------
+    p, z : torch.Tensor of shape (n, d)
+        Predictions, and targets that the caller has detached: without a stopped gradient both
+        methods collapse.
+
+    Returns
+    -------
+    loss : torch.Tensor
+        A scalar from -1, where all are parallel, to 1.
+
+    References
+    ----------
+    .. [1] X. Chen, K. He, "Exploring Simple Siamese Representation Learning", CVPR 2021,
+       https://arxiv.org/abs/2011.10566
+    .. [2] J.-B. Grill et al., "Bootstrap Your Own Latent", NeurIPS 2020,
+       https://arxiv.org/abs/2006.07733
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_ssl.losses import negative_cosine
+    >>> p, z = torch.tensor([[2.0, 0.0], [1.0, 1.0]]), torch.tensor([[5.0, 0.0], [1.0, -1.0]])
+    >>> print(f"{negative_cosine(p, z):.4f}")
+    -0.5000
+    """
+    return -F.cosine_similarity(p, z, dim=1).mean()
+
+
+@_in_full_precision
+def barlow_twins(z_a, z_b, redundancy_weight):
+    """Distance of the cross-correlation of two views from the identity.
+
+    With C the matrix of correlations of the columns of both views over the batch, this is
+    ``sum_i (1 - C_ii)^2 + redundancy_weight * sum_{i != j} C_ij^2``: equations 1 and 2 of [1]_.
+    Columns are standardised as batch normalisation does it, with the biased variance plus 1e-5.
+
+    Parameters
+    ----------
+    z_a, z_b : torch.Tensor of shape (n, d), n >= 2
+        Projections of the two views; row i of both comes from the same sample.
+    redundancy_weight : float
+        Weight of the second sum, lambda in the paper.
+
+    Returns
+    -------
+    loss : torch.Tensor
+        A scalar. Embeddings that are all alike give ``d``: they correlate with nothing.
+
+    References
+    ----------
+    .. [1] J. Zbontar et al., "Barlow Twins: Self-Supervised Learning via Redundancy Reduction",
+       ICML 2021, https://arxiv.org/abs/2103.03230
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_ssl.losses import barlow_twins
+    >>> z = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+    >>> print(f"{barlow_twins(z, z, redundancy_weight=5e-3):.4f}")
+    0.0000
+    >>> print(f"{barlow_twins(z, -z, redundancy_weight=5e-3):.4f}")
+    7.9999
+    """
+    z_a, z_b = (F.batch_norm(z, None, None, training=True) for z in (z_a, z_b))
+    correlation = z_a.T @ z_b / len(z_a)  # [d, d]
+    identity = torch.eye(len(correlation), dtype=z_a.dtype, device=z_a.device)
+    weight = identity + redundancy_weight * (1 - identity)
+    return (weight * (correlation - identity).square()).sum()
+
+
+@_in_full_precision
+def vicreg(z_a, z_b, *, invariance, variance, covariance):
+    """Variance, invariance and covariance of the embeddings of two views.
+
+    The sum of three terms [1]_, each times its weight: the mean squared difference of the views;
+    how far the standard deviations of the columns, ``sqrt(var + 1e-4)``, fall short of 1
+    (equations 1 and 2), on average over columns and views; and the sum over the views of the
+    squared covariances of different columns, divided by d (equations 3 and 4). Variances are
+    unbiased.
+
+    As in the code of the paper, and unlike its equations 5 and 6, the first term is divided by d
+    too, and the second is the mean of the views and not their sum. The usual weights are made for
+    that.
+
+    Parameters
+    ----------
+    z_a, z_b : torch.Tensor of shape (n, d), n >= 2
+        Projections of the two views; row i of both comes from the same sample.
+    invariance, variance, covariance : float
+        Weights of the terms: lambda, mu and nu in the paper.
+
+    Returns
+    -------
+    loss : torch.Tensor
+        A scalar. Embeddings that are all alike give ``0.99 * variance``.
+
+    References
+    ----------
+    .. [1] A. Bardes et al., "VICReg: Variance-Invariance-Covariance Regularization for
+       Self-Supervised Learning", ICLR 2022, https://arxiv.org/abs/2105.04906
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_ssl.losses import vicreg
+    >>> z = torch.ones(4, 8)
+    >>> print(f"{vicreg(z, z, invariance=25, variance=25, covariance=1):.4f}")
+    24.7500
+    """
+    n, d = z_a.shape
+    loss = invariance * F.mse_loss(z_a, z_b)
+    for z in (z_a, z_b):
+        z = z - z.mean(dim=0)
+        cov = z.T @ z / (n - 1)  # [d, d]
+        variances = cov.diagonal()
+        shortfall = F.relu(1 - (variances + 1e-4).sqrt())  # [d]; sqrt has no slope at 0
+        off_diagonal = cov - variances.diag()
+        loss = loss + variance * shortfall.mean() / 2 + covariance * off_diagonal.square().sum() / d
+    return loss
+
+
+@_in_full_precision
+@torch.no_grad()
+def sinkhorn(scores, epsilon, n_iterations=3):
+    """Soft assignment of a batch to prototypes that uses all prototypes equally (SwAV's codes).
+
+    ``exp(scores / epsilon)`` is scaled, in turn, to equal sums over the prototypes and to equal
+    sums over the rows: equations 3 to 5 of [1]_. In logarithms, so that nothing under- or
+    overflows. No gradient flows through the codes.
+
+    Parameters
+    ----------
+    scores : torch.Tensor of shape (n, K)
+        Similarities of n rows to K prototypes.
+    epsilon : float
+        Positive; a small one makes codes that are nearly one-hot.
+    n_iterations : int, default=3
+        How often both are scaled.
+
+    Returns
+    -------
+    codes : torch.Tensor of shape (n, K)
+        Rows sum to 1, columns nearly to n / K.
+
+    References
+    ----------
+    .. [1] M. Caron et al., "Unsupervised Learning of Visual Features by Contrasting Cluster
+       Assignments", NeurIPS 2020, https://arxiv.org/abs/2006.09882
+
+    Examples
+    --------
+    Both rows prefer the first prototype, but one of them has to take the second:
+
+    >>> import torch
+    >>> from sklearn_ssl.losses import sinkhorn
+    >>> sinkhorn(torch.tensor([[0.9, 0.1], [0.9, 0.6]]), epsilon=0.05).round(decimals=2)
+    tensor([[1.0000, 0.0000],
+            [0.1400, 0.8600]])
+    """
+    log_codes = scores / epsilon
+    for _ in range(n_iterations):
+        log_codes = log_codes.log_softmax(dim=0)  # each prototype is used equally
+        log_codes = log_codes.log_softmax(dim=1)  # each row is one assignment
+    return log_codes.exp()
+
+
+@_in_full_precision
+def cross_view_entropy(logits, targets):
+    """Cross-entropy of what is said of one view with what is said of another.
+
+    The mean of ``-sum_k targets[s, i, k] * log_softmax(logits[u, i])[k]`` over the rows i and the
+    pairs of views with s != u. This is the loss of DINO, with targets of the teacher (equation 3
+    of [1]_), and of SwAV, with codes for targets (equations 2 and 6 of [2]_).
+
+    Parameters
+    ----------
+    logits : torch.Tensor of shape (v, n, K)
+        Of all v >= 2 views, already divided by their temperature.
+    targets : torch.Tensor of shape (t, n, K), t <= v
+        Distributions over K, for the first t of the same views. The caller detaches them.
+
+    Returns
+    -------
+    loss : torch.Tensor
+        A scalar. Logits that are all alike give ``log(K)``.
+
+    References
+    ----------
+    .. [1] M. Caron et al., "Emerging Properties in Self-Supervised Vision Transformers",
+       ICCV 2021, https://arxiv.org/abs/2104.14294
+    .. [2] M. Caron et al., "Unsupervised Learning of Visual Features by Contrasting Cluster
+       Assignments", NeurIPS 2020, https://arxiv.org/abs/2006.09882
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_ssl.losses import cross_view_entropy
+    >>> targets = torch.eye(16).expand(2, 16, 16)
+    >>> print(f"{cross_view_entropy(torch.zeros(8, 16, 16), targets):.4f}")
+    2.7726
+    """
+    v, n, _ = logits.shape
+    t = len(targets)
+    log_p = logits.log_softmax(dim=2)
+    entropy = -targets.flatten(1) @ log_p.flatten(1).T  # [t, v], summed over rows
+    entropy.fill_diagonal_(0)  # a view tells nothing new of itself
+    return entropy.sum() / (t * (v - 1) * n)
+
+
+@_in_full_precision
+def sigreg(z, directions):
+    """How far embeddings are from an isotropic Gaussian, seen along some directions (LeJEPA).
+
+    Along each direction a, the empirical characteristic function of the n numbers ``x = z @ a`` is
+    compared with that of the standard normal distribution by the statistic of Epps and Pulley [2]_
+
+    ``n * integral_{-3}^{3} |mean_i exp(1j * t * x_i) - exp(-t^2 / 2)|^2 * exp(-t^2 / 2) dt``
+
+    and the mean over the directions is returned. The integrand is even in t: twice the integral
+    from 0 to 3 is taken, by the trapezoid rule with 17 knots, as in the code of the paper [1]_.
+
+    Parameters
+    ----------
+    z : torch.Tensor of shape (n, d) or (v, n, d)
+        Embeddings. Of v views, the mean of their statistics is returned.
+    directions : torch.Tensor of shape (d, m)
+        Columns of unit length, drawn anew for each batch.
+
+    Returns
+    -------
+    loss : torch.Tensor
+        A scalar. Gaussian embeddings give about 1.05 on average, for any n, and embeddings that
+        are all zero ``0.402 * n``.
+
+    References
+    ----------
+    .. [1] R. Balestriero, Y. LeCun, "LeJEPA: Provable and Scalable Self-Supervised Learning
+       Without the Heuristics", 2025, https://arxiv.org/abs/2511.08544
+    .. [2] T. W. Epps, L. B. Pulley, "A test for normality based on the empirical characteristic
+       function", Biometrika 70(3), 1983
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_ssl.losses import sigreg
+    >>> directions = torch.eye(8)
+    >>> print(f"{sigreg(torch.zeros(100, 8), directions):.1f}")
+    40.2
+    """
+    t = torch.linspace(0, 3, 17, dtype=z.dtype, device=z.device)
+    gaussian = (-t.square() / 2).exp()  # characteristic function, and weight in the integral
+    step = torch.full_like(t, 2 * 3 / 16)  # twice, for the negative t
+    step[[0, -1]] /= 2
+    angle = (z @ directions)[..., None] * t  # [..., n, m, 17]
+    real, imaginary = angle.cos().mean(dim=-3), angle.sin().mean(dim=-3)  # [..., m, 17]
+    distance = (real - gaussian).square() + imaginary.square()
+    return z.shape[-2] * (distance @ (step * gaussian)).mean()
