@@ -2,11 +2,34 @@
 
 from sklearn_ssl._base import BaseSSLTransformer
 from sklearn_ssl._version import __version__
+from sklearn_ssl.methods.barlow_twins import BarlowTwinsTransformer
+from sklearn_ssl.methods.byol import BYOLTransformer
+from sklearn_ssl.methods.dino import DINOTransformer
+from sklearn_ssl.methods.lejepa import LeJEPATransformer
+from sklearn_ssl.methods.moco import MoCoTransformer
+from sklearn_ssl.methods.moco_v3 import MoCoV3Transformer
 from sklearn_ssl.methods.simclr import SimCLRTransformer
+from sklearn_ssl.methods.simsiam import SimSiamTransformer
+from sklearn_ssl.methods.swav import SwAVTransformer
+from sklearn_ssl.methods.vicreg import VICRegTransformer
 from sklearn_ssl.pretext import PretextTask
 
 from sklearn_ssl import _workers  # isort: skip - after torch and scikit-learn have been loaded
 
-__all__ = ["BaseSSLTransformer", "PretextTask", "SimCLRTransformer", "__version__"]
+__all__ = [
+    "BYOLTransformer",
+    "BarlowTwinsTransformer",
+    "BaseSSLTransformer",
+    "DINOTransformer",
+    "LeJEPATransformer",
+    "MoCoTransformer",
+    "MoCoV3Transformer",
+    "PretextTask",
+    "SimCLRTransformer",
+    "SimSiamTransformer",
+    "SwAVTransformer",
+    "VICRegTransformer",
+    "__version__",
+]
 
 del _workers

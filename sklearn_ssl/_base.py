@@ -141,6 +141,8 @@ class BaseSSLTransformer(
         "random_state": ["random_state"],
     }
 
+    _relative_cost = 1.0  # time of a row in a fit, compared with SimCLR
+
     def __init__(
         self,
         *,
@@ -189,6 +191,17 @@ class BaseSSLTransformer(
     def _make_encoder(self, spec):
         """Build the encoder that the parameters ask for; it has an ``output_dim``."""
         return make_encoder(self.encoder, spec, self.n_components)
+
+    def _planned_epochs(self, modality, n_samples):
+        return self.max_epochs or defaults.max_epochs(modality, n_samples, self._relative_cost)
+
+    def _momentum(self, spec):
+        """Return the momentum of an averaged network: the parameter, or one for so many steps."""
+        if self.momentum is not None:
+            return self.momentum
+        batch_size = self.batch_size or defaults.batch_size(spec.n_samples)
+        n_epochs = self._planned_epochs(spec.modality, spec.n_samples)
+        return defaults.momentum(n_epochs * spec.n_samples / batch_size)
 
     # Fitting ----------------------------------------------------------------------------------
 
@@ -269,7 +282,7 @@ class BaseSSLTransformer(
             self.input_spec_ = spec
             self.batch_size_ = self.batch_size or defaults.batch_size(len(rows))
             self._n_features_out = task.encoder.output_dim
-            max_epochs = self.max_epochs or defaults.max_epochs(spec.modality, len(rows))
+            max_epochs = self._planned_epochs(spec.modality, len(rows))
             early_stopping = self.early_stopping and not partial
             train_rows, valid_rows = self._hold_out(rows, seed) if early_stopping else (rows, None)
             n_epochs = 1 if partial else max_epochs

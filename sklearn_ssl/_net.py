@@ -25,8 +25,8 @@ class StopTraining(Exception):  # noqa: N818 - like StopIteration, it is no erro
 class PretextNet(NeuralNet):
     """skorch's loop around a pretext task.
 
-    The task returns its own loss, batches are index batches of nearly equal size, the learning rate
-    is set at every step, and ``after_step`` follows the optimiser.
+    The task returns its own loss, batches are index batches of nearly equal size, learning rate and
+    weight decay are set at every step, and the task's hooks stand around the optimiser.
     """
 
     def __init__(
@@ -79,22 +79,30 @@ class PretextNet(NeuralNet):
         """Weight decay is for matrices and kernels; biases and normalisations have none."""
         trained = [p for p in self.module_.parameters() if p.requires_grad]
         groups = [
-            {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.weight_decay},
-            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+            {"params": [p for p in trained if p.ndim > 1], "decays": True},
+            {"params": [p for p in trained if p.ndim <= 1], "decays": False, "weight_decay": 0.0},
         ]
-        options = {"lr": self.lr}
+        options = {"lr": self.lr, "weight_decay": self.weight_decay}
         if "fused" in inspect.signature(self.optimizer).parameters:
             options["fused"] = True
         self.optimizer_ = self.optimizer([g for g in groups if g["params"]], **options)
         return self
 
     def train_step(self, batch, **fit_params):
+        weight_decay = self.module_.weight_decay_at(self.progress, self.weight_decay)
         for group in self.optimizer_.param_groups:
             group["lr"] = self.lr * self._lr_factor()
+            if group["decays"]:
+                group["weight_decay"] = weight_decay
         step = super().train_step(batch, **fit_params)
         self.n_steps_done += 1
-        self.module_.after_step(min(self.n_steps_done / self.n_steps, 1.0))
+        self.module_.after_step(self.progress)
         return step
+
+    @property
+    def progress(self):
+        """The part of the planned steps that is done, from 0 to 1."""
+        return min(self.n_steps_done / self.n_steps, 1.0)
 
     def train_step_single(self, batch, **fit_params):
         if not self.module_.training:
@@ -104,6 +112,7 @@ class PretextNet(NeuralNet):
             loss = self._loss(batch)
             self._check_finite(loss)
             loss.backward()
+        self.module_.after_backward(self.progress)
         return {"loss": loss, "y_pred": loss}
 
     def validation_step(self, batch, **fit_params):

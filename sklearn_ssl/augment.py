@@ -3,6 +3,7 @@
 An augmentation is a module called as ``augment(batch, generator)``. It draws one random change per
 row, and computes them all in a few tensor operations. ``adapt(spec)`` fills in what was left to be
 derived from the data and returns the adapted copy; the estimator calls it in ``fit``.
+:class:`MultiCrop` makes views of two kinds.
 """
 
 import copy
@@ -16,7 +17,15 @@ from sklearn_ssl import defaults
 
 
 class Augmentation(nn.Module):
-    """Base class: ``forward(batch, generator)`` returns a changed copy of the batch."""
+    """Base class: ``forward(batch, generator)`` returns a changed copy of the batch.
+
+    Attributes
+    ----------
+    size : tuple of int or None
+        Shape of a view behind its channels; None is that of the batch.
+    """
+
+    size = None
 
     def adapt(self, spec):
         """Return a copy whose open settings are derived from the description of the data.
@@ -27,6 +36,15 @@ class Augmentation(nn.Module):
             Its ``shape`` and ``marginals`` are read.
         """
         return copy.deepcopy(self)
+
+    def local(self, spec):
+        """Return an adapted copy that shows less of each row: the small views of multi-crop.
+
+        Parameters
+        ----------
+        spec : InputSpec
+        """
+        return self.adapt(spec)
 
     def forward(self, batch, generator):
         raise NotImplementedError(f"{type(self).__name__} must define forward(batch, generator)")
@@ -53,6 +71,69 @@ def make_views(augment, batch, n_views, generator):
             f"{n_views} views of {len(batch)} rows."
         )
     return views
+
+
+class MultiCrop(nn.Module):
+    """Two views of each row and some that show less of it, as in SwAV [1]_ and DINO.
+
+    Parameters
+    ----------
+    augment : None, Augmentation or callable
+        As :func:`resolve_augmentation` takes it. The local views of an Augmentation are those of
+        its method ``local``; any other callable makes them as it makes the others.
+    n_local : int or None
+        Local views of each row. None is 4 for images and series, and 2 for tables.
+    spec : InputSpec
+    encoder : torch.nn.Module
+        If it cannot take local views of another shape than the rows, they get the rows' shape.
+
+    References
+    ----------
+    .. [1] M. Caron et al., "Unsupervised Learning of Visual Features by Contrasting Cluster
+       Assignments", NeurIPS 2020, https://arxiv.org/abs/2006.09882
+    """
+
+    def __init__(self, augment, n_local, spec, encoder):
+        super().__init__()
+        self.n_local = defaults.n_local(spec.modality) if n_local is None else n_local
+        self.augment = self.local_augment = resolve_augmentation(augment, spec)
+        if isinstance(self.augment, Augmentation):
+            self.local_augment = self.augment.local(spec)
+            size = self.local_augment.size
+            if size is not None and not _takes(encoder, (spec.shape[0], *size)):
+                self.local_augment.size = None
+
+    def forward(self, batch, generator):
+        """Return a list of one or two batches of views, which may differ in the shape of a row.
+
+        Parameters
+        ----------
+        batch : torch.Tensor of shape (n, ...)
+        generator : torch.Generator
+
+        Returns
+        -------
+        views : list of torch.Tensor
+            The global views, of shape ``(2 * n, ...)``, and unless `n_local` is 0 the local ones,
+            of shape ``(n_local * n, ...)``.
+        """
+        views = [make_views(self.augment, batch, 2, generator)]
+        if self.n_local:
+            views.append(make_views(self.local_augment, batch, self.n_local, generator))
+        return views
+
+
+@torch.no_grad()
+def _takes(encoder, shape):
+    """Whether an encoder embeds rows of another shape than those it was made for."""
+    was_training = encoder.training
+    encoder.eval()
+    try:
+        return encoder(torch.zeros(2, *shape)).shape == (2, encoder.output_dim)
+    except (RuntimeError, ValueError, AssertionError):
+        return False
+    finally:
+        encoder.train(was_training)
 
 
 def _full_precision(batch):
@@ -141,6 +222,13 @@ class ImageAugmentation(Augmentation):
             adapted.blur = defaults.blur_probability(side)
         return adapted
 
+    def local(self, spec):
+        """Return an adapted copy whose crops are smaller, and come out at half the sides."""
+        local = self.adapt(spec)
+        local.scale = defaults.local_crop_scale(local.scale)
+        local.size = tuple(-(-side // 2) for side in spec.shape[1:])
+        return local
+
     def forward(self, batch, generator):
         if self.scale is None or self.blur is None:
             raise ValueError("scale and blur are open: set them, or call adapt(spec) first.")
@@ -180,7 +268,8 @@ class ImageAugmentation(Augmentation):
             ],
             dim=1,
         )  # [n, 2, 3]
-        grid = F.affine_grid(affine, batch.shape, align_corners=False)
+        size = (*batch.shape[:2], *(self.size or batch.shape[2:]))
+        grid = F.affine_grid(affine, size, align_corners=False)
         return F.grid_sample(batch, grid, align_corners=False)
 
     def _jitter(self, views, generator):
@@ -262,6 +351,12 @@ class FeatureCorruption(Augmentation):
         adapted.marginals = torch.tensor(spec.marginals)  # [n_quantiles, d]
         return adapted
 
+    def local(self, spec):
+        """Return an adapted copy that keeps half as many entries."""
+        local = self.adapt(spec)
+        local.rate = (1 + self.rate) / 2
+        return local
+
     def forward(self, batch, generator):
         if self.marginals is None:
             raise ValueError("FeatureCorruption must be adapted to a table first: adapt(spec).")
@@ -293,8 +388,16 @@ class SeriesAugmentation(Augmentation):
         self.noise = noise
         self.mask = mask
 
+    def local(self, spec):
+        """Return an adapted copy whose crops are half as long, and come out at half the length."""
+        local = self.adapt(spec)
+        local.crop = tuple(part / 2 for part in self.crop)
+        local.size = (-(-spec.shape[1] // 2),)
+        return local
+
     def forward(self, batch, generator):
-        n, channels, time = batch.shape
+        n, channels, whole_time = batch.shape
+        (time,) = self.size or (whole_time,)
 
         def draw(low, high):
             return _uniform((n, 1), low, high, batch, generator)
@@ -304,9 +407,9 @@ class SeriesAugmentation(Augmentation):
 
         steps = torch.linspace(0, 1, time, device=batch.device)
         length = draw(*self.crop)
-        position = (draw(0, 1) * (1 - length) + length * steps) * (time - 1)  # [n, t]
-        left = position.floor().clamp_(max=max(time - 2, 0)).long()
-        right = (left + 1).clamp_(max=time - 1)
+        position = (draw(0, 1) * (1 - length) + length * steps) * (whole_time - 1)  # [n, t]
+        left = position.floor().clamp_(max=max(whole_time - 2, 0)).long()
+        right = (left + 1).clamp_(max=whole_time - 1)
         left_value = batch.gather(2, left[:, None].expand(-1, channels, -1))
         right_value = batch.gather(2, right[:, None].expand(-1, channels, -1))
         views = torch.lerp(left_value, right_value, (position - left)[:, None])

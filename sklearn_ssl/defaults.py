@@ -4,14 +4,23 @@ They are made for a processor with few cores: about five minutes on two of them 
 images, and enough steps for a few hundred rows.
 """
 
+import math
+
 # Rows a network sees in a fit, all epochs together.
 ROWS_TO_SEE = {"image": 600_000, "table": 1_000_000, "series": 500_000}
 FEWEST_EPOCHS, MOST_EPOCHS = 4, 200
 
+# Part of the steps after which the prototypes of SwAV and DINO learn too.
+FROZEN_PROTOTYPES = 0.02
 
-def max_epochs(modality, n_samples):
-    """Return how often the data is seen: as often as the rows to see allow, 4 to 200 times."""
-    return int(min(max(ROWS_TO_SEE[modality] / n_samples, FEWEST_EPOCHS), MOST_EPOCHS))
+
+def max_epochs(modality, n_samples, cost=1.0):
+    """Return how often the data is seen: as often as the rows to see allow, 4 to 200 times.
+
+    `cost` is the time that a method takes for a row, compared with SimCLR: all take about as long.
+    """
+    epochs = ROWS_TO_SEE[modality] / cost / n_samples
+    return int(min(max(epochs, FEWEST_EPOCHS), MOST_EPOCHS))
 
 
 def batch_size(n_samples):
@@ -46,6 +55,11 @@ def crop_scale(side):
     return (0.08, 1.0) if side >= 64 else (0.3, 1.0)
 
 
+def local_crop_scale(scale):
+    """Return the range of the area of local crops: below that of the global ones."""
+    return scale[0] / 3, scale[0]
+
+
 def blur_probability(side):
     """Return how often images are blurred: below 32 pixels there is no detail to take away."""
     return 0.5 if side >= 32 else 0.0
@@ -54,3 +68,43 @@ def blur_probability(side):
 def projection_dims(output_dim):
     """Return the widths of a projection head: hidden as the encoder but at most 256, output 128."""
     return min(output_dim, 256), 128
+
+
+def patch_size(side):
+    """Return the side of a Vision Transformer's patches: the power of two nearest side / 8.
+
+    From 2 to 16: about 64 patches in an image of a usual size, for attention grows with the square
+    of their number.
+    """
+    return 2 ** min(max(round(math.log2(side / 8)), 1), 4)
+
+
+def momentum(n_steps):
+    """Return the momentum of an averaged network at the start: it looks back on 2 % of the steps.
+
+    BYOL's 0.996 belongs to 300,000 steps; on a short run it would never leave the first weights.
+    """
+    return min(max(1 - 50 / n_steps, 0.9), 0.996)
+
+
+def queue_size(n_samples):
+    """Return the length of MoCo's queue: a quarter of the rows, 64 to 4,096 keys.
+
+    A queue longer than the data would hold older keys of the very rows of the batch.
+    """
+    return int(min(max(n_samples // 4, 64), 4096))
+
+
+def n_prototypes(n_samples):
+    """Return how many prototypes stand for groups of similar rows: 64 to 512."""
+    return int(min(max(n_samples // 32, 64), 512))
+
+
+def expander_dims():
+    """Return the widths of the head of Barlow Twins and VICReg, which compare many components."""
+    return 512, 512, 512
+
+
+def n_local(modality):
+    """Return the local views of multi-crop: those of tables cost as much as the global ones."""
+    return 2 if modality == "table" else 4

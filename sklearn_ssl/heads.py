@@ -2,19 +2,24 @@
 
 from itertools import pairwise
 
+import torch
 from torch import nn
+from torch.nn import functional as F
 
 
-def mlp_head(dims, *, last_batch_norm=False):
-    """Build a multi-layer perceptron with batch normalisation and ReLU between its layers.
+def mlp_head(dims, *, batch_norm=True, last_batch_norm=False, activation=nn.ReLU):
+    """Build a multi-layer perceptron.
 
     Parameters
     ----------
     dims : sequence of int
         Widths, from the input to the output: ``(512, 256, 128)`` has two linear layers.
+    batch_norm : bool, default=True
+        Whether hidden layers are normalised. Layers in front of a batch normalisation have no bias.
     last_batch_norm : bool, default=False
-        Whether the output is normalised too, as in SimCLR. Layers in front of a batch
-        normalisation have no bias.
+        Whether the output is normalised too, as in SimCLR.
+    activation : callable, default=torch.nn.ReLU
+        Makes the module that follows each hidden layer.
 
     Returns
     -------
@@ -30,8 +35,34 @@ def mlp_head(dims, *, last_batch_norm=False):
     *hidden, (last_in, last_out) = pairwise(dims)
     layers = []
     for width_in, width_out in hidden:
-        layers += [nn.Linear(width_in, width_out, bias=False), nn.BatchNorm1d(width_out), nn.ReLU()]
+        layers.append(nn.Linear(width_in, width_out, bias=not batch_norm))
+        if batch_norm:
+            layers.append(nn.BatchNorm1d(width_out))
+        layers.append(activation())
     layers.append(nn.Linear(last_in, last_out, bias=not last_batch_norm))
     if last_batch_norm:
         layers.append(nn.BatchNorm1d(last_out))
     return nn.Sequential(*layers)
+
+
+class Prototypes(nn.Module):
+    """Cosine similarities of embeddings to learnt prototypes.
+
+    The last layer of SwAV and of DINO: a linear layer without bias whose input and whose rows of
+    weights have length 1 (a weight normalisation with its gain frozen at 1).
+
+    Parameters
+    ----------
+    dim : int
+        Width of the embeddings.
+    n_prototypes : int
+    """
+
+    def __init__(self, dim, n_prototypes):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(n_prototypes, dim) / dim**0.5)
+
+    def forward(self, z):
+        with torch.autocast(z.device.type, enabled=False):  # small temperatures magnify rounding
+            z = F.normalize(z.float(), dim=1)
+            return z @ F.normalize(self.weight, dim=1).T  # [n, n_prototypes]

@@ -1,5 +1,8 @@
 """The contract of a pretext task: a module that turns a batch of raw data into a loss."""
 
+import copy
+import math
+
 import torch
 from torch import nn
 
@@ -57,14 +60,48 @@ class PretextTask(nn.Module):
         """Return the representation of a batch, of shape ``(n, output_dim)``."""
         return self.encoder(batch)
 
-    def after_step(self, progress):
-        """Called after every optimiser step: the place of EMA updates, queues and schedules.
+    def after_backward(self, progress):
+        """Called between the gradients and the optimiser's step, to clip or to drop gradients.
 
         Parameters
         ----------
         progress : float
             The part of the training that is done, from 0 to 1.
         """
+
+    def after_step(self, progress):
+        """Called after every optimiser step: the place of EMA updates and schedules.
+
+        Parameters
+        ----------
+        progress : float
+            The part of the training that is done, from 0 to 1.
+        """
+
+    def weight_decay_at(self, progress, weight_decay):
+        """Return the weight decay of a step; the estimator's parameter unless it is overridden.
+
+        Parameters
+        ----------
+        progress : float
+            The part of the training that is done, from 0 to 1.
+        weight_decay : float
+            The parameter of the estimator.
+        """
+        return weight_decay
+
+
+def frozen_copy(module):
+    """Return a copy that gradients do not train: a target, teacher or key network at its start.
+
+    Like every submodule it is in training mode during a fit, so its batch normalisations use the
+    statistics of the batch.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    """
+    return copy.deepcopy(module).requires_grad_(False)
 
 
 @torch.no_grad()
@@ -81,3 +118,23 @@ def ema_update(target, online, momentum):
     """
     target_parameters, online_parameters = list(target.parameters()), list(online.parameters())
     torch._foreach_lerp_(target_parameters, online_parameters, 1.0 - momentum)
+
+
+def cosine_schedule(start, end, progress):
+    """Return a value that goes from `start` to `end` on half a cosine.
+
+    With ``end=1`` it is the momentum of BYOL: ``1 - (1 - start) * (cos(pi * progress) + 1) / 2``.
+
+    Parameters
+    ----------
+    start, end : float
+    progress : float
+        The part of the training that is done, from 0 to 1.
+
+    Examples
+    --------
+    >>> from sklearn_ssl.pretext import cosine_schedule
+    >>> [round(cosine_schedule(0.9, 1.0, progress), 3) for progress in (0, 0.5, 1)]
+    [0.9, 0.95, 1.0]
+    """
+    return end - (end - start) * (math.cos(math.pi * progress) + 1) / 2

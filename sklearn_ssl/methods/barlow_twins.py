@@ -1,0 +1,135 @@
+"""Barlow Twins (Zbontar et al., 2021, https://arxiv.org/abs/2103.03230).
+
+::
+
+    for each batch x:
+        z_a, z_b = head(encoder(augment(x))), head(encoder(augment(x)))
+        c = correlations of the columns of z_a with those of z_b, over the batch
+        loss = sum_i (1 - c_ii)^2 + redundancy_weight * sum_{i != j} c_ij^2
+"""
+
+from numbers import Real
+
+import torch
+from sklearn.utils._param_validation import Interval
+
+from sklearn_ssl import defaults
+from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl.augment import make_views, resolve_augmentation
+from sklearn_ssl.heads import mlp_head
+from sklearn_ssl.losses import barlow_twins
+from sklearn_ssl.pretext import PretextTask
+
+
+class BarlowTwinsTask(PretextTask):
+    """Make each component the same in both views, and different from the other components."""
+
+    def __init__(self, encoder, augment, redundancy_weight):
+        super().__init__()
+        self.encoder = encoder
+        self.augment = augment
+        self.redundancy_weight = redundancy_weight
+        self.projection_head = mlp_head((encoder.output_dim, *defaults.expander_dims()))
+
+    def forward(self, batch):
+        views = make_views(self.augment, batch, 2, self.generator)  # [2n, ...]
+        z_a, z_b = self.projection_head(self.encoder(views)).chunk(2)  # [n, 512] each
+        return barlow_twins(z_a, z_b, self.redundancy_weight)
+
+
+class BarlowTwinsTransformer(BaseSSLTransformer):
+    """Representations by reduction of redundancy (Barlow Twins).
+
+    The correlations between the components of two views' projections shall be those of the
+    identity: each component says the same of both views, and no two say the same [1]_. Components
+    are compared in place of rows, so there are no negatives and no second network. The projection
+    is wide on purpose.
+
+    Parameters
+    ----------
+    redundancy_weight : float, default=5e-3
+        Weight of the correlations between different components, the paper's lambda.
+    augment : Augmentation or callable, default=None
+        Makes the views, as in :class:`~sklearn_ssl.SimCLRTransformer`.
+    encoder, n_components, modality, image_shape
+        The network, and how X is read. These and all that follow are shared by all estimators, and
+        explained in :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
+    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
+        The training.
+    early_stopping, validation_fraction, n_iter_no_change
+        When it ends.
+    callbacks, device, precision, verbose, random_state
+        How it runs.
+
+    References
+    ----------
+    .. [1] J. Zbontar et al., "Barlow Twins: Self-Supervised Learning via Redundancy Reduction",
+       ICML 2021, https://arxiv.org/abs/2103.03230
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_ssl import BarlowTwinsTransformer
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> ssl = BarlowTwinsTransformer(image_shape=(8, 8), max_epochs=1, random_state=0)
+    >>> ssl.fit_transform(X[:200]).shape
+    (200, 256)
+    """
+
+    _parameter_constraints = {
+        **BaseSSLTransformer._parameter_constraints,
+        "redundancy_weight": [Interval(Real, 0, None, closed="left")],
+        "augment": [callable, None],
+    }
+    _collapse_remedies = {"redundancy_weight": "larger", "lr": "smaller"}
+
+    def __init__(
+        self,
+        *,
+        redundancy_weight=5e-3,
+        augment=None,
+        encoder=None,
+        n_components=None,
+        modality="auto",
+        image_shape=None,
+        max_epochs=None,
+        batch_size=None,
+        optimizer=torch.optim.AdamW,
+        lr=2e-3,
+        weight_decay=1e-4,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        warm_start=False,
+        callbacks=None,
+        device="auto",
+        precision="auto",
+        verbose=0,
+        random_state=None,
+    ):
+        super().__init__(
+            encoder=encoder,
+            n_components=n_components,
+            modality=modality,
+            image_shape=image_shape,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            lr=lr,
+            weight_decay=weight_decay,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            device=device,
+            precision=precision,
+            verbose=verbose,
+            random_state=random_state,
+        )
+        self.redundancy_weight = redundancy_weight
+        self.augment = augment
+
+    def _make_task(self, spec):
+        augment = resolve_augmentation(self.augment, spec)
+        return BarlowTwinsTask(self._make_encoder(spec), augment, self.redundancy_weight)

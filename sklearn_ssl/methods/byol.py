@@ -1,0 +1,153 @@
+"""BYOL (Grill et al., 2020, https://arxiv.org/abs/2006.07733).
+
+::
+
+    for each batch x:
+        v_1, v_2 = augment(x), augment(x)
+        p_1, p_2 = predictor(head(encoder(v_1))), predictor(head(encoder(v_2)))  # online
+        z_1, z_2 = target_head(target_encoder(v_1)), ...                         # without gradient
+        loss = (2 - 2 cos(p_1, z_2)) + (2 - 2 cos(p_2, z_1))
+        optimiser step
+        tau = 1 - (1 - momentum) * (cos(pi * progress) + 1) / 2
+        target = tau * target + (1 - tau) * online
+"""
+
+from numbers import Real
+
+import torch
+from sklearn.utils._param_validation import Interval
+
+from sklearn_ssl import defaults
+from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl.augment import make_views, resolve_augmentation
+from sklearn_ssl.heads import mlp_head
+from sklearn_ssl.losses import negative_cosine
+from sklearn_ssl.pretext import PretextTask, cosine_schedule, ema_update, frozen_copy
+
+
+class BYOLTask(PretextTask):
+    """Predict what a slowly moving copy of the network makes of another view."""
+
+    def __init__(self, encoder, augment, momentum):
+        super().__init__()
+        self.encoder = encoder
+        self.augment = augment
+        self.momentum = momentum
+        width = encoder.output_dim
+        hidden, dim = defaults.projection_dims(width)
+        self.projection_head = mlp_head((width, hidden, dim))
+        self.prediction_head = mlp_head((dim, hidden, dim))
+        self.target_encoder = frozen_copy(encoder)
+        self.target_head = frozen_copy(self.projection_head)
+
+    def forward(self, batch):
+        views = make_views(self.augment, batch, 2, self.generator)  # [2n, ...]
+        p_1, p_2 = self.prediction_head(self.projection_head(self.encoder(views))).chunk(2)
+        with torch.no_grad():
+            z_1, z_2 = self.target_head(self.target_encoder(views)).chunk(2)  # [n, 128] each
+        return 4 + 2 * negative_cosine(p_1, z_2) + 2 * negative_cosine(p_2, z_1)
+
+    def after_step(self, progress):
+        momentum = cosine_schedule(self.momentum, 1.0, progress)
+        ema_update(self.target_encoder, self.encoder, momentum)
+        ema_update(self.target_head, self.projection_head, momentum)
+
+
+class BYOLTransformer(BaseSSLTransformer):
+    """Representations by prediction of a slowly moving target (BYOL).
+
+    From one view of a row, an online network predicts the projection that a target network gives to
+    the other view; the target is an average of the online network's earlier weights [1]_. No rows
+    are compared with each other, so similar rows need not be pushed apart, and small batches do.
+
+    Parameters
+    ----------
+    momentum : float, default=None
+        What the target keeps of itself at the first step, in [0, 1); it rises to 1 on a cosine.
+        None looks back on 2 % of the steps of the fit, 0.9 at least and 0.996 at most: with the
+        0.996 of the paper's 300,000 steps, the target of a short fit would hardly move.
+    augment : Augmentation or callable, default=None
+        Makes the views, as in :class:`~sklearn_ssl.SimCLRTransformer`.
+    encoder, n_components, modality, image_shape
+        The network, and how X is read. These and all that follow are shared by all estimators, and
+        explained in :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
+    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
+        The training.
+    early_stopping, validation_fraction, n_iter_no_change
+        When it ends.
+    callbacks, device, precision, verbose, random_state
+        How it runs.
+
+    References
+    ----------
+    .. [1] J.-B. Grill et al., "Bootstrap Your Own Latent: A New Approach to Self-Supervised
+       Learning", NeurIPS 2020, https://arxiv.org/abs/2006.07733
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_ssl import BYOLTransformer
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> ssl = BYOLTransformer(image_shape=(8, 8), max_epochs=1, random_state=0)
+    >>> ssl.fit_transform(X[:200]).shape
+    (200, 256)
+    """
+
+    _parameter_constraints = {
+        **BaseSSLTransformer._parameter_constraints,
+        "momentum": [Interval(Real, 0, 1, closed="left"), None],
+        "augment": [callable, None],
+    }
+    _relative_cost = 1.4
+    _collapse_remedies = {"momentum": "larger", "lr": "smaller"}
+
+    def __init__(
+        self,
+        *,
+        momentum=None,
+        augment=None,
+        encoder=None,
+        n_components=None,
+        modality="auto",
+        image_shape=None,
+        max_epochs=None,
+        batch_size=None,
+        optimizer=torch.optim.AdamW,
+        lr=2e-3,
+        weight_decay=1e-4,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        warm_start=False,
+        callbacks=None,
+        device="auto",
+        precision="auto",
+        verbose=0,
+        random_state=None,
+    ):
+        super().__init__(
+            encoder=encoder,
+            n_components=n_components,
+            modality=modality,
+            image_shape=image_shape,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            lr=lr,
+            weight_decay=weight_decay,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            device=device,
+            precision=precision,
+            verbose=verbose,
+            random_state=random_state,
+        )
+        self.momentum = momentum
+        self.augment = augment
+
+    def _make_task(self, spec):
+        augment = resolve_augmentation(self.augment, spec)
+        return BYOLTask(self._make_encoder(spec), augment, self._momentum(spec))

@@ -1,0 +1,242 @@
+"""DINO (Caron et al., 2021, https://arxiv.org/abs/2104.14294).
+
+::
+
+    for each batch x:
+        v_1, v_2, v_3, ... = two global and some local views of x
+        s_j = student(v_j) / student_temperature                      # all views
+        t_i = softmax((teacher(v_i) - centre) / teacher_temperature)  # global views, no gradient
+        loss = mean over i and j != i of cross_entropy(s_j, t_i)
+        centre = centre_momentum * centre + (1 - centre_momentum) * mean(teacher(v_1), teacher(v_2))
+        clip gradients; optimiser step; teacher = m * teacher + (1 - m) * student
+"""
+
+from numbers import Integral, Real
+
+import torch
+from sklearn.utils._param_validation import Interval
+from torch import nn
+
+from sklearn_ssl import defaults
+from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl.augment import MultiCrop
+from sklearn_ssl.heads import Prototypes, mlp_head
+from sklearn_ssl.losses import cross_view_entropy
+from sklearn_ssl.pretext import PretextTask, cosine_schedule, ema_update, frozen_copy
+
+
+class DINOTask(PretextTask):
+    """Give all views of a row the class that a slowly moving teacher gives to its global views."""
+
+    def __init__(
+        self,
+        encoder,
+        multi_crop,
+        n_prototypes,
+        student_temperature,
+        teacher_temperature,
+        centre_momentum,
+        momentum,
+        weight_decay_end,
+        clip,
+    ):
+        super().__init__()
+        self.encoder = encoder
+        self.multi_crop = multi_crop
+        self.student_temperature = student_temperature
+        self.teacher_temperature = teacher_temperature
+        self.centre_momentum = centre_momentum
+        self.momentum = momentum
+        self.weight_decay_end = weight_decay_end
+        self.clip = clip
+        width = encoder.output_dim
+        hidden, dim = defaults.projection_dims(width)
+        dims = (width, hidden, hidden, dim)
+        self.projection_head = mlp_head(dims, batch_norm=False, activation=nn.GELU)
+        self.prototypes = Prototypes(dim, n_prototypes)
+        student = nn.Sequential(self.encoder, self.projection_head, self.prototypes)
+        self.teacher = frozen_copy(student)
+        self.register_buffer("centre", torch.zeros(n_prototypes))
+
+    def forward(self, batch):
+        views = self.multi_crop(batch, self.generator)  # [2n, ...], [n_local * n, ...]
+        h = torch.cat([self.encoder(group) for group in views])
+        student = self.prototypes(self.projection_head(h))  # [(2 + n_local) * n, K]
+        with torch.no_grad():
+            teacher = self.teacher(views[0])  # [2n, K]
+            targets = ((teacher - self.centre) / self.teacher_temperature).softmax(dim=1)
+        if self.training:
+            self.centre.lerp_(teacher.mean(dim=0), 1 - self.centre_momentum)
+        student, targets = (t.unflatten(0, (-1, len(batch))) for t in (student, targets))
+        return cross_view_entropy(student / self.student_temperature, targets)
+
+    def after_backward(self, progress):
+        if self.clip is not None:
+            # Each parameter apart, as in the reference code.
+            for parameter in self.parameters():
+                if parameter.grad is not None:
+                    nn.utils.clip_grad_norm_(parameter, self.clip)
+        if progress < defaults.FROZEN_PROTOTYPES:
+            self.prototypes.weight.grad = None
+
+    def weight_decay_at(self, progress, weight_decay):
+        return cosine_schedule(weight_decay, self.weight_decay_end, progress)
+
+    def after_step(self, progress):
+        student = nn.Sequential(self.encoder, self.projection_head, self.prototypes)
+        ema_update(self.teacher, student, cosine_schedule(self.momentum, 1.0, progress))
+
+
+class DINOTransformer(BaseSSLTransformer):
+    """Representations by self-distillation without labels (DINO).
+
+    A student gives each view of a row, also those that show a small part of it, a distribution over
+    learnt prototypes; it shall be the one that a teacher gives to the other, global view. The
+    teacher is an average of the student's earlier weights. Its answers are sharpened, which keeps
+    them from becoming uniform, and centred, which keeps one prototype from winning always [1]_.
+    With ``encoder="vit"``, :func:`~sklearn_ssl.inspection.attention_maps` shows what the fitted
+    network looks at.
+
+    Parameters
+    ----------
+    n_prototypes : int, default=None
+        Width of the output. None is a row in 32, 64 to 512; the paper has 65,536 for a million
+        images.
+    student_temperature : float, default=0.1
+        Divisor of the student's outputs.
+    teacher_temperature : float, default=0.04
+        Divisor of the teacher's; smaller than the student's, to sharpen.
+    centre_momentum : float, default=0.9
+        What the centre of the teacher's outputs keeps of itself at each step, in [0, 1).
+    momentum : float, default=None
+        What the teacher keeps of itself at the first step, in [0, 1); it rises to 1 on a cosine.
+        None looks back on 2 % of the steps of the fit, 0.9 at least and 0.996 at most.
+    n_local : int, default=None
+        Local views of each row, which show less of it; images and series have half the sides. None
+        is 4 for images and series, and 2 for tables.
+    weight_decay_end : float, default=0.4
+        Weight decay at the end of the fit; it rises from `weight_decay`, 0.04 by default, on a
+        cosine.
+    clip : float, default=3.0
+        Largest norm of the gradient of each parameter; None does not clip.
+    augment : Augmentation or callable, default=None
+        Makes the views, as in :class:`~sklearn_ssl.SimCLRTransformer`.
+    encoder, n_components, modality, image_shape
+        The network, and how X is read. These and all that follow are shared by all estimators, and
+        explained in :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
+    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
+        The training.
+    early_stopping, validation_fraction, n_iter_no_change
+        When it ends.
+    callbacks, device, precision, verbose, random_state
+        How it runs.
+
+    References
+    ----------
+    .. [1] M. Caron et al., "Emerging Properties in Self-Supervised Vision Transformers", ICCV 2021,
+       https://arxiv.org/abs/2104.14294
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_ssl import DINOTransformer
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> ssl = DINOTransformer(image_shape=(8, 8), max_epochs=1, random_state=0)
+    >>> ssl.fit_transform(X[:200]).shape
+    (200, 256)
+    """
+
+    _parameter_constraints = {
+        **BaseSSLTransformer._parameter_constraints,
+        "n_prototypes": [Interval(Integral, 2, None, closed="left"), None],
+        "student_temperature": [Interval(Real, 0, None, closed="neither")],
+        "teacher_temperature": [Interval(Real, 0, None, closed="neither")],
+        "centre_momentum": [Interval(Real, 0, 1, closed="left")],
+        "momentum": [Interval(Real, 0, 1, closed="left"), None],
+        "n_local": [Interval(Integral, 0, None, closed="left"), None],
+        "weight_decay_end": [Interval(Real, 0, None, closed="left")],
+        "clip": [Interval(Real, 0, None, closed="neither"), None],
+        "augment": [callable, None],
+    }
+    _relative_cost = 1.8
+    _collapse_remedies = {
+        "teacher_temperature": "smaller",
+        "centre_momentum": "smaller",
+        "momentum": "larger",
+        "lr": "smaller",
+    }
+
+    def __init__(
+        self,
+        *,
+        n_prototypes=None,
+        student_temperature=0.1,
+        teacher_temperature=0.04,
+        centre_momentum=0.9,
+        momentum=None,
+        n_local=None,
+        weight_decay_end=0.4,
+        clip=3.0,
+        augment=None,
+        encoder=None,
+        n_components=None,
+        modality="auto",
+        image_shape=None,
+        max_epochs=None,
+        batch_size=None,
+        optimizer=torch.optim.AdamW,
+        lr=2e-3,
+        weight_decay=0.04,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        warm_start=False,
+        callbacks=None,
+        device="auto",
+        precision="auto",
+        verbose=0,
+        random_state=None,
+    ):
+        super().__init__(
+            encoder=encoder,
+            n_components=n_components,
+            modality=modality,
+            image_shape=image_shape,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            lr=lr,
+            weight_decay=weight_decay,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            device=device,
+            precision=precision,
+            verbose=verbose,
+            random_state=random_state,
+        )
+        self.n_prototypes = n_prototypes
+        self.student_temperature = student_temperature
+        self.teacher_temperature = teacher_temperature
+        self.centre_momentum = centre_momentum
+        self.momentum = momentum
+        self.n_local = n_local
+        self.weight_decay_end = weight_decay_end
+        self.clip = clip
+        self.augment = augment
+
+    def _make_task(self, spec):
+        encoder = self._make_encoder(spec)
+        return DINOTask(
+            encoder,
+            MultiCrop(self.augment, self.n_local, spec, encoder),
+            self.n_prototypes or defaults.n_prototypes(spec.n_samples),
+            self.student_temperature,
+            self.teacher_temperature,
+            self.centre_momentum,
+            self._momentum(spec),
+            self.weight_decay_end,
+            self.clip,
+        )

@@ -1,0 +1,163 @@
+"""LeJEPA (Balestriero, LeCun, 2025, https://arxiv.org/abs/2511.08544).
+
+::
+
+    for each batch x:
+        v_1, v_2, v_3, ... = two global and some local views of x
+        z_i = head(encoder(v_i))
+        centre = (z_1 + z_2) / 2                        # of the global views
+        prediction = mean over i of (z_i - centre)^2
+        sigreg = mean over i of the distance of z_i, seen along random directions,
+                 from a standard normal distribution
+        loss = (1 - weight) * prediction + weight * sigreg
+"""
+
+from numbers import Integral, Real
+
+import torch
+from sklearn.utils._param_validation import Interval
+from torch.nn import functional as F
+
+from sklearn_ssl import defaults
+from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl.augment import MultiCrop
+from sklearn_ssl.heads import mlp_head
+from sklearn_ssl.losses import sigreg
+from sklearn_ssl.pretext import PretextTask
+
+
+class LeJEPATask(PretextTask):
+    """Make the views of a row agree, with embeddings that are normally distributed."""
+
+    def __init__(self, encoder, multi_crop, weight, n_directions):
+        super().__init__()
+        self.encoder = encoder
+        self.multi_crop = multi_crop
+        self.weight = weight
+        self.n_directions = n_directions
+        width = encoder.output_dim
+        hidden, dim = defaults.projection_dims(width)
+        self.projection_head = mlp_head((width, hidden, hidden, dim // 4))
+
+    def forward(self, batch):
+        views = self.multi_crop(batch, self.generator)  # [2n, ...], [n_local * n, ...]
+        h = torch.cat([self.encoder(group) for group in views])
+        z = self.projection_head(h).unflatten(0, (-1, len(batch)))  # [v, n, d]
+        centre = z[:2].mean(dim=0)
+        prediction = (z - centre).square().mean()
+        directions = torch.randn(
+            z.shape[2], self.n_directions, generator=self.generator, device=z.device
+        )
+        directions = F.normalize(directions, dim=0)  # new ones at every step
+        return (1 - self.weight) * prediction + self.weight * sigreg(z, directions)
+
+
+class LeJEPATransformer(BaseSSLTransformer):
+    """Representations that agree between views and are normally distributed (LeJEPA).
+
+    The embeddings of all views of a row, also those that show a small part of it, shall be close to
+    the mean of its global views; and those of all rows shall be distributed as an isotropic
+    Gaussian, which is tested along random directions (SIGReg) [1]_. There is no teacher, no
+    stopped gradient and no schedule: one weight is all there is to choose.
+
+    Parameters
+    ----------
+    weight : float, default=0.05
+        Weight of the distance from a Gaussian, in [0, 1]; the agreement of the views has the rest.
+    n_directions : int, default=64
+        Random directions along which embeddings are looked at, drawn anew at every step.
+    n_local : int, default=None
+        Local views of each row, which show less of it; images and series have half the sides. None
+        is 4 for images and series, and 2 for tables.
+    augment : Augmentation or callable, default=None
+        Makes the views, as in :class:`~sklearn_ssl.SimCLRTransformer`.
+    encoder, n_components, modality, image_shape
+        The network, and how X is read. These and all that follow are shared by all estimators, and
+        explained in :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
+    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
+        The training.
+    early_stopping, validation_fraction, n_iter_no_change
+        When it ends.
+    callbacks, device, precision, verbose, random_state
+        How it runs.
+
+    References
+    ----------
+    .. [1] R. Balestriero, Y. LeCun, "LeJEPA: Provable and Scalable Self-Supervised Learning Without
+       the Heuristics", 2025, https://arxiv.org/abs/2511.08544
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_ssl import LeJEPATransformer
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> ssl = LeJEPATransformer(image_shape=(8, 8), max_epochs=1, random_state=0)
+    >>> ssl.fit_transform(X[:200]).shape
+    (200, 256)
+    """
+
+    _parameter_constraints = {
+        **BaseSSLTransformer._parameter_constraints,
+        "weight": [Interval(Real, 0, 1, closed="both")],
+        "n_directions": [Interval(Integral, 1, None, closed="left")],
+        "n_local": [Interval(Integral, 0, None, closed="left"), None],
+        "augment": [callable, None],
+    }
+    _relative_cost = 1.6
+    _collapse_remedies = {"weight": "larger", "lr": "smaller"}
+
+    def __init__(
+        self,
+        *,
+        weight=0.05,
+        n_directions=64,
+        n_local=None,
+        augment=None,
+        encoder=None,
+        n_components=None,
+        modality="auto",
+        image_shape=None,
+        max_epochs=None,
+        batch_size=None,
+        optimizer=torch.optim.AdamW,
+        lr=2e-3,
+        weight_decay=1e-4,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        warm_start=False,
+        callbacks=None,
+        device="auto",
+        precision="auto",
+        verbose=0,
+        random_state=None,
+    ):
+        super().__init__(
+            encoder=encoder,
+            n_components=n_components,
+            modality=modality,
+            image_shape=image_shape,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            lr=lr,
+            weight_decay=weight_decay,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            device=device,
+            precision=precision,
+            verbose=verbose,
+            random_state=random_state,
+        )
+        self.weight = weight
+        self.n_directions = n_directions
+        self.n_local = n_local
+        self.augment = augment
+
+    def _make_task(self, spec):
+        encoder = self._make_encoder(spec)
+        multi_crop = MultiCrop(self.augment, self.n_local, spec, encoder)
+        return LeJEPATask(encoder, multi_crop, self.weight, self.n_directions)

@@ -1,0 +1,186 @@
+"""MoCo v2 (He et al., 2019, https://arxiv.org/abs/1911.05722; Chen et al., 2020).
+
+::
+
+    for each batch x:
+        v_q, v_k = augment(x), augment(x)
+        q = normalize(head(encoder(v_q)))           # queries
+        k = normalize(key_head(key_encoder(v_k)))   # keys, without gradient
+        loss = cross_entropy([q . k, q . queue] / temperature, 0)
+        put k into the queue in place of the oldest keys
+        optimiser step
+        key network = momentum * key network + (1 - momentum) * query network
+"""
+
+from numbers import Integral, Real
+
+import torch
+from sklearn.utils._param_validation import Interval
+from torch.nn import functional as F
+
+from sklearn_ssl import defaults
+from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl.augment import make_views, resolve_augmentation
+from sklearn_ssl.heads import mlp_head
+from sklearn_ssl.losses import queue_info_nce
+from sklearn_ssl.pretext import PretextTask, ema_update, frozen_copy
+
+
+class MoCoTask(PretextTask):
+    """Recognise a row's key, made by a slowly moving network, among those of earlier batches."""
+
+    def __init__(self, encoder, augment, temperature, momentum, queue_size):
+        super().__init__()
+        self.encoder = encoder
+        self.augment = augment
+        self.temperature = temperature
+        self.momentum = momentum
+        width = encoder.output_dim
+        dims = (width, *defaults.projection_dims(width))
+        self.projection_head = mlp_head(dims, batch_norm=False)
+        self.key_encoder = frozen_copy(encoder)
+        self.key_head = frozen_copy(self.projection_head)
+        self.register_buffer("queue", F.normalize(torch.randn(queue_size, dims[-1]), dim=1))
+        self.register_buffer("oldest", torch.tensor(0))  # its place in the queue
+
+    def forward(self, batch):
+        view_q, view_k = make_views(self.augment, batch, 2, self.generator).chunk(2)
+        q = self.projection_head(self.encoder(view_q))  # queries: [n, 128]
+        with torch.no_grad():
+            k = self.key_head(self.key_encoder(view_k))  # keys: [n, 128]
+        # The queue changes before the backward pass, which needs what the loss has seen.
+        loss = queue_info_nce(q, k, self.queue.clone(), self.temperature)
+        if self.training:
+            self._enqueue(k)
+        return loss
+
+    @torch.no_grad()
+    def _enqueue(self, keys):
+        """Replace the oldest keys; of more keys than the queue holds, the last stay."""
+        keys = F.normalize(keys.float(), dim=1)[-len(self.queue) :]
+        places = (self.oldest + torch.arange(len(keys), device=keys.device)) % len(self.queue)
+        self.queue[places] = keys
+        self.oldest.copy_((self.oldest + len(keys)) % len(self.queue))
+
+    def after_step(self, progress):
+        ema_update(self.key_encoder, self.encoder, self.momentum)
+        ema_update(self.key_head, self.projection_head, self.momentum)
+
+
+class MoCoTransformer(BaseSSLTransformer):
+    """Representations by contrast with a queue of earlier rows (MoCo v2).
+
+    An encoder learns to tell which key belongs to its view of a row: the one made from another view
+    of that row, or one of those of earlier batches, which wait in a queue [1]_. Keys come from a
+    copy of the network that follows it slowly, so that old keys and new ones can be compared. The
+    number of negatives does not depend on the batch size, and only one view of each row is trained
+    on: a step costs about two thirds of SimCLR's. Heads and augmentation are those of v2 [2]_.
+
+    Parameters
+    ----------
+    temperature : float, default=0.2
+        Divisor of the cosine similarities in the loss.
+    momentum : float, default=None
+        What the key network keeps of itself at each step, in [0, 1). None looks back on 2 % of the
+        steps of the fit, 0.9 at least and 0.996 at most; the paper's 0.999 is for a million steps.
+    queue_size : int, default=None
+        Keys in the queue. None is a quarter of the rows, 64 to 4,096: a queue longer than the data
+        would hold older keys of the very rows of the batch, as false negatives.
+    augment : Augmentation or callable, default=None
+        Makes the views, as in :class:`~sklearn_ssl.SimCLRTransformer`.
+    encoder, n_components, modality, image_shape
+        The network, and how X is read. These and all that follow are shared by all estimators, and
+        explained in :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
+    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
+        The training.
+    early_stopping, validation_fraction, n_iter_no_change
+        When it ends.
+    callbacks, device, precision, verbose, random_state
+        How it runs.
+
+    References
+    ----------
+    .. [1] K. He et al., "Momentum Contrast for Unsupervised Visual Representation Learning",
+       CVPR 2020, https://arxiv.org/abs/1911.05722
+    .. [2] X. Chen et al., "Improved Baselines with Momentum Contrastive Learning", 2020,
+       https://arxiv.org/abs/2003.04297
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_ssl import MoCoTransformer
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> ssl = MoCoTransformer(image_shape=(8, 8), max_epochs=1, random_state=0)
+    >>> ssl.fit_transform(X[:200]).shape
+    (200, 256)
+    """
+
+    _parameter_constraints = {
+        **BaseSSLTransformer._parameter_constraints,
+        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "momentum": [Interval(Real, 0, 1, closed="left"), None],
+        "queue_size": [Interval(Integral, 1, None, closed="left"), None],
+        "augment": [callable, None],
+    }
+    _relative_cost = 0.7
+    _collapse_remedies = {"temperature": "smaller", "lr": "smaller"}
+
+    def __init__(
+        self,
+        *,
+        temperature=0.2,
+        momentum=None,
+        queue_size=None,
+        augment=None,
+        encoder=None,
+        n_components=None,
+        modality="auto",
+        image_shape=None,
+        max_epochs=None,
+        batch_size=None,
+        optimizer=torch.optim.AdamW,
+        lr=2e-3,
+        weight_decay=1e-4,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        warm_start=False,
+        callbacks=None,
+        device="auto",
+        precision="auto",
+        verbose=0,
+        random_state=None,
+    ):
+        super().__init__(
+            encoder=encoder,
+            n_components=n_components,
+            modality=modality,
+            image_shape=image_shape,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            lr=lr,
+            weight_decay=weight_decay,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            device=device,
+            precision=precision,
+            verbose=verbose,
+            random_state=random_state,
+        )
+        self.temperature = temperature
+        self.momentum = momentum
+        self.queue_size = queue_size
+        self.augment = augment
+
+    def _make_task(self, spec):
+        return MoCoTask(
+            self._make_encoder(spec),
+            resolve_augmentation(self.augment, spec),
+            self.temperature,
+            self._momentum(spec),
+            self.queue_size or defaults.queue_size(spec.n_samples),
+        )

@@ -1,0 +1,167 @@
+"""MoCo v3 (Chen, Xie, He, 2021, https://arxiv.org/abs/2104.02057).
+
+::
+
+    for each batch x:
+        v_1, v_2 = augment(x), augment(x)
+        q_1, q_2 = predictor(head(encoder(v_1))), predictor(head(encoder(v_2)))
+        k_1, k_2 = key_head(key_encoder(v_1)), key_head(key_encoder(v_2))  # without gradient
+        loss = info_nce(q_1, k_2) + info_nce(q_2, k_1)                     # within the batch
+        optimiser step
+        key network = momentum * key network + (1 - momentum) * query network
+"""
+
+from numbers import Real
+
+import torch
+from sklearn.utils._param_validation import Interval
+
+from sklearn_ssl import defaults
+from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl.augment import make_views, resolve_augmentation
+from sklearn_ssl.encoders.vit import ViTEncoder
+from sklearn_ssl.heads import mlp_head
+from sklearn_ssl.losses import info_nce
+from sklearn_ssl.pretext import PretextTask, cosine_schedule, ema_update, frozen_copy
+
+
+class MoCoV3Task(PretextTask):
+    """Recognise a row's key, made by a slowly moving network, among those of the batch."""
+
+    def __init__(self, encoder, augment, temperature, momentum):
+        super().__init__()
+        self.encoder = encoder
+        self.augment = augment
+        self.temperature = temperature
+        self.momentum = momentum
+        for module in encoder.modules():
+            if isinstance(module, ViTEncoder):  # stays random, which keeps the training stable
+                module.patch_embedding.requires_grad_(False)
+        width = encoder.output_dim
+        hidden, dim = defaults.projection_dims(width)
+        self.projection_head = mlp_head((width, hidden, dim), last_batch_norm=True)
+        self.prediction_head = mlp_head((dim, hidden, dim), last_batch_norm=True)
+        self.key_encoder = frozen_copy(encoder)
+        self.key_head = frozen_copy(self.projection_head)
+
+    def forward(self, batch):
+        views = make_views(self.augment, batch, 2, self.generator)  # [2n, ...]
+        q_1, q_2 = self.prediction_head(self.projection_head(self.encoder(views))).chunk(2)
+        with torch.no_grad():
+            k_1, k_2 = self.key_head(self.key_encoder(views)).chunk(2)  # [n, 128] each
+        loss = info_nce(q_1, k_2, self.temperature) + info_nce(q_2, k_1, self.temperature)
+        return 2 * self.temperature * loss
+
+    def after_step(self, progress):
+        momentum = cosine_schedule(self.momentum, 1.0, progress)
+        ema_update(self.key_encoder, self.encoder, momentum)
+        ema_update(self.key_head, self.projection_head, momentum)
+
+
+class MoCoV3Transformer(BaseSSLTransformer):
+    """Representations by contrast with the keys of a slowly moving network (MoCo v3).
+
+    As MoCo v2, but without its queue: the negatives are the other keys of the batch, both views are
+    queries and keys, and a prediction head stands behind the queries [1]_. With ``encoder="vit"``
+    the projection of the patches keeps its random weights, which made the training of Vision
+    Transformers stable.
+
+    Parameters
+    ----------
+    temperature : float, default=0.2
+        Divisor of the cosine similarities in the loss.
+    momentum : float, default=None
+        What the key network keeps of itself at the first step, in [0, 1); it rises to 1 on a
+        cosine. None looks back on 2 % of the steps of the fit, 0.9 at least and 0.996 at most.
+    augment : Augmentation or callable, default=None
+        Makes the views, as in :class:`~sklearn_ssl.SimCLRTransformer`.
+    encoder, n_components, modality, image_shape
+        The network, and how X is read. These and all that follow are shared by all estimators, and
+        explained in :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
+    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
+        The training.
+    early_stopping, validation_fraction, n_iter_no_change
+        When it ends.
+    callbacks, device, precision, verbose, random_state
+        How it runs.
+
+    References
+    ----------
+    .. [1] X. Chen, S. Xie, K. He, "An Empirical Study of Training Self-Supervised Vision
+       Transformers", ICCV 2021, https://arxiv.org/abs/2104.02057
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_ssl import MoCoV3Transformer
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> ssl = MoCoV3Transformer(image_shape=(8, 8), max_epochs=1, random_state=0)
+    >>> ssl.fit_transform(X[:200]).shape
+    (200, 256)
+    """
+
+    _parameter_constraints = {
+        **BaseSSLTransformer._parameter_constraints,
+        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "momentum": [Interval(Real, 0, 1, closed="left"), None],
+        "augment": [callable, None],
+    }
+    _relative_cost = 1.4
+    _collapse_remedies = {"temperature": "smaller", "lr": "smaller"}
+
+    def __init__(
+        self,
+        *,
+        temperature=0.2,
+        momentum=None,
+        augment=None,
+        encoder=None,
+        n_components=None,
+        modality="auto",
+        image_shape=None,
+        max_epochs=None,
+        batch_size=None,
+        optimizer=torch.optim.AdamW,
+        lr=2e-3,
+        weight_decay=1e-4,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        warm_start=False,
+        callbacks=None,
+        device="auto",
+        precision="auto",
+        verbose=0,
+        random_state=None,
+    ):
+        super().__init__(
+            encoder=encoder,
+            n_components=n_components,
+            modality=modality,
+            image_shape=image_shape,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            lr=lr,
+            weight_decay=weight_decay,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            device=device,
+            precision=precision,
+            verbose=verbose,
+            random_state=random_state,
+        )
+        self.temperature = temperature
+        self.momentum = momentum
+        self.augment = augment
+
+    def _make_task(self, spec):
+        return MoCoV3Task(
+            self._make_encoder(spec),
+            resolve_augmentation(self.augment, spec),
+            self.temperature,
+            self._momentum(spec),
+        )

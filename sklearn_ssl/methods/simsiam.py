@@ -1,0 +1,130 @@
+"""SimSiam (Chen, He, 2020, https://arxiv.org/abs/2011.10566).
+
+::
+
+    for each batch x:
+        v_1, v_2 = augment(x), augment(x)
+        z_1, z_2 = head(encoder(v_1)), head(encoder(v_2))
+        p_1, p_2 = predictor(z_1), predictor(z_2)
+        loss = -cos(p_1, stop_gradient(z_2)) / 2 - cos(p_2, stop_gradient(z_1)) / 2
+"""
+
+import torch
+
+from sklearn_ssl import defaults
+from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl.augment import make_views, resolve_augmentation
+from sklearn_ssl.heads import mlp_head
+from sklearn_ssl.losses import negative_cosine
+from sklearn_ssl.pretext import PretextTask
+
+
+class SimSiamTask(PretextTask):
+    """Predict the projection of another view, through which no gradient flows."""
+
+    def __init__(self, encoder, augment):
+        super().__init__()
+        self.encoder = encoder
+        self.augment = augment
+        width = encoder.output_dim
+        hidden, dim = defaults.projection_dims(width)
+        self.projection_head = mlp_head((width, hidden, hidden, dim), last_batch_norm=True)
+        self.prediction_head = mlp_head((dim, dim // 4, dim))  # a bottleneck
+
+    def forward(self, batch):
+        views = make_views(self.augment, batch, 2, self.generator)  # [2n, ...]
+        z = self.projection_head(self.encoder(views))  # [2n, 128]
+        p_1, p_2 = self.prediction_head(z).chunk(2)
+        z_1, z_2 = z.detach().chunk(2)  # without it, all embeddings become one
+        return (negative_cosine(p_1, z_2) + negative_cosine(p_2, z_1)) / 2
+
+
+class SimSiamTransformer(BaseSSLTransformer):
+    """Representations by prediction of another view, with a stopped gradient (SimSiam).
+
+    From the projection of one view, a small prediction head guesses that of the other, and only the
+    guess is trained [1]_. It is BYOL without an averaged target: the simplest method, and as cheap
+    as SimCLR, but it has no more than the stopped gradient to keep it from collapsing.
+
+    Parameters
+    ----------
+    augment : Augmentation or callable, default=None
+        Makes the views, as in :class:`~sklearn_ssl.SimCLRTransformer`.
+    encoder, n_components, modality, image_shape
+        The network, and how X is read. These and all that follow are shared by all estimators, and
+        explained in :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
+    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
+        The training.
+    early_stopping, validation_fraction, n_iter_no_change
+        When it ends.
+    callbacks, device, precision, verbose, random_state
+        How it runs.
+
+    References
+    ----------
+    .. [1] X. Chen, K. He, "Exploring Simple Siamese Representation Learning", CVPR 2021,
+       https://arxiv.org/abs/2011.10566
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_ssl import SimSiamTransformer
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> ssl = SimSiamTransformer(image_shape=(8, 8), max_epochs=1, random_state=0)
+    >>> ssl.fit_transform(X[:200]).shape
+    (200, 256)
+    """
+
+    _parameter_constraints = {
+        **BaseSSLTransformer._parameter_constraints,
+        "augment": [callable, None],
+    }
+    _collapse_remedies = {"lr": "smaller", "batch_size": "larger"}
+
+    def __init__(
+        self,
+        *,
+        augment=None,
+        encoder=None,
+        n_components=None,
+        modality="auto",
+        image_shape=None,
+        max_epochs=None,
+        batch_size=None,
+        optimizer=torch.optim.AdamW,
+        lr=2e-3,
+        weight_decay=1e-4,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        warm_start=False,
+        callbacks=None,
+        device="auto",
+        precision="auto",
+        verbose=0,
+        random_state=None,
+    ):
+        super().__init__(
+            encoder=encoder,
+            n_components=n_components,
+            modality=modality,
+            image_shape=image_shape,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            lr=lr,
+            weight_decay=weight_decay,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            device=device,
+            precision=precision,
+            verbose=verbose,
+            random_state=random_state,
+        )
+        self.augment = augment
+
+    def _make_task(self, spec):
+        return SimSiamTask(self._make_encoder(spec), resolve_augmentation(self.augment, spec))

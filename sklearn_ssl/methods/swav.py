@@ -1,0 +1,170 @@
+"""SwAV (Caron et al., 2020, https://arxiv.org/abs/2006.09882).
+
+::
+
+    for each batch x:
+        v_1, v_2, v_3, ... = two global and some local views of x
+        s_i = prototypes(normalize(head(encoder(v_i))))      # cosine similarities
+        q_1, q_2 = sinkhorn(s_1), sinkhorn(s_2)              # codes that use all prototypes alike
+        loss = mean over i = 1, 2 and j != i of cross_entropy(s_j / temperature, q_i)
+        before the optimiser step, at the start: no gradient for the prototypes
+"""
+
+from numbers import Integral, Real
+
+import torch
+from sklearn.utils._param_validation import Interval
+
+from sklearn_ssl import defaults
+from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl.augment import MultiCrop
+from sklearn_ssl.heads import Prototypes, mlp_head
+from sklearn_ssl.losses import cross_view_entropy, sinkhorn
+from sklearn_ssl.pretext import PretextTask
+
+
+class SwAVTask(PretextTask):
+    """Predict the cluster of one view from the others."""
+
+    def __init__(self, encoder, multi_crop, n_prototypes, temperature, epsilon):
+        super().__init__()
+        self.encoder = encoder
+        self.multi_crop = multi_crop
+        self.temperature = temperature
+        self.epsilon = epsilon
+        width = encoder.output_dim
+        hidden, dim = defaults.projection_dims(width)
+        self.projection_head = mlp_head((width, hidden, dim))
+        self.prototypes = Prototypes(dim, n_prototypes)
+
+    def forward(self, batch):
+        views = self.multi_crop(batch, self.generator)  # [2n, ...], [n_local * n, ...]
+        h = torch.cat([self.encoder(group) for group in views])
+        scores = self.prototypes(self.projection_head(h)).unflatten(0, (-1, len(batch)))
+        codes = torch.stack([sinkhorn(s, self.epsilon) for s in scores[:2]])  # [2, n, K]
+        return cross_view_entropy(scores / self.temperature, codes)
+
+    def after_backward(self, progress):
+        if progress < defaults.FROZEN_PROTOTYPES:
+            self.prototypes.weight.grad = None
+
+
+class SwAVTransformer(BaseSSLTransformer):
+    """Representations by clusters that are swapped between views (SwAV).
+
+    Each batch is clustered on the fly: the embeddings of two views are assigned to learnt
+    prototypes, all of which are used alike (a Sinkhorn-Knopp iteration). Each assignment is then
+    predicted from the other views, of which some show only a small part of the row [1]_.
+
+    Parameters
+    ----------
+    n_prototypes : int, default=None
+        Number of clusters. None is a row in 32, 64 to 512: more than there are classes, but few
+        enough for a batch to fill them, so that the paper's queue of earlier rows is not needed.
+    temperature : float, default=0.1
+        Divisor of the similarities to the prototypes, where they are predictions.
+    epsilon : float, default=0.05
+        Divisor of the similarities where they are assignments: a small one makes them sharp.
+    n_local : int, default=None
+        Local views of each row, which show less of it; images and series have half the sides. None
+        is 4 for images and series, and 2 for tables.
+    augment : Augmentation or callable, default=None
+        Makes the views, as in :class:`~sklearn_ssl.SimCLRTransformer`.
+    encoder, n_components, modality, image_shape
+        The network, and how X is read. These and all that follow are shared by all estimators, and
+        explained in :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
+    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
+        The training.
+    early_stopping, validation_fraction, n_iter_no_change
+        When it ends.
+    callbacks, device, precision, verbose, random_state
+        How it runs.
+
+    References
+    ----------
+    .. [1] M. Caron et al., "Unsupervised Learning of Visual Features by Contrasting Cluster
+       Assignments", NeurIPS 2020, https://arxiv.org/abs/2006.09882
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_ssl import SwAVTransformer
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> ssl = SwAVTransformer(image_shape=(8, 8), max_epochs=1, random_state=0)
+    >>> ssl.fit_transform(X[:200]).shape
+    (200, 256)
+    """
+
+    _parameter_constraints = {
+        **BaseSSLTransformer._parameter_constraints,
+        "n_prototypes": [Interval(Integral, 2, None, closed="left"), None],
+        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_local": [Interval(Integral, 0, None, closed="left"), None],
+        "augment": [callable, None],
+    }
+    _relative_cost = 1.6
+    _collapse_remedies = {"epsilon": "smaller", "n_prototypes": "larger", "lr": "smaller"}
+
+    def __init__(
+        self,
+        *,
+        n_prototypes=None,
+        temperature=0.1,
+        epsilon=0.05,
+        n_local=None,
+        augment=None,
+        encoder=None,
+        n_components=None,
+        modality="auto",
+        image_shape=None,
+        max_epochs=None,
+        batch_size=None,
+        optimizer=torch.optim.AdamW,
+        lr=2e-3,
+        weight_decay=1e-4,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        warm_start=False,
+        callbacks=None,
+        device="auto",
+        precision="auto",
+        verbose=0,
+        random_state=None,
+    ):
+        super().__init__(
+            encoder=encoder,
+            n_components=n_components,
+            modality=modality,
+            image_shape=image_shape,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            lr=lr,
+            weight_decay=weight_decay,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            device=device,
+            precision=precision,
+            verbose=verbose,
+            random_state=random_state,
+        )
+        self.n_prototypes = n_prototypes
+        self.temperature = temperature
+        self.epsilon = epsilon
+        self.n_local = n_local
+        self.augment = augment
+
+    def _make_task(self, spec):
+        encoder = self._make_encoder(spec)
+        return SwAVTask(
+            encoder,
+            MultiCrop(self.augment, self.n_local, spec, encoder),
+            self.n_prototypes or defaults.n_prototypes(spec.n_samples),
+            self.temperature,
+            self.epsilon,
+        )
