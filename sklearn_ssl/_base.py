@@ -53,9 +53,10 @@ class BaseSSLTransformer(
     encoder : None, str or callable, default=None
         The network whose output is the representation. None chooses one that suits the data and a
         CPU: a small residual network for images and for series, a multi-layer perceptron for
-        tables. A string is a torchvision classifier, ``"resnet18"`` say, untrained and without its
-        last layer. A callable is given the shape of one row of a batch, ``(features,)``,
-        ``(channels, height, width)`` or ``(channels, time)``, and returns a module.
+        tables. ``"vit"`` is a small Vision Transformer for images; any other string names a
+        torchvision classifier, ``"resnet18"`` say, untrained and without its last layer. A callable
+        is given the shape of one row of a batch, ``(features,)``, ``(channels, height, width)`` or
+        ``(channels, time)``, and returns a module.
     n_components : int, default=None
         Width of the representation, by a linear layer behind the encoder. None keeps the encoder's
         own width.
@@ -104,7 +105,9 @@ class BaseSSLTransformer(
     encoder_ : torch.nn.Module
         Its encoder.
     history_ : dict of str to list of float
-        For each epoch "train_loss", "duration" in seconds and, with early stopping, "valid_loss".
+        For each epoch "train_loss", "duration" in seconds, with early stopping "valid_loss", and
+        the spread of the last batch's embeddings, "embedding_std" and "effective_rank", as
+        :func:`~sklearn_ssl.collapse.embedding_spread` measures it.
     loss_curve_ : list of float
         Training loss of each epoch.
     n_iter_ : int
@@ -142,6 +145,7 @@ class BaseSSLTransformer(
     }
 
     _relative_cost = 1.0  # time of a row in a fit, compared with SimCLR
+    _collapse_remedies = {"lr": "smaller"}  # what a CollapseWarning advises, in this order
 
     def __init__(
         self,
@@ -306,6 +310,7 @@ class BaseSSLTransformer(
                 patience=self.n_iter_no_change if early_stopping else None,
                 callbacks=[*epoch_hooks, *(self.callbacks or ())],
                 progress_name=type(self).__name__ if self.verbose else None,
+                collapse_advice=self._collapse_advice(task),
                 resume_state=getattr(self, "_resume_state", None) if partial and go_on else None,
             )
         task.eval()
@@ -315,6 +320,19 @@ class BaseSSLTransformer(
         self.n_iter_ = len(self.loss_curve_)
         fit_callbacks.end()
         return self
+
+    def _collapse_advice(self, task):
+        """Return the text of a CollapseWarning, with {} for the symptom."""
+        used = {**self.get_params(deep=False), "batch_size": self.batch_size_, **vars(task)}
+        remedies = ", ".join(
+            f"a {change} {name} (it is {used[name]:g})"
+            for name, change in self._collapse_remedies.items()
+        )
+        return (
+            f"{type(self).__name__} has collapsed: the embeddings that its loss compares {{}}. A "
+            f"falling loss means nothing then. Try {remedies}, or an augmentation that changes "
+            "less. The spread of each epoch is in history_."
+        )
 
     def _check_same_rows(self, rows):
         expected, got = self.input_spec_.row_shape, rows.blocks[0].shape[1:]

@@ -3,6 +3,7 @@
 import copy
 import inspect
 import math
+import warnings
 from contextlib import suppress
 
 import numpy as np
@@ -13,6 +14,13 @@ from tqdm.auto import tqdm
 
 from sklearn_ssl._evaluate import fixed_views, row_batches
 from sklearn_ssl._runtime import seeded_global_stream
+from sklearn_ssl.collapse import (
+    FEWEST_STEPS,
+    CollapseWarning,
+    embedding_spread,
+    symptom,
+    watched_embeddings,
+)
 
 WARM_UP = 0.05  # part of the steps in which the learning rate rises
 MAX_SEED = 2**62
@@ -225,6 +233,37 @@ class ProgressBar(Callback):
             self.bar.update()
 
 
+class CollapseWatch(Callback):
+    """Records the spread of the last embeddings of each epoch, and warns of a collapse once.
+
+    It warns in the second half of the training, when there has been time to leave the first
+    weights.
+
+    Parameters
+    ----------
+    seen : list of torch.Tensor
+        Holds the last embeddings, see :func:`~sklearn_ssl.collapse.watched_embeddings`.
+    advice : str
+        Text of the warning, with "{}" for the symptom.
+    """
+
+    def __init__(self, seen, advice):
+        self.seen = seen
+        self.advice = advice
+        self.warned = False
+
+    def on_epoch_end(self, net, **kwargs):
+        if not self.seen:  # a task whose encoder has a way of its own to be called
+            return
+        spread = embedding_spread(self.seen[0])
+        for name, value in zip(("embedding_std", "effective_rank"), spread):
+            net.history.record(name, value)
+        late = net.n_steps_done >= FEWEST_STEPS and net.progress >= 0.5
+        if late and not self.warned and (what := symptom(*spread)):
+            self.warned = True
+            warnings.warn(self.advice.format(what), CollapseWarning, stacklevel=2)
+
+
 class EpochHook(Callback):
     """Calls ``begin()`` and ``end()`` around each epoch; a true answer of `end` stops the fit."""
 
@@ -259,6 +298,7 @@ def train(
     patience=None,
     callbacks=(),
     progress_name=None,
+    collapse_advice="The embeddings {}.",
     resume_state=None,
 ):
     """Train a pretext task in place.
@@ -286,13 +326,17 @@ def train(
         skorch callbacks, or ``(name, callback)`` pairs.
     progress_name : str or None
         Title of the progress bar; None shows none.
+    collapse_advice : str
+        Text of a CollapseWarning, with "{}" for the symptom.
     resume_state : dict or None
         What an earlier call returned, to go on with its optimiser and random streams.
 
     Returns
     -------
     history : dict of str to list of float
-        For each epoch "train_loss", "duration" in seconds and, with held-out rows, "valid_loss".
+        For each epoch "train_loss", "duration" in seconds, "embedding_std" and "effective_rank" as
+        :func:`~sklearn_ssl.collapse.embedding_spread` measures them on the last batch and, with
+        held-out rows, "valid_loss".
     resume_state : dict
     """
     _check_callbacks(callbacks)
@@ -304,7 +348,7 @@ def train(
         delay=2,
         disable=progress_name is None,
     )
-    internal = [ProgressBar(bar)]
+    internal = [ProgressBar(bar), CollapseWatch(seen := [], collapse_advice)]
     if patience is not None:
         silent = {"sink": lambda *args: None}
         internal.append(
@@ -327,7 +371,7 @@ def train(
         verbose=0,
     )
     try:
-        with bar:
+        with bar, watched_embeddings(task, seen):
             net.initialize()
             net.seed(random_state)
             if resume_state is not None:
@@ -336,10 +380,10 @@ def train(
             resume_state = net.resume_state()
     finally:
         task.generator = None
-    columns = {"train_loss": "train_loss", "valid_loss": "valid_loss", "duration": "dur"}
+    columns = ("train_loss", "valid_loss", "dur", "embedding_std", "effective_rank")
     history = {
-        name: [float(epoch[column]) for epoch in net.history]
-        for name, column in columns.items()
+        {"dur": "duration"}.get(column, column): [float(epoch[column]) for epoch in net.history]
+        for column in columns
         if column in net.history[0]
     }
     return history, resume_state

@@ -104,7 +104,7 @@ class SwAVTransformer(BaseSSLTransformer):
         "augment": [callable, None],
     }
     _relative_cost = 1.6
-    _collapse_remedies = {"epsilon": "smaller", "n_prototypes": "larger", "lr": "smaller"}
+    _collapse_remedies = {"epsilon": "smaller", "lr": "smaller"}
 
     def __init__(
         self,

@@ -1,0 +1,92 @@
+"""Collapse: embeddings that no longer tell rows apart, and how a fit notices.
+
+A pretext loss can fall because the networks learn, or because they answer all rows alike. The
+spread of the embeddings that the loss compares tells one from the other.
+"""
+
+from contextlib import contextmanager
+
+import torch
+from torch.nn import functional as F
+
+# Below, embeddings count as collapsed. Healthy fits stay well above both; see doc/collapse.rst.
+SMALLEST_STD = 0.1
+SMALLEST_RANK = 2.0
+# Before, a network is still what its first weights make of it.
+FEWEST_STEPS = 100
+
+
+class CollapseWarning(UserWarning):
+    """Embeddings have become (nearly) the same for all rows, or lie along a single direction."""
+
+
+@torch.no_grad()
+def embedding_spread(z):
+    """Measure how far apart embeddings are, whatever their lengths.
+
+    Parameters
+    ----------
+    z : torch.Tensor of shape (n, d)
+        Normalised here to length 1.
+
+    Returns
+    -------
+    std : float
+        Standard deviation of the normalised embeddings in a dimension (root mean square over the
+        dimensions), times the root of d: 0 if they are all alike, 1 if their mean is 0.
+    effective_rank : float
+        Number of directions in which they vary: ``sum(v) ** 2 / sum(v ** 2)``, with the variances v
+        along the principal axes. Between 1 and d; 1 if they do not vary. It is the participation
+        ratio, which needs no singular values.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_ssl.collapse import embedding_spread
+    >>> embedding_spread(torch.eye(3).repeat(2, 1))  # an equilateral triangle, about its middle
+    (0.81..., 2.0...)
+    """
+    z = F.normalize(z.float(), dim=1)
+    z = z - z.mean(dim=0)
+    gram = z @ z.T if len(z) < z.shape[1] else z.T @ z  # same eigenvalues; the smaller one
+    total, squares = gram.trace(), gram.square().sum()
+    std = (total / len(z)).sqrt()
+    rank = total.square() / squares if squares > 0 else torch.ones(())
+    return std.item(), rank.item()
+
+
+def symptom(std, effective_rank):
+    """Say in words what is wrong with a spread; None if nothing is."""
+    if std < SMALLEST_STD:
+        return (
+            "are nearly the same for all rows (their standard deviation, of 1 at most, is "
+            f"{std:.2g})"
+        )
+    if effective_rank < SMALLEST_RANK:
+        return f"vary along hardly more than one direction (effective rank {effective_rank:.2g})"
+    return None
+
+
+@contextmanager
+def watched_embeddings(task, seen):
+    """Keep in `seen` the embeddings that a task made last in training.
+
+    They are the outputs of its ``projection_head``, which is what joint-embedding losses compare
+    and what collapses first, or of its encoder if it has no such head.
+
+    Parameters
+    ----------
+    task : PretextTask
+    seen : list
+        Its one element is replaced at each training step.
+    """
+
+    def keep(module, inputs, output):
+        if task.training:
+            seen[:] = [output.detach()]
+
+    handle = getattr(task, "projection_head", task.encoder).register_forward_hook(keep)
+    try:
+        yield
+    finally:
+        handle.remove()
