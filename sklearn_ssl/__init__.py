@@ -2,6 +2,7 @@
 
 from sklearn_ssl._base import BaseSSLTransformer
 from sklearn_ssl._version import __version__
+from sklearn_ssl.collapse import CollapseWarning
 from sklearn_ssl.methods.barlow_twins import BarlowTwinsTransformer
 from sklearn_ssl.methods.byol import BYOLTransformer
 from sklearn_ssl.methods.dino import DINOTransformer
@@ -20,6 +21,7 @@ __all__ = [
     "BYOLTransformer",
     "BarlowTwinsTransformer",
     "BaseSSLTransformer",
+    "CollapseWarning",
     "DINOTransformer",
     "LeJEPATransformer",
     "MoCoTransformer",
