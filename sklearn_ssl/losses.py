@@ -407,11 +407,11 @@ def sigreg(z, directions):
     >>> print(f"{sigreg(torch.zeros(100, 8), directions):.1f}")
     40.2
     """
-    t = torch.linspace(0, 3, 17, dtype=z.dtype, device=z.device)
+    t = torch.linspace(0, 3, 17, dtype=z.dtype, device=z.device)[1:]  # at 0 both functions are 1
     gaussian = (-t.square() / 2).exp()  # characteristic function, and weight in the integral
     step = torch.full_like(t, 2 * 3 / 16)  # twice, for the negative t
-    step[[0, -1]] /= 2
-    angle = (z @ directions)[..., None] * t  # [..., n, m, 17]
-    real, imaginary = angle.cos().mean(dim=-3), angle.sin().mean(dim=-3)  # [..., m, 17]
+    step[-1] /= 2
+    angle = (z @ directions)[..., None] * t  # [..., n, m, 16]
+    real, imaginary = angle.cos().mean(dim=-3), angle.sin().mean(dim=-3)  # [..., m, 16]
     distance = (real - gaussian).square() + imaginary.square()
     return z.shape[-2] * (distance @ (step * gaussian)).mean()
