@@ -31,6 +31,7 @@ doc: $(VENV)/.installed-doc
 
 benchmarks: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/quality.py
+	$(BIN)/python benchmarks/quality.py --report
 	$(BIN)/python benchmarks/speed.py
 
 clean:

@@ -1,15 +1,29 @@
-"""Few-label accuracy of SimCLRTransformer at its defaults, beside what has to be beaten.
+"""Few-label accuracy of every method, at its defaults and beside what has to be beaten.
 
-The encoder is fitted on unlabelled training rows. The same LogisticRegression then gets k labels a
-class, in five draws, and is tested on the held-out part: raw features (columns of tables
-standardised), PCA of the same width, the untrained encoder, and the same network trained on the k
-labels alone stand beside it. Writes doc/quality.md.
+An encoder is fitted on unlabelled training rows. The same LogisticRegression then gets k labels a
+class, in five draws, and is scored on the held-out part.
 
-    python benchmarks/quality.py [--only digits fashion letter breast_cancer]
+    python benchmarks/quality.py                                   # measure all that is missing
+    python benchmarks/quality.py --methods simclr --data digits    # or a part of it
+    python benchmarks/quality.py --report                          # write doc/quality.md
+
+Each pair of a data set and a method is a small file in build/quality/ as soon as it is measured,
+so that runs may be interrupted, and several may go on side by side. Settings are to be chosen on
+training rows alone:
+
+    python benchmarks/quality.py --methods simclr --data digits --validation --set temperature=0.3
+    python benchmarks/quality.py --methods simclr --data digits --validation --report
 """
 
 import argparse
+import ast
+import json
+import os
+import re
+import sys
 import time
+import warnings
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,164 +33,532 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from sklearn_ssl import SimCLRTransformer
-from sklearn_ssl._runtime import pinned_threads
+from sklearn_ssl import (
+    BarlowTwinsTransformer,
+    BYOLTransformer,
+    DINOTransformer,
+    LeJEPATransformer,
+    MoCoTransformer,
+    MoCoV3Transformer,
+    SimCLRTransformer,
+    SimSiamTransformer,
+    SwAVTransformer,
+    VICRegTransformer,
+)
+from sklearn_ssl._inputs import RowBlocks, describe, resolve_modality
+from sklearn_ssl._runtime import N_THREADS, pinned_threads
 from sklearn_ssl.datasets import (
     draw_labels,
     load_fashion_mnist,
     load_keel_table,
     load_optdigits_pool,
+    load_photo_patches,
 )
 
 N_DRAWS = 5
-REPORT = Path(__file__).parents[1] / "doc" / "quality.md"
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "build" / "quality"
+REPORT = ROOT / "doc" / "quality.md"
+
+METHODS = {
+    "simclr": SimCLRTransformer,
+    "moco": MoCoTransformer,
+    "moco_v3": MoCoV3Transformer,
+    "byol": BYOLTransformer,
+    "simsiam": SimSiamTransformer,
+    "barlow_twins": BarlowTwinsTransformer,
+    "vicreg": VICRegTransformer,
+    "swav": SwAVTransformer,
+    "dino": DINOTransformer,
+    "lejepa": LeJEPATransformer,
+}
+
+
+# Data sets ----------------------------------------------------------------------------------------
+
+
+@dataclass
+class DataSet:
+    X_train: np.ndarray
+    X_test: np.ndarray
+    y_train: np.ndarray
+    y_test: np.ndarray
+    labels_per_class: tuple
+    settings: dict = field(default_factory=dict)  # parameters that say how X is read
+    X_unlabeled: np.ndarray | None = None
 
 
 def digits():
-    """Train on half of load_digits and the 3,823 images that it leaves out."""
+    """Train on two thirds of load_digits and the 3,823 images that it leaves out."""
     X, y = load_digits(return_X_y=True)
     split = train_test_split(X, y, test_size=597, stratify=y, random_state=0)
-    return *split, {"image_shape": (8, 8)}, load_optdigits_pool(), (1, 5, 10)
+    return DataSet(*split, (1, 5, 10), {"image_shape": (8, 8)}, load_optdigits_pool())
 
 
 def fashion():
     X_train, y_train = load_fashion_mnist(train=True)
     X_test, y_test = load_fashion_mnist(train=False)
-    flat_train, flat_test = X_train.reshape(-1, 784), X_test.reshape(-1, 784)
-    return flat_train, flat_test, y_train, y_test, {"image_shape": (28, 28)}, None, (1, 10, 100)
+    X_train, X_test = X_train.reshape(-1, 784), X_test.reshape(-1, 784)
+    return DataSet(X_train, X_test, y_train, y_test, (1, 10, 100), {"image_shape": (28, 28)})
+
+
+def photos():
+    X_train, y_train = load_photo_patches(train=True)
+    X_test, y_test = load_photo_patches(train=False)
+    return DataSet(X_train, X_test, y_train, y_test, (1, 5, 20))
 
 
 def letter():
-    X, y = load_keel_table("letter")
-    return (
-        *train_test_split(X, y, test_size=0.25, stratify=y, random_state=0),
-        {},
-        None,
-        (5, 10, 50),
-    )
+    return DataSet(*_split(*load_keel_table("letter")), (5, 10, 50))
 
 
 def breast_cancer():
-    X, y = load_breast_cancer(return_X_y=True)
-    split = train_test_split(X, y, test_size=0.25, stratify=y, random_state=0)
-    return *split, {}, None, (1, 5, 10)
+    return DataSet(*_split(*load_breast_cancer(return_X_y=True)), (1, 5, 10))
 
 
-DATA_SETS = {f.__name__: f for f in (digits, fashion, letter, breast_cancer)}
+def penbased():
+    return DataSet(*_split(*load_keel_table("penbased")), (5, 10, 50))
 
 
-def probe(Z_train, Z_test, y_train, y_test, n_per_class):
-    """Return the accuracies of a logistic regression on labels drawn five times."""
+def penbased_series():
+    """Read the same numbers as trajectories: x and y at eight points of time."""
+    X, y = load_keel_table("penbased")
+    trajectories = np.moveaxis(X.reshape(-1, 8, 2), 1, 2)  # [n, time, 2] -> [n, 2, time]
+    return DataSet(*_split(trajectories, y), (5, 10, 50), {"modality": "series"})
+
+
+def _split(X, y):
+    return train_test_split(X, y, test_size=0.25, stratify=y, random_state=0)
+
+
+DATA_SETS = {
+    f.__name__: f
+    for f in (digits, fashion, photos, letter, breast_cancer, penbased, penbased_series)
+}
+
+
+def rows_for_probe(data, validation):
+    """Return the rows that labels are drawn from, and those that are scored: ``(X, y)`` twice.
+
+    With `validation` both are training rows, and no test row is touched.
+    """
+    X, y = data.X_train, data.y_train
+    if not validation:
+        return (X[:20_000], y[:20_000]), (data.X_test, data.y_test)
+    n_labelled, n_scored = 20_000, 10_000
+    if len(X) < n_labelled + n_scored:
+        n_labelled = round(0.6 * len(X))
+        n_scored = len(X) - n_labelled
+    return (X[:n_labelled], y[:n_labelled]), (X[-n_scored:], y[-n_scored:])
+
+
+# Baselines: each returns a fitted transformer -----------------------------------------------------
+
+
+def raw_features(data, settings):
+    """Flat rows; the columns of tables are standardised, pixels and trajectories are not."""
+    is_table = not data.settings and data.X_train.ndim == 2
+    scaler = StandardScaler(with_mean=is_table, with_std=is_table)
+    return make_pipeline(FunctionTransformer(_flat), scaler).fit(data.X_train[:20_000])
+
+
+def pca(data, settings):
+    width = min(_flat(data.X_train).shape[1], 128)
+    raw = raw_features(data, settings)
+    return make_pipeline(raw, PCA(width, random_state=0)).fit(data.X_train[:20_000])
+
+
+def colour(data, settings):
+    """Mean and deviation of each colour over a patch: what a look from afar tells."""
+    return FunctionTransformer(lambda X: np.hstack([X.mean(axis=(1, 2)), X.std(axis=(1, 2))]))
+
+
+def untrained_encoder(data, settings):
+    """Let an epoch at no learning rate give the batch normalisation its statistics."""
+    parameters = {**data.settings, **settings, "max_epochs": 1, "lr": 1e-12}
+    return SimCLRTransformer(**parameters, random_state=0).fit(data.X_train)
+
+
+def _flat(X):
+    return X.reshape(len(X), -1)
+
+
+BASELINES = {
+    "raw": raw_features,
+    "pca": pca,
+    "colour": colour,
+    "untrained": untrained_encoder,
+    "supervised": None,  # has no representation of its own: see supervised_accuracies
+}
+TITLES = {
+    "raw": "raw features",
+    "pca": "PCA, at most 128 components",
+    "colour": "mean and deviation of the colours",
+    "untrained": "untrained encoder",
+    "supervised": "same network, the labels alone",
+    **{name: method.__name__.removesuffix("Transformer") for name, method in METHODS.items()},
+}
+ONLY_FOR = {"colour": ["photos"]}
+
+
+# Measuring ----------------------------------------------------------------------------------------
+
+
+def probe_accuracies(labelled, scored, labels_per_class):
+    """Return, for each number of labels, the accuracies of five logistic regressions."""
+    (Z_labelled, y_labelled), (Z_scored, y_scored) = labelled, scored
     # One factor for all columns: the penalty weighs every representation alike, and directions
     # that hardly vary stay small.
-    mean, deviation = Z_train.mean(axis=0), Z_train.std(axis=0)
+    mean, deviation = Z_labelled.mean(axis=0), Z_labelled.std(axis=0)
     scale = np.sqrt(np.mean(deviation**2))
-    Z_train, Z_test = (Z_train - mean) / scale, (Z_test - mean) / scale
-    accuracies = []
-    for draw in range(N_DRAWS):
-        labelled = draw_labels(y_train, n_per_class, random_state=draw)
-        classifier = LogisticRegression(max_iter=1000).fit(Z_train[labelled], y_train[labelled])
-        accuracies.append(classifier.score(Z_test, y_test))
-    return accuracies
+    Z_labelled, Z_scored = (Z_labelled - mean) / scale, (Z_scored - mean) / scale
+
+    def accuracy(rows, draw):
+        # The penalty does not see rotations, and the weights lie in the span of the labelled rows:
+        # there the same fit is many times quicker.
+        span = np.linalg.svd(Z_labelled[rows], full_matrices=False)[2].T
+        classifier = LogisticRegression(max_iter=10_000)
+        classifier.fit(Z_labelled[rows] @ span, y_labelled[rows])
+        return classifier.score(Z_scored @ span, y_scored)
+
+    return over_draws(accuracy, y_labelled, labels_per_class)
 
 
-def supervised(ssl, X_train, X_test, y_train, y_test, n_per_class, n_steps=100):
-    """Return the accuracies of the same network trained on the drawn labels alone."""
-    classes, targets = np.unique(y_train, return_inverse=True)
-    spec = ssl.input_spec_
-    accuracies = []
-    for draw in range(N_DRAWS):
+def supervised_accuracies(data, settings, labelled, scored):
+    """Return the same of the network of an encoder, trained on the drawn labels alone."""
+    (X_labelled, y_labelled), (X_scored, y_scored) = labelled, scored
+    classes, targets = np.unique(y_labelled, return_inverse=True)
+    vehicle = SimCLRTransformer(**data.settings, **settings)
+    modality = resolve_modality(data.X_train.shape[1:], vehicle.modality, vehicle.image_shape)
+    spec = describe(RowBlocks(data.X_train), *modality)
+
+    def accuracy(rows, draw):
         torch.manual_seed(draw)
-        labelled = draw_labels(y_train, n_per_class, random_state=draw)
-        batch = spec.to_tensor(X_train[labelled])
-        target = torch.from_numpy(targets[labelled])
-        encoder = SimCLRTransformer(**ssl.get_params())._make_encoder(spec)
+        encoder = vehicle._make_encoder(spec)
         network = torch.nn.Sequential(encoder, torch.nn.Linear(encoder.output_dim, len(classes)))
-        optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+        batch, target = spec.to_tensor(X_labelled[rows]), torch.from_numpy(targets[rows])
         with pinned_threads():
-            for _ in range(n_steps):
-                rows = torch.randperm(len(batch))[:256]
-                loss = torch.nn.functional.cross_entropy(network(batch[rows]), target[rows])
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-            network.eval()
-            with torch.inference_mode():
-                starts = range(0, len(X_test), 1000)
-                answers = [network(spec.to_tensor(X_test[i : i + 1000])).argmax(1) for i in starts]
-        accuracies.append(np.mean(classes[torch.cat(answers)] == y_test))
-    return accuracies
+            _train_supervised(network, batch, target, n_steps=100)
+            answers = _answers(network, spec, X_scored)
+        return np.mean(classes[answers] == y_scored)
+
+    return over_draws(accuracy, y_labelled, data.labels_per_class)
 
 
-def run(name):
-    """Return the lines of the table of one data set."""
-    X_train, X_test, y_train, y_test, settings, pool, labels_per_class = DATA_SETS[name]()
-    ssl = SimCLRTransformer(**settings, random_state=0)
-    start = time.perf_counter()
-    ssl.fit(X_train, X_unlabeled=pool)
-    seconds = time.perf_counter() - start
-    untrained = SimCLRTransformer(**settings, max_epochs=1, lr=1e-12, random_state=0).fit(X_train)
-    width = min(ssl.task_.encoder.output_dim, X_train.shape[1], 128)
-
-    labelled_rows = min(len(X_train), 20_000)  # the labels come from the first 20,000 rows
-    X_train, y_train = X_train[:labelled_rows], y_train[:labelled_rows]
-    raw = StandardScaler(with_mean=not settings, with_std=not settings).fit(X_train)
-    pca = make_pipeline(raw, PCA(width, random_state=0)).fit(X_train)
-    representations = {
-        "raw features": _transform(raw, X_train, X_test),
-        f"PCA, {width} components": _transform(pca, X_train, X_test),
-        "untrained encoder": _transform(untrained, X_train, X_test),
-        "SimCLR, defaults": _transform(ssl, X_train, X_test),
+def over_draws(accuracy, y, labels_per_class):
+    """Return ``{k: [accuracy(rows, draw) for each draw of k rows a class]}``."""
+    return {
+        k: [accuracy(draw_labels(y, k, random_state=i), i) for i in range(N_DRAWS)]
+        for k in labels_per_class
     }
-    lines = [
-        f"## {name}",
-        "",
-        f"Pretrained on {ssl.input_spec_.n_samples:,} rows, {ssl.n_iter_} epochs, {seconds:.0f} s.",
-        "",
-        "| labels a class | " + " | ".join(map(str, labels_per_class)) + " |",
-        "|---|" + "---|" * len(labels_per_class),
+
+
+def _train_supervised(network, batch, target, n_steps):
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    for _ in range(n_steps):
+        rows = torch.randperm(len(batch))[:256]
+        loss = torch.nn.functional.cross_entropy(network(batch[rows]), target[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+@torch.inference_mode()
+def _answers(network, spec, X):
+    network.eval()
+    starts = range(0, len(X), 1000)
+    return torch.cat([network(spec.to_tensor(X[i : i + 1000])).argmax(1) for i in starts]).numpy()
+
+
+def pretrain(method, data, settings):
+    """Return a fitted estimator, and what is to be said of the fit."""
+    ssl = METHODS[method](**{"random_state": 0, **data.settings, **settings})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        start = time.perf_counter()
+        ssl.fit(data.X_train, X_unlabeled=data.X_unlabeled)
+        seconds = time.perf_counter() - start
+    facts = {
+        "seconds": seconds,
+        "epochs": ssl.n_iter_,
+        "n_rows": ssl.input_spec_.n_samples,
+        "device": next(ssl.encoder_.parameters()).device.type,
+        "warnings": [f"{w.category.__name__}: {w.message}" for w in caught],
+        "parameters": ssl.get_params(deep=False),
+    }
+    for name in ("embedding_std", "effective_rank"):
+        if name in ssl.history_:
+            facts[name] = ssl.history_[name][-1]
+    return ssl, facts
+
+
+def measure(name, data, method, settings, validation):
+    """Return the result of a method on a data set, ready to be written as JSON."""
+    labelled, scored = rows_for_probe(data, validation)
+    facts = {}
+    if method == "supervised":
+        accuracies = supervised_accuracies(data, settings, labelled, scored)
+    else:
+        if method in METHODS:
+            transformer, facts = pretrain(method, data, settings)
+        else:
+            transformer = BASELINES[method](data, settings)
+        embedded = [(transformer.transform(X), y) for X, y in (labelled, scored)]
+        accuracies = probe_accuracies(*embedded, data.labels_per_class)
+    return {
+        "data": name,
+        "method": method,
+        "settings": settings,
+        "validation": validation,
+        "accuracies": accuracies,
+        "threads": N_THREADS,
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        **facts,
+    }
+
+
+def settings_for(method, settings):
+    """Return those of the settings that change a method: a baseline has no more than a network."""
+    if method in METHODS:
+        return settings
+    network = ("encoder", "n_components") if method in ("untrained", "supervised") else ()
+    return {name: value for name, value in settings.items() if name in network}
+
+
+def result_path(folder, name, method, settings, validation):
+    words = [name, method, *(f"{key}={settings[key]}" for key in sorted(settings))]
+    stem = re.sub(r"[^\w.,=+-]+", "_", ".".join(words))
+    return folder / ("validation" if validation else "test") / f"{stem}.json"
+
+
+def write_result(path, result):
+    """Write all of a file or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
+    unfinished.write_text(json.dumps(result, indent=1, default=repr) + "\n")
+    unfinished.replace(path)
+
+
+def measure_all(pairs, settings, options):
+    """Measure pairs of a data set and a method, but those measured before."""
+    loaded = None, None  # the last data set
+    for name, method in pairs:
+        own_settings = settings_for(method, settings)
+        path = result_path(options.results, name, method, own_settings, options.validation)
+        if path.exists() and not options.force:
+            print(f"{path.name}: measured before (--force measures it again)", flush=True)
+            continue
+        if loaded[0] != name:
+            loaded = name, DATA_SETS[name]()
+        result = measure(name, loaded[1], method, own_settings, options.validation)
+        write_result(path, result)
+        means = ", ".join(f"{k}: {np.mean(a):.3f}" for k, a in result["accuracies"].items())
+        print(f"{path.name}: {means}", flush=True)
+        for text in result.get("warnings", ()):
+            print(f"{path.name} warned. {text}", file=sys.stderr, flush=True)
+
+
+# The report ---------------------------------------------------------------------------------------
+
+
+def read_results(folder, pairs, validation, only_defaults):
+    """Return the results of some pairs; exit, naming them, where some have not been measured."""
+    paths = sorted((folder / ("validation" if validation else "test")).glob("*.json"))
+    results = [json.loads(path.read_text()) for path in paths]
+    if only_defaults:
+        results = [result for result in results if not result["settings"]]
+    measured = {(result["data"], result["method"]) for result in results}
+    missing = [pair for pair in pairs if pair not in measured]
+    if missing:
+        names = "\n".join(f"  --data {name} --methods {method}" for name, method in missing)
+        sys.exit(f"Not measured yet:\n{names}")
+    rank = {pair: i for i, pair in enumerate(pairs)}
+    chosen = [result for result in results if (result["data"], result["method"]) in rank]
+    return sorted(chosen, key=lambda result: rank[result["data"], result["method"]])
+
+
+def title(result):
+    settings = ", ".join(f"{name}={value}" for name, value in result["settings"].items())
+    return TITLES[result["method"]] + (f" ({settings})" if settings else "")
+
+
+def table_lines(header, rows):
+    return [_line(header), "|" + "---|" * len(header), *map(_line, rows), ""]
+
+
+def _line(cells):
+    return "| " + " | ".join(cells) + " |"
+
+
+def data_set_lines(name, results):
+    """Return the section of one data set: its table, and the warnings of the fits."""
+    labels = list(results[0]["accuracies"])
+    facts = ["fit, s", "threads", "epochs", "embedding spread", "effective rank"]
+    lines = [f"## {name}", ""]
+    rows_seen = {f"{result['n_rows']:,}" for result in results if "n_rows" in result}
+    if rows_seen:
+        lines += [f"Pretrained on {' or '.join(sorted(rows_seen))} rows.", ""]
+    rows = [[title(result), *_accuracy_cells(result), *_fact_cells(result)] for result in results]
+    lines += table_lines(["labels a class", *labels, *facts], rows)
+    noted = [(result, text) for result in results for text in result.get("warnings", ())]
+    if noted:
+        lines += [*(f"- {title(result)} warned. {_one_line(text)}" for result, text in noted), ""]
+    return lines
+
+
+def _one_line(text):
+    return " ".join(text.split())
+
+
+def _accuracy_cells(result):
+    return [f"{np.mean(a):.3f} ± {np.std(a):.3f}" for a in result["accuracies"].values()]
+
+
+def _fact_cells(result):
+    if "seconds" not in result:
+        return ["-"] * 5
+    on_cpu = result["device"] == "cpu"
+    spread = [
+        f"{result[key]:.{digits}f}" if key in result else "-"
+        for key, digits in (("embedding_std", 3), ("effective_rank", 1))
     ]
-    for title, (Z_train, Z_test) in representations.items():
-        cells = [probe(Z_train, Z_test, y_train, y_test, k) for k in labels_per_class]
-        lines.append(_row(title, cells))
-    cells = [supervised(ssl, X_train, X_test, y_train, y_test, k) for k in labels_per_class]
-    lines.append(_row("same network, the labels alone", cells))
-    return [*lines, ""]
+    return [
+        f"{result['seconds']:.0f}",
+        str(result["threads"]) if on_cpu else result["device"],
+        str(result["epochs"]),
+        *spread,
+    ]
 
 
-def _transform(transformer, *Xs):
-    return [transformer.transform(X) for X in Xs]
+def summary_lines(results):
+    """Say how far methods are from the best, and whether they beat what they are made of."""
+    means = {
+        (title(result), result["data"], k): np.mean(accuracies)
+        for result in results
+        for k, accuracies in result["accuracies"].items()
+    }
+    methods = list(dict.fromkeys(title(r) for r in results if r["method"] in METHODS))
+    best = max((means.get((m, "fashion", "100"), 0) for m in methods), default=0)
+    baselines = [(data, TITLES[b]) for data in ("digits", "fashion") for b in ("raw", "untrained")]
+    header = [
+        "",
+        "fashion, 1,000 labels: points behind the best method",
+        *(f"{data}, 10 a class: beats {baseline}" for data, baseline in baselines),
+    ]
+    rows = [
+        [
+            method,
+            _points_behind(means.get((method, "fashion", "100")), best),
+            *(
+                _verdict(means.get((method, data, "10")), means.get((baseline, data, "10")))
+                for data, baseline in baselines
+            ),
+        ]
+        for method in methods
+    ]
+    return ["## Summary", "", *table_lines(header, rows)]
 
 
-def _row(title, cells):
-    texts = [f"{np.mean(cell):.3f} ± {np.std(cell):.3f}" for cell in cells]
-    return f"| {title} | " + " | ".join(texts) + " |"
+def _points_behind(accuracy, best):
+    return "-" if accuracy is None else f"{100 * (best - accuracy):.1f}"
+
+
+def _verdict(accuracy, baseline):
+    if accuracy is None or baseline is None:
+        return "-"
+    return f"{'yes' if accuracy > baseline else 'no'}, {100 * (accuracy - baseline):+.1f}"
+
+
+INTRODUCTION = f"""# Quality
+
+Accuracy on {{rows}} with few labels: mean ± standard deviation over {N_DRAWS} draws of the labels,
+with the same `LogisticRegression`. Every method is at its defaults, but for what a row names in
+brackets.
+
+- *Raw features*: columns of tables are standardised, pixels and trajectories are not.
+- *Untrained encoder*: the default network at its initial weights, after an epoch of SimCLR at no
+  learning rate.
+- *Same network, the labels alone*: that network with a linear layer, trained for 100 steps.
+- *Embedding spread*: deviation of the normalised embeddings of the last batch, at most 1. Near 0,
+  or with an *effective rank* near 1, an encoder has collapsed.
+
+Seconds depend on the machine and on what else it does; *threads* is how many of its cores a fit
+used. Processor: {{processors}}. Measured by `python benchmarks/quality.py`, and written by
+`python benchmarks/quality.py --report`.
+"""
+SETTLED_ON_TEST_IMAGES = """
+The default strength of the colour jitter and the shape of the image encoder, which all methods
+share, were settled with SimCLR while looking at the test images of digits and Fashion-MNIST: the
+rows of these two sets flatter, those of SimCLR most.
+"""
+
+
+def report(results, validation):
+    rows = "training rows that gave the probe no labels" if validation else "held-out rows"
+    processors = " and ".join(sorted({result["cpu"] for result in results}))
+    text = INTRODUCTION.format(rows=rows, processors=processors)
+    if not validation:
+        text += SETTLED_ON_TEST_IMAGES
+    lines = [""]
+    if any(result["data"] in ("digits", "fashion") for result in results):
+        lines += summary_lines(results)
+    for name in dict.fromkeys(result["data"] for result in results):
+        lines += data_set_lines(name, [result for result in results if result["data"] == name])
+    return text + "\n".join(lines)
+
+
+# Command line -------------------------------------------------------------------------------------
+
+
+def setting(text):
+    """Read ``name=value``, where the value is a Python literal."""
+    name, _, value = text.partition("=")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not name=value with a Python literal; a string needs quotes of its own"
+        ) from None
+
+
+def parse_options():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    names = [*BASELINES, *METHODS]
+    parser.add_argument("--methods", nargs="+", choices=names, default=names, metavar="METHOD")
+    parser.add_argument("--data", nargs="+", choices=DATA_SETS, default=list(DATA_SETS))
+    parser.add_argument("--set", nargs="+", type=setting, default=[], metavar="NAME=LITERAL")
+    parser.add_argument("--validation", action="store_true", help="score training rows")
+    parser.add_argument("--force", action="store_true", help="measure again what was measured")
+    parser.add_argument("--report", action="store_true", help="print a part, or write the whole")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results")
+    return parser.parse_args()
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", choices=DATA_SETS, default=list(DATA_SETS))
-    names = parser.parse_args().only
-    lines = [
-        "# Quality",
-        "",
-        "Accuracy on held-out rows with few labels: mean ± standard deviation over five draws of",
-        "the labels, with the same `LogisticRegression`. `SimCLRTransformer` at its defaults.",
-        "Written by `python benchmarks/quality.py`; "
-        f"cores: {torch.get_num_threads()}, {torch.backends.cpu.get_cpu_capability()}.",
-        "",
-        "The default strength of the colour jitter and the shape of the image encoder were settled",
-        "while looking at the test images of digits and Fashion-MNIST: those SimCLR rows flatter.",
-        "",
+    options = parse_options()
+    pairs = [
+        (name, method)
+        for name in DATA_SETS
+        for method in (*BASELINES, *METHODS)
+        if name in options.data
+        and method in options.methods
+        and name in ONLY_FOR.get(method, DATA_SETS)
     ]
-    for name in names:
-        table = run(name)
-        print("\n".join(table), flush=True)
-        lines += table
-    if names == list(DATA_SETS):
-        REPORT.write_text("\n".join(lines))
+    if not options.report:
+        measure_all(pairs, dict(options.set), options)
+        return
+    names = {*options.data, *options.methods}
+    whole = names == {*DATA_SETS, *BASELINES, *METHODS} and not options.validation
+    results = read_results(options.results, pairs, options.validation, only_defaults=whole)
+    text = report(results, options.validation)
+    if whole:
+        REPORT.write_text(text)
+    else:
+        print(text)
 
 
 if __name__ == "__main__":
