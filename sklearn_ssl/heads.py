@@ -7,17 +7,16 @@ from torch import nn
 from torch.nn import functional as F
 
 
-def mlp_head(dims, *, batch_norm=True, last_batch_norm=False, activation=nn.ReLU):
-    """Build a multi-layer perceptron.
+def mlp_head(dims, *, last_batch_norm=False, activation=nn.ReLU):
+    """Build a multi-layer perceptron with batch normalisation between its layers.
 
     Parameters
     ----------
     dims : sequence of int
         Widths, from the input to the output: ``(512, 256, 128)`` has two linear layers.
-    batch_norm : bool, default=True
-        Whether hidden layers are normalised. Layers in front of a batch normalisation have no bias.
     last_batch_norm : bool, default=False
-        Whether the output is normalised too, as in SimCLR.
+        Whether the output is normalised too, as in SimCLR. Layers in front of a batch
+        normalisation have no bias.
     activation : callable, default=torch.nn.ReLU
         Makes the module that follows each hidden layer.
 
@@ -35,10 +34,8 @@ def mlp_head(dims, *, batch_norm=True, last_batch_norm=False, activation=nn.ReLU
     *hidden, (last_in, last_out) = pairwise(dims)
     layers = []
     for width_in, width_out in hidden:
-        layers.append(nn.Linear(width_in, width_out, bias=not batch_norm))
-        if batch_norm:
-            layers.append(nn.BatchNorm1d(width_out))
-        layers.append(activation())
+        layers.append(nn.Linear(width_in, width_out, bias=False))
+        layers += [nn.BatchNorm1d(width_out), activation()]
     layers.append(nn.Linear(last_in, last_out, bias=not last_batch_norm))
     if last_batch_norm:
         layers.append(nn.BatchNorm1d(last_out))

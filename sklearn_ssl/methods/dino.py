@@ -52,7 +52,7 @@ class DINOTask(PretextTask):
         width = encoder.output_dim
         hidden, dim = defaults.projection_dims(width)
         dims = (width, hidden, hidden, dim)
-        self.projection_head = mlp_head(dims, batch_norm=False, activation=nn.GELU)
+        self.projection_head = mlp_head(dims, activation=nn.GELU)
         self.prototypes = Prototypes(dim, n_prototypes)
         student = nn.Sequential(self.encoder, self.projection_head, self.prototypes)
         self.teacher = frozen_copy(student)

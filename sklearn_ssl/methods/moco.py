@@ -37,7 +37,7 @@ class MoCoTask(PretextTask):
         self.momentum = momentum
         width = encoder.output_dim
         dims = (width, *defaults.projection_dims(width))
-        self.projection_head = mlp_head(dims, batch_norm=False)
+        self.projection_head = mlp_head(dims)
         self.key_encoder = frozen_copy(encoder)
         self.key_head = frozen_copy(self.projection_head)
         self.register_buffer("queue", F.normalize(torch.randn(queue_size, dims[-1]), dim=1))
