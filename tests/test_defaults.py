@@ -70,3 +70,16 @@ def test_n_quantiles_are_fewer_for_wide_tables():
     assert defaults.n_quantiles(1) == defaults.n_quantiles(256) == 256
     assert defaults.n_quantiles(512) == 128
     assert defaults.n_quantiles(100_000) == 48
+
+
+@given(side=st.integers(1, 4096))
+def test_patch_size_is_a_power_of_two(side):
+    size = defaults.patch_size(side)
+    assert isinstance(size, int)
+    assert size in (2, 4, 8, 16)
+    assert size in (2, 16) or size / 1.5 < side / 8 < size * 1.5
+
+
+def test_patch_size_of_usual_images():
+    sides = {8: 2, 16: 2, 28: 4, 32: 4, 64: 8, 96: 16, 128: 16, 224: 16}
+    assert {side: defaults.patch_size(side) for side in sides} == sides

@@ -6,8 +6,16 @@ from torch import nn
 from sklearn_ssl.encoders.image import ConvEncoder, torchvision_encoder
 from sklearn_ssl.encoders.series import SeriesEncoder
 from sklearn_ssl.encoders.tabular import MLPEncoder
+from sklearn_ssl.encoders.vit import ViTEncoder
 
-__all__ = ["ConvEncoder", "MLPEncoder", "SeriesEncoder", "make_encoder", "torchvision_encoder"]
+__all__ = [
+    "ConvEncoder",
+    "MLPEncoder",
+    "SeriesEncoder",
+    "ViTEncoder",
+    "make_encoder",
+    "torchvision_encoder",
+]
 
 DEFAULT_ENCODERS = {"image": ConvEncoder, "table": MLPEncoder, "series": SeriesEncoder}
 
@@ -18,8 +26,9 @@ def make_encoder(encoder, spec, n_components=None):
     Parameters
     ----------
     encoder : None, str or callable
-        None is the default of the modality; a string is a torchvision model for images; a callable
-        is given the shape of one row of a batch and returns a module.
+        None is the default of the modality. For images, "vit" is :class:`ViTEncoder`, and any other
+        string a torchvision model. A callable is given the shape of one row of a batch and returns
+        a module.
     spec : InputSpec
         Its ``modality`` and ``shape`` are read.
     n_components : int or None
@@ -55,6 +64,8 @@ def _build(encoder, spec):
                 f"encoder={encoder!r} names an image model, but X is a {spec.modality}. Use "
                 "encoder=None or a function that returns a module."
             )
+        if encoder == "vit":
+            return ViTEncoder(spec.shape)
         return torchvision_encoder(encoder, spec.shape)
     if isinstance(encoder, nn.Module):
         raise TypeError(

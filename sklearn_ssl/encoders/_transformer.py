@@ -1,0 +1,117 @@
+"""The parts of a transformer: blocks, their initialisation, and fixed positions."""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention.
+
+    Parameters
+    ----------
+    width : int
+        Width of the tokens, a multiple of `n_heads`.
+    n_heads : int
+    """
+
+    def __init__(self, width, n_heads):
+        super().__init__()
+        self.n_heads = n_heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.projection = nn.Linear(width, width)
+
+    def forward(self, x):
+        q, k, v = self._heads(x)
+        x = F.scaled_dot_product_attention(q, k, v)  # [n, heads, length, width / heads]
+        return self.projection(x.transpose(1, 2).flatten(2))
+
+    def weights(self, x):
+        """Return how much each token attends to each: ``(n, n_heads, length, length)``.
+
+        The last axis sums to 1. :meth:`forward` never holds these weights as a whole.
+        """
+        q, k, _ = self._heads(x)
+        return (q @ k.transpose(2, 3) / math.sqrt(q.shape[3])).softmax(dim=3)
+
+    def _heads(self, x):
+        n, length, width = x.shape
+        qkv = self.qkv(x).reshape(n, length, 3, self.n_heads, width // self.n_heads)
+        return qkv.permute(2, 0, 3, 1, 4).unbind()  # q, k, v: [n, heads, length, width / heads]
+
+
+class Block(nn.Module):
+    """Self-attention and a perceptron, each behind a normalisation and beside a shortcut.
+
+    The perceptron's hidden layer has four times the width of the tokens.
+
+    Parameters
+    ----------
+    width : int
+        Width of the tokens, a multiple of `n_heads`.
+    n_heads : int
+    """
+
+    def __init__(self, width, n_heads):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width)
+        self.attention = Attention(width, n_heads)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
+        )
+
+    def forward(self, x):
+        x = x + self.attention(self.norm1(x))  # [n, length, width]
+        return x + self.mlp(self.norm2(x))
+
+
+def initialise(module):
+    """Xavier's uniform weights and no bias for every linear layer of a module, as in MAE [1]_.
+
+    References
+    ----------
+    .. [1] K. He et al., "Masked Autoencoders Are Scalable Vision Learners", CVPR 2022,
+       https://arxiv.org/abs/2111.06377
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+
+def sincos_positions(grid, reference_grid, width, device=None):
+    """Return sine and cosine position embeddings of the cells of a grid, row by row.
+
+    Half of the width is for the column and half for the row; in each, a quarter of the width holds
+    sines and a quarter cosines, of frequencies from 1 down to 1/10,000. The cells of a grid of
+    another size lie where its picture, stretched over the reference grid, would have them.
+
+    Parameters
+    ----------
+    grid, reference_grid : tuple of int
+        ``(rows, columns)`` of the image at hand, and of the images that positions are made for.
+    width : int
+        A multiple of 4.
+    device : torch.device, default=None
+
+    Returns
+    -------
+    positions : torch.Tensor of shape (rows * columns, width)
+        In float32.
+    """
+    n_frequencies = width // 4
+    frequencies = 10_000.0 ** -(torch.arange(n_frequencies, device=device) / n_frequencies)
+
+    def along(axis):
+        cells = torch.arange(grid[axis], device=device)
+        # The middles of the cells, as in interpolation; equal grids give 0, 1, 2, ...
+        place = (cells + 0.5) * reference_grid[axis] / grid[axis] - 0.5
+        angles = place[:, None] * frequencies  # [cells, width / 4]
+        return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+    n_rows, n_columns = grid
+    of_rows, of_columns = along(0), along(1)
+    return torch.cat([of_columns.repeat(n_rows, 1), of_rows.repeat_interleave(n_columns, 0)], dim=1)

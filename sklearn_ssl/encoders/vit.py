@@ -1,0 +1,125 @@
+"""Vision Transformer for images of any size."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from sklearn_ssl import defaults
+from sklearn_ssl.encoders._transformer import Block, initialise, sincos_positions
+
+# Pixels come from 0 to 1. At the usual mean and deviation of photographs a patch weighs as much as
+# its position; as they come, positions would drown them.
+PIXEL_MEAN, PIXEL_DEVIATION = 0.5, 0.25
+
+
+def patchify(images, patch_size):
+    """Cut images into square patches, row by row; short sides are filled with zeros.
+
+    Parameters
+    ----------
+    images : torch.Tensor of shape (n, channels, height, width)
+        In any memory order.
+    patch_size : int
+        Side of a patch.
+
+    Returns
+    -------
+    patches : torch.Tensor of shape (n, rows, columns, patch_size * patch_size * channels)
+        Within a patch, pixels go row by row, with their channels together.
+    """
+    missing_rows, missing_columns = (-side % patch_size for side in images.shape[2:])
+    if missing_rows or missing_columns:
+        images = F.pad(images, (0, missing_columns, 0, missing_rows))
+    rows = images.permute(0, 2, 3, 1).unflatten(1, (-1, patch_size))  # [n, rows, p, width, c]
+    patches = rows.unflatten(3, (-1, patch_size)).transpose(2, 3)  # [n, rows, columns, p, p, c]
+    return patches.flatten(3)
+
+
+class ViTEncoder(nn.Module):
+    """Small Vision Transformer, with fixed positions, for images of any size.
+
+    An image is cut into patches; each becomes a token, the sum of a linear map of its pixels and of
+    the sines and cosines of its position. A CLS token joins them, and transformer blocks let all
+    of them attend to each other [1]_. The representation is the CLS token beside the mean of the
+    others.
+
+    Images of another size than `shape` are taken too: their grid of patches is stretched over that
+    of `shape`.
+
+    On a processor a training step takes several times as long as that of :class:`ConvEncoder`, and
+    small data teaches it less; it is for those who want its attention.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ``(channels, height, width)``.
+    patch_size : int, default=None
+        Side of a patch. None is a power of two near an eighth of the shorter side,
+        from 2 to 16.
+    width : int, default=64
+        Width of the tokens, a multiple of 4 and of `n_heads`; the representation is twice as wide.
+    depth : int, default=4
+        Number of blocks.
+    n_heads : int, default=4
+        Heads of attention in each block.
+
+    References
+    ----------
+    .. [1] A. Dosovitskiy et al., "An Image is Worth 16x16 Words: Transformers for Image
+       Recognition at Scale", ICLR 2021, https://arxiv.org/abs/2010.11929
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_ssl.encoders import ViTEncoder
+    >>> encoder = ViTEncoder((1, 28, 28))
+    >>> encoder(torch.rand(2, 1, 28, 28)).shape
+    torch.Size([2, 128])
+    >>> encoder.attention(torch.rand(2, 1, 28, 28)).shape
+    torch.Size([2, 4, 7, 7])
+    """
+
+    def __init__(self, shape, patch_size=None, width=64, depth=4, n_heads=4):
+        super().__init__()
+        if width % 4 or width % n_heads:
+            raise ValueError(f"width={width} must be a multiple of 4 and of n_heads={n_heads}.")
+        channels, *sides = shape
+        self.patch_size = patch_size or defaults.patch_size(min(sides))
+        self.grid = tuple(-(-side // self.patch_size) for side in sides)
+        self.patch_embedding = nn.Linear(channels * self.patch_size**2, width)
+        self.cls_token = nn.Parameter(torch.empty(width).normal_(std=0.02))
+        self.blocks = nn.Sequential(*[Block(width, n_heads) for _ in range(depth)])
+        self.norm = nn.LayerNorm(width)
+        initialise(self)
+
+    def forward(self, images):
+        tokens, _ = self._tokens(images)
+        tokens = self.norm(self.blocks(tokens))  # [n, 1 + rows * columns, width]
+        return torch.cat([tokens[:, 0], tokens[:, 1:].mean(dim=1)], dim=1)
+
+    def attention(self, images):
+        """Return what the CLS token looks at in the last block.
+
+        Parameters
+        ----------
+        images : torch.Tensor of shape (n, channels, height, width)
+
+        Returns
+        -------
+        attention : torch.Tensor of shape (n, n_heads, rows, columns)
+            Weights of the patches. Those of an image sum to a little less than 1, for the CLS token
+            also attends to itself.
+        """
+        tokens, grid = self._tokens(images)
+        last = self.blocks[-1]
+        weights = last.attention.weights(last.norm1(self.blocks[:-1](tokens)))
+        return weights[:, :, 0, 1:].unflatten(2, grid)  # the row of CLS, without itself
+
+    def _tokens(self, images):
+        patches = patchify(images, self.patch_size)
+        grid = patches.shape[1:3]
+        pixels = (patches.flatten(1, 2) - PIXEL_MEAN) / PIXEL_DEVIATION
+        tokens = self.patch_embedding(pixels)  # [n, rows * columns, width]
+        positions = sincos_positions(grid, self.grid, tokens.shape[2], images.device)
+        cls_token = self.cls_token.expand(len(images), 1, -1)  # at no position
+        return torch.cat([cls_token, tokens + positions], dim=1), grid
