@@ -18,7 +18,7 @@ SOURCES = {
 # For each module: what it may import of the package, and which other packages. `defaults` and
 # `_version` hold constants only, and may be imported by all.
 RULES = {
-    "__init__": ("_base _version _workers methods.* pretext", ""),
+    "__init__": ("_base _version _workers collapse methods.* pretext", ""),
     "_version": ("", ""),
     "_workers": ("", ""),
     "defaults": ("", ""),
@@ -28,13 +28,15 @@ RULES = {
     "augment": ("", "torch torchvision"),
     "pretext": ("", "torch"),
     "encoders.*": ("encoders.*", "torch torchvision"),
+    "collapse": ("", "torch"),
     "datasets": ("", "PIL numpy scipy sklearn"),
     # the shared machinery
     "_inputs": ("", "numpy scipy sklearn torch"),
     "_runtime": ("", "joblib torch"),
     "_evaluate": ("_runtime", "numpy torch"),
-    "_net": ("_evaluate _runtime", "numpy skorch torch tqdm"),
+    "_net": ("_evaluate _runtime collapse", "numpy skorch torch tqdm"),
     "_callbacks": ("_net", "sklearn"),
+    "inspection": ("_evaluate _inputs _runtime", "numpy sklearn torch"),
     "_base": (
         "_callbacks _evaluate _inputs _net _runtime pretext encoders encoders.__init__",
         "numpy sklearn torch",
