@@ -46,8 +46,7 @@ class ViTEncoder(nn.Module):
     Images of another size than `shape` are taken too: their grid of patches is stretched over that
     of `shape`.
 
-    On a processor a training step takes several times as long as that of :class:`ConvEncoder`, and
-    small data teaches it less; it is for those who want its attention.
+    On a processor a training step takes several times as long as that of :class:`ConvEncoder`.
 
     Parameters
     ----------

@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from sklearn_ssl import SimCLRTransformer
@@ -130,6 +131,12 @@ def test_ignores_the_memory_order():
         expected = encoder(images)
         encoder.to(memory_format=torch.channels_last)
         assert torch.equal(encoder(images.to(memory_format=torch.channels_last)), expected)
+
+
+def test_all_linear_layers_start_without_a_bias():
+    biases = [m.bias for m in ViTEncoder((1, 8, 8)).modules() if isinstance(m, nn.Linear)]
+    assert len(biases) == 1 + 4 * 4
+    assert not torch.cat(biases).any()
 
 
 def test_equal_seeds_give_equal_weights():
