@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 
-def mlp_head(dims, *, last_batch_norm=False, activation=nn.ReLU):
+def mlp_head(dims, *, last_batch_norm=False, last_bias=True, activation=nn.ReLU):
     """Build a multi-layer perceptron with batch normalisation between its layers.
 
     Parameters
@@ -17,6 +17,9 @@ def mlp_head(dims, *, last_batch_norm=False, activation=nn.ReLU):
     last_batch_norm : bool, default=False
         Whether the output is normalised too, as in SimCLR. Layers in front of a batch
         normalisation have no bias.
+    last_bias : bool, default=True
+        Whether the last layer has a bias, if it is not normalised. It is in vain where the loss, or
+        a batch normalisation of the next head, takes the mean of the output away.
     activation : callable, default=torch.nn.ReLU
         Makes the module that follows each hidden layer.
 
@@ -36,7 +39,7 @@ def mlp_head(dims, *, last_batch_norm=False, activation=nn.ReLU):
     for width_in, width_out in hidden:
         layers.append(nn.Linear(width_in, width_out, bias=False))
         layers += [nn.BatchNorm1d(width_out), activation()]
-    layers.append(nn.Linear(last_in, last_out, bias=not last_batch_norm))
+    layers.append(nn.Linear(last_in, last_out, bias=last_bias and not last_batch_norm))
     if last_batch_norm:
         layers.append(nn.BatchNorm1d(last_out))
     return nn.Sequential(*layers)

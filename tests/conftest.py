@@ -1,10 +1,14 @@
 """Shared fixtures: small real data of every modality, and data sets that may be absent."""
 
+import sys
+
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_digits
 
 from sklearn_ssl import datasets
+from sklearn_ssl._inputs import RowBlocks, describe, resolve_modality
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +28,79 @@ def modality_data(request, digits):
     }[request.param]
 
 
+def batch_of(X, modality="auto"):
+    """Return rows as the batch that a task is given, and their description."""
+    spec = describe(RowBlocks(X), *resolve_modality(X.shape[1:], modality))
+    return spec.to_tensor(X), spec
+
+
+@pytest.fixture
+def batch_and_spec(modality_data, digits):
+    """256 rows as a batch, and their description, for each modality."""
+    params, X = modality_data
+    return batch_of(digits[0][:256].reshape(256, *X.shape[1:]), params.get("modality", "auto"))
+
+
+@pytest.fixture
+def image_batch_and_spec(digits):
+    """64 images as a batch, and their description."""
+    return batch_of(digits[0][:64].reshape(64, 8, 8), "image")
+
+
+def make_task(estimator, spec, seed=0):
+    """Return the untrained task of an estimator, in training mode, with a generator."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        task = estimator._make_task(spec)
+    task.generator = torch.Generator().manual_seed(seed)
+    return task.train()
+
+
+class Outputs:
+    """Keeps the last input and output of some modules, by name."""
+
+    def __init__(self, **modules):
+        self.inputs = {}
+        for name, module in modules.items():
+            module.register_forward_hook(self._keep(name))
+
+    def _keep(self, name):
+        def keep(module, args, output):
+            self.inputs[name] = args[0]
+            setattr(self, name, output)
+
+        return keep
+
+
+def train_step(task, batch, progress, lr=0.1):
+    """Make one step of plain gradient descent, with all the hooks of a task; return the loss."""
+    loss = task(batch)
+    loss.backward()
+    task.after_backward(progress)
+    with torch.no_grad():
+        for parameter in task.parameters():
+            if parameter.grad is not None:
+                parameter -= lr * parameter.grad
+                parameter.grad = None
+    task.after_step(progress)
+    return loss.detach()
+
+
+def fit_and_record_momenta(monkeypatch, estimator, X):
+    """Fit, and return the momentum of every update of a part of the averaged network."""
+    momenta = []
+    module = sys.modules[type(estimator).__module__]
+    ema_update = module.ema_update
+
+    def record(target, online, momentum):
+        momenta.append(momentum)
+        ema_update(target, online, momentum)
+
+    monkeypatch.setattr(module, "ema_update", record)
+    estimator.fit(X)
+    return momenta
+
+
 def _numpy_stream():
     return np.random.get_state()[1]  # noqa: NPY002 - the global stream is what is watched
 
@@ -31,8 +108,6 @@ def _numpy_stream():
 @pytest.fixture
 def random_streams_untouched():
     """Fail the test if it leaves NumPy's or torch's global random stream changed."""
-    import torch
-
     numpy_before, torch_before = _numpy_stream().copy(), torch.get_rng_state()
     yield
     np.testing.assert_array_equal(_numpy_stream(), numpy_before)

@@ -8,14 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from sklearn_ssl.heads import mlp_head
+from sklearn_ssl.heads import Prototypes, mlp_head
 
 
 @settings(deadline=None, max_examples=25)
-@given(dims=st.lists(st.integers(1, 9), min_size=2, max_size=5), last_batch_norm=st.booleans())
-def test_mlp_head_layers(dims, last_batch_norm):
-    head = mlp_head(dims, last_batch_norm=last_batch_norm)
-    expected = [nn.Linear, nn.BatchNorm1d, nn.ReLU] * (len(dims) - 2) + [nn.Linear]
+@given(
+    dims=st.lists(st.integers(1, 9), min_size=2, max_size=5),
+    last_batch_norm=st.booleans(),
+    last_bias=st.booleans(),
+    activation=st.sampled_from([nn.ReLU, nn.GELU]),
+)
+def test_mlp_head_layers(dims, last_batch_norm, last_bias, activation):
+    head = mlp_head(
+        dims, last_batch_norm=last_batch_norm, last_bias=last_bias, activation=activation
+    )
+    expected = [nn.Linear, nn.BatchNorm1d, activation] * (len(dims) - 2) + [nn.Linear]
     expected += [nn.BatchNorm1d] * last_batch_norm
     assert [type(layer) for layer in head] == expected
 
@@ -23,7 +30,7 @@ def test_mlp_head_layers(dims, last_batch_norm):
     assert [(layer.in_features, layer.out_features) for layer in linear] == list(pairwise(dims))
     # A bias in front of a batch normalisation would be taken away again.
     has_bias = [layer.bias is not None for layer in linear]
-    assert has_bias == [False] * (len(dims) - 2) + [not last_batch_norm]
+    assert has_bias == [False] * (len(dims) - 2) + [last_bias and not last_batch_norm]
     assert head(torch.randn(3, dims[0])).shape == (3, dims[-1])
 
 
@@ -46,3 +53,46 @@ def test_mlp_head_trains_every_parameter(last_batch_norm):
 def test_mlp_head_needs_two_widths():
     with pytest.raises(ValueError, match="unpack"):
         mlp_head((8,))
+
+
+# Prototypes
+
+
+@settings(deadline=None, max_examples=25)
+@given(n=st.integers(1, 9), dim=st.integers(1, 9), n_prototypes=st.integers(1, 9))
+def test_prototypes_give_cosines(n, dim, n_prototypes):
+    head = Prototypes(dim, n_prototypes)
+    z = torch.randn(n, dim) * 10
+    expected = torch.cosine_similarity(z[:, None], head.weight[None], dim=2)
+    torch.testing.assert_close(head(z), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_prototypes_have_no_gain():
+    # Only the directions of the weights and of the embeddings count.
+    torch.manual_seed(0)
+    head = Prototypes(5, 3)
+    z = torch.randn(4, 5, requires_grad=True)
+    before = head(z)
+    before.square().sum().backward()
+    along = [(tensor.grad * tensor).sum(dim=1).abs().max() for tensor in (z, head.weight)]
+    assert max(along) < 1e-5
+    assert head.weight.grad.norm() > 0.1
+    with torch.no_grad():
+        head.weight *= 7
+    torch.testing.assert_close(head(100 * z), before)
+
+
+def test_prototypes_are_drawn_apart():
+    torch.manual_seed(0)
+    weight = torch.nn.functional.normalize(Prototypes(64, 200).weight, dim=1)
+    cosines = (weight @ weight.T).fill_diagonal_(0)
+    assert cosines.std().item() == pytest.approx(64**-0.5, rel=0.05)
+
+
+def test_prototypes_compute_in_full_precision():
+    torch.manual_seed(0)
+    head, z = Prototypes(64, 10), torch.randn(4, 64)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        scores, narrow = head(z), head(z.bfloat16())
+    assert torch.equal(scores, head(z))
+    assert torch.equal(narrow, head(z.bfloat16().float()))

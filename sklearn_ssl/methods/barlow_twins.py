@@ -29,7 +29,8 @@ class BarlowTwinsTask(PretextTask):
         self.encoder = encoder
         self.augment = augment
         self.redundancy_weight = redundancy_weight
-        self.projection_head = mlp_head((encoder.output_dim, *defaults.expander_dims()))
+        dims = (encoder.output_dim, *defaults.expander_dims())
+        self.projection_head = mlp_head(dims, last_bias=False)
 
     def forward(self, batch):
         views = make_views(self.augment, batch, 2, self.generator)  # [2n, ...]

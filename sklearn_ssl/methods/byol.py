@@ -35,7 +35,7 @@ class BYOLTask(PretextTask):
         self.momentum = momentum
         width = encoder.output_dim
         hidden, dim = defaults.projection_dims(width)
-        self.projection_head = mlp_head((width, hidden, dim))
+        self.projection_head = mlp_head((width, hidden, dim), last_bias=False)
         self.prediction_head = mlp_head((dim, hidden, dim))
         self.target_encoder = frozen_copy(encoder)
         self.target_head = frozen_copy(self.projection_head)

@@ -32,7 +32,8 @@ class VICRegTask(PretextTask):
         self.invariance = invariance
         self.variance = variance
         self.covariance = covariance
-        self.projection_head = mlp_head((encoder.output_dim, *defaults.expander_dims()))
+        dims = (encoder.output_dim, *defaults.expander_dims())
+        self.projection_head = mlp_head(dims, last_bias=False)
 
     def forward(self, batch):
         views = make_views(self.augment, batch, 2, self.generator)  # [2n, ...]
