@@ -82,7 +82,7 @@ class MultiCrop(nn.Module):
         As :func:`resolve_augmentation` takes it. The local views of an Augmentation are those of
         its method ``local``; any other callable makes them as it makes the others.
     n_local : int or None
-        Local views of each row. None is 4 for images and series, and 2 for tables.
+        Local views of each row. None is 4 for images from 64 pixels on the shorter side, else 0.
     spec : InputSpec
     encoder : torch.nn.Module
         If it cannot take local views of another shape than the rows, they get the rows' shape.
@@ -95,7 +95,9 @@ class MultiCrop(nn.Module):
 
     def __init__(self, augment, n_local, spec, encoder):
         super().__init__()
-        self.n_local = defaults.n_local(spec.modality) if n_local is None else n_local
+        self.n_local = n_local
+        if n_local is None:
+            self.n_local = defaults.n_local(spec.modality, spec.shape)
         self.augment = self.local_augment = resolve_augmentation(augment, spec)
         if isinstance(self.augment, Augmentation):
             self.local_augment = self.augment.local(spec)

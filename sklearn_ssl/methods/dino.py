@@ -112,8 +112,9 @@ class DINOTransformer(BaseSSLTransformer):
         What the teacher keeps of itself at the first step, in [0, 1); it rises to 1 on a cosine.
         None looks back on 2 % of the steps of the fit, 0.9 at least and 0.996 at most.
     n_local : int, default=None
-        Local views of each row, which show less of it; images and series have half the sides. None
-        is 4 for images and series, and 2 for tables.
+        Local views of each row, which show less of it; those of images and series have half the
+        sides. None is 4 for images from 64 pixels on the shorter side, and else 0: a part of a
+        small image hardly says what it comes from.
     weight_decay_end : float, default=0.4
         Weight decay at the end of the fit; it rises from `weight_decay`, 0.04 by default, on a
         cosine.

@@ -67,8 +67,9 @@ class LeJEPATransformer(BaseSSLTransformer):
     n_directions : int, default=64
         Random directions along which embeddings are looked at, drawn anew at every step.
     n_local : int, default=None
-        Local views of each row, which show less of it; images and series have half the sides. None
-        is 4 for images and series, and 2 for tables.
+        Local views of each row, which show less of it; those of images and series have half the
+        sides. None is 4 for images from 64 pixels on the shorter side, and else 0: a part of a
+        small image hardly says what it comes from.
     augment : Augmentation or callable, default=None
         Makes the views, as in :class:`~sklearn_ssl.SimCLRTransformer`.
     encoder, n_components, modality, image_shape

@@ -66,8 +66,9 @@ class SwAVTransformer(BaseSSLTransformer):
     epsilon : float, default=0.05
         Divisor of the similarities where they are assignments: a small one makes them sharp.
     n_local : int, default=None
-        Local views of each row, which show less of it; images and series have half the sides. None
-        is 4 for images and series, and 2 for tables.
+        Local views of each row, which show less of it; those of images and series have half the
+        sides. None is 4 for images from 64 pixels on the shorter side, and else 0: a part of a
+        small image hardly says what it comes from.
     augment : Augmentation or callable, default=None
         Makes the views, as in :class:`~sklearn_ssl.SimCLRTransformer`.
     encoder, n_components, modality, image_shape
