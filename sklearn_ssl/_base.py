@@ -146,6 +146,7 @@ class BaseSSLTransformer(
 
     _relative_cost = 1.0  # time of a row in a fit, compared with SimCLR
     _collapse_remedies = {"lr": "smaller"}  # what a CollapseWarning advises, in this order
+    _fewest_directions = 1.2  # embeddings with a smaller effective rank count as collapsed
 
     def __init__(
         self,
@@ -311,6 +312,7 @@ class BaseSSLTransformer(
                 callbacks=[*epoch_hooks, *(self.callbacks or ())],
                 progress_name=type(self).__name__ if self.verbose else None,
                 collapse_advice=self._collapse_advice(task),
+                fewest_directions=self._fewest_directions,
                 resume_state=getattr(self, "_resume_state", None) if partial and go_on else None,
             )
         task.eval()

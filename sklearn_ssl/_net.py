@@ -245,11 +245,14 @@ class CollapseWatch(Callback):
         Holds the last embeddings, see :func:`~sklearn_ssl.collapse.watched_embeddings`.
     advice : str
         Text of the warning, with "{}" for the symptom.
+    fewest_directions : float
+        As in :func:`~sklearn_ssl.collapse.symptom`.
     """
 
-    def __init__(self, seen, advice):
+    def __init__(self, seen, advice, fewest_directions):
         self.seen = seen
         self.advice = advice
+        self.fewest_directions = fewest_directions
         self.warned = False
 
     def on_epoch_end(self, net, **kwargs):
@@ -259,7 +262,7 @@ class CollapseWatch(Callback):
         for name, value in zip(("embedding_std", "effective_rank"), spread):
             net.history.record(name, value)
         late = net.n_steps_done >= FEWEST_STEPS and net.progress >= 0.5
-        if late and not self.warned and (what := symptom(*spread)):
+        if late and not self.warned and (what := symptom(*spread, self.fewest_directions)):
             self.warned = True
             warnings.warn(self.advice.format(what), CollapseWarning, stacklevel=2)
 
@@ -298,7 +301,8 @@ def train(
     patience=None,
     callbacks=(),
     progress_name=None,
-    collapse_advice="The embeddings {}.",
+    collapse_advice,
+    fewest_directions,
     resume_state=None,
 ):
     """Train a pretext task in place.
@@ -328,6 +332,8 @@ def train(
         Title of the progress bar; None shows none.
     collapse_advice : str
         Text of a CollapseWarning, with "{}" for the symptom.
+    fewest_directions : float
+        Embeddings with a smaller effective rank have collapsed.
     resume_state : dict or None
         What an earlier call returned, to go on with its optimiser and random streams.
 
@@ -348,7 +354,7 @@ def train(
         delay=2,
         disable=progress_name is None,
     )
-    internal = [ProgressBar(bar), CollapseWatch(seen := [], collapse_advice)]
+    internal = [ProgressBar(bar), CollapseWatch(seen := [], collapse_advice, fewest_directions)]
     if patience is not None:
         silent = {"sink": lambda *args: None}
         internal.append(

@@ -9,15 +9,14 @@ from contextlib import contextmanager
 import torch
 from torch.nn import functional as F
 
-# Below, embeddings count as collapsed. Healthy fits stay well above both; see doc/collapse.rst.
+# Below, embeddings count as alike; those of healthy fits have 0.7 and more.
 SMALLEST_STD = 0.1
-SMALLEST_RANK = 2.0
 # Before, a network is still what its first weights make of it.
 FEWEST_STEPS = 100
 
 
 class CollapseWarning(UserWarning):
-    """Embeddings have become (nearly) the same for all rows, or lie along a single direction."""
+    """Embeddings have become nearly the same for all rows, or lie along very few directions."""
 
 
 @torch.no_grad()
@@ -55,15 +54,25 @@ def embedding_spread(z):
     return std.item(), rank.item()
 
 
-def symptom(std, effective_rank):
-    """Say in words what is wrong with a spread; None if nothing is."""
+def symptom(std, effective_rank, fewest_directions):
+    """Say in words what is wrong with a spread; None if nothing is.
+
+    Parameters
+    ----------
+    std, effective_rank : float
+        As :func:`embedding_spread` returns them.
+    fewest_directions : float
+        Effective rank of the poorest embeddings that do not count as collapsed. It depends on the
+        method: negatives push embeddings apart in all directions, but those of a healthy DINO may
+        lie near a plane.
+    """
     if std < SMALLEST_STD:
         return (
             "are nearly the same for all rows (their standard deviation, of 1 at most, is "
             f"{std:.2g})"
         )
-    if effective_rank < SMALLEST_RANK:
-        return f"vary along hardly more than one direction (effective rank {effective_rank:.2g})"
+    if effective_rank < fewest_directions:
+        return f"vary along very few directions (effective rank {effective_rank:.2g})"
     return None
 
 

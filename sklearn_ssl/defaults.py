@@ -80,11 +80,12 @@ def patch_size(side):
 
 
 def momentum(n_steps):
-    """Return the momentum of an averaged network at the start: it looks back on 2 % of the steps.
+    """Return the momentum of an averaged network at the start: it looks back on a quarter of a fit.
 
-    BYOL's 0.996 belongs to 300,000 steps; on a short run it would never leave the first weights.
+    Between 0.9 and BYOL's 0.996, which belongs to 300,000 steps: on a short fit such a target would
+    hardly leave its first weights.
     """
-    return min(max(1 - 50 / n_steps, 0.9), 0.996)
+    return min(max(1 - 4 / n_steps, 0.9), 0.996)
 
 
 def queue_size(n_samples):

@@ -64,7 +64,7 @@ class BYOLTransformer(BaseSSLTransformer):
     ----------
     momentum : float, default=None
         What the target keeps of itself at the first step, in [0, 1); it rises to 1 on a cosine.
-        None looks back on 2 % of the steps of the fit, 0.9 at least and 0.996 at most: with the
+        None looks back on a quarter of the fit, and is 0.9 at least and 0.996 at most: with the
         0.996 of the paper's 300,000 steps, the target of a short fit would hardly move.
     augment : Augmentation or callable, default=None
         Makes the views, as in :class:`~sklearn_ssl.SimCLRTransformer`.

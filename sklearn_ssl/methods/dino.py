@@ -110,7 +110,7 @@ class DINOTransformer(BaseSSLTransformer):
         What the centre of the teacher's outputs keeps of itself at each step, in [0, 1).
     momentum : float, default=None
         What the teacher keeps of itself at the first step, in [0, 1); it rises to 1 on a cosine.
-        None looks back on 2 % of the steps of the fit, 0.9 at least and 0.996 at most.
+        None looks back on a quarter of the fit, and is 0.9 at least and 0.996 at most.
     n_local : int, default=None
         Local views of each row, which show less of it; those of images and series have half the
         sides. None is 4 for images from 64 pixels on the shorter side, and else 0: a part of a

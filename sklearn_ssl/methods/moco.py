@@ -81,8 +81,8 @@ class MoCoTransformer(BaseSSLTransformer):
     temperature : float, default=0.2
         Divisor of the cosine similarities in the loss.
     momentum : float, default=None
-        What the key network keeps of itself at each step, in [0, 1). None looks back on 2 % of the
-        steps of the fit, 0.9 at least and 0.996 at most; the paper's 0.999 is for a million steps.
+        What the key network keeps of itself at each step, in [0, 1). None looks back on a quarter
+        of the fit, and is 0.9 at least and 0.996 at most; the paper's 0.999 is for a million steps.
     queue_size : int, default=None
         Keys in the queue. None is a quarter of the rows, 64 to 4,096: a queue longer than the data
         would hold older keys of the very rows of the batch, as false negatives.
@@ -124,6 +124,7 @@ class MoCoTransformer(BaseSSLTransformer):
     }
     _relative_cost = 0.7
     _collapse_remedies = {"temperature": "smaller", "lr": "smaller"}
+    _fewest_directions = 3.0  # negatives push embeddings apart in all directions
 
     def __init__(
         self,

@@ -72,7 +72,7 @@ class MoCoV3Transformer(BaseSSLTransformer):
         Divisor of the cosine similarities in the loss.
     momentum : float, default=None
         What the key network keeps of itself at the first step, in [0, 1); it rises to 1 on a
-        cosine. None looks back on 2 % of the steps of the fit, 0.9 at least and 0.996 at most.
+        cosine. None looks back on a quarter of the fit, and is 0.9 at least and 0.996 at most.
     augment : Augmentation or callable, default=None
         Makes the views, as in :class:`~sklearn_ssl.SimCLRTransformer`.
     encoder, n_components, modality, image_shape
@@ -108,6 +108,7 @@ class MoCoV3Transformer(BaseSSLTransformer):
     }
     _relative_cost = 1.4
     _collapse_remedies = {"temperature": "smaller", "lr": "smaller"}
+    _fewest_directions = 3.0  # negatives push embeddings apart in all directions
 
     def __init__(
         self,

@@ -99,6 +99,8 @@ class SimCLRTransformer(BaseSSLTransformer):
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "augment": [callable, None],
     }
+    _collapse_remedies = {"temperature": "smaller", "lr": "smaller"}
+    _fewest_directions = 3.0  # negatives push embeddings apart in all directions
 
     def __init__(
         self,
