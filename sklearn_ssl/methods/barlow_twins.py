@@ -82,6 +82,7 @@ class BarlowTwinsTransformer(BaseSSLTransformer):
         "redundancy_weight": [Interval(Real, 0, None, closed="left")],
         "augment": [callable, None],
     }
+    _relative_cost = 1.2
     _collapse_remedies = {"redundancy_weight": "larger", "lr": "smaller"}
 
     def __init__(

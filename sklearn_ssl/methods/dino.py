@@ -159,7 +159,7 @@ class DINOTransformer(BaseSSLTransformer):
         "clip": [Interval(Real, 0, None, closed="neither"), None],
         "augment": [callable, None],
     }
-    _relative_cost = 1.8
+    _relative_cost = 1.4
     _collapse_remedies = {
         "teacher_temperature": "smaller",
         "centre_momentum": "smaller",

@@ -104,7 +104,7 @@ class SwAVTransformer(BaseSSLTransformer):
         "n_local": [Interval(Integral, 0, None, closed="left"), None],
         "augment": [callable, None],
     }
-    _relative_cost = 1.6
+    _relative_cost = 1.1
     _collapse_remedies = {"epsilon": "smaller", "lr": "smaller"}
 
     def __init__(

@@ -96,6 +96,7 @@ class VICRegTransformer(BaseSSLTransformer):
         "covariance": [Interval(Real, 0, None, closed="left")],
         "augment": [callable, None],
     }
+    _relative_cost = 1.2
     _collapse_remedies = {"variance": "larger", "covariance": "larger", "lr": "smaller"}
 
     def __init__(
