@@ -241,8 +241,9 @@ class BaseSSLTransformer(
     def partial_fit(self, X, y=None):
         """Train for one epoch on X, going on from where the last call stopped.
 
-        The learning rate warms up and is constant from then on. The description of the data (its
-        range, means and deviations) is that of the first call.
+        The learning rate warms up and is constant from then on; other schedules, such as that of a
+        momentum, stop half way. The description of the data (its range, means and deviations) is
+        that of the first call.
 
         Parameters
         ----------

@@ -109,8 +109,12 @@ class PretextNet(NeuralNet):
 
     @property
     def progress(self):
-        """The part of the planned steps that is done, from 0 to 1."""
-        return min(self.n_steps_done / self.n_steps, 1.0)
+        """The part of the planned steps that is done, from 0 to 1.
+
+        A series of ``partial_fit`` has no end: its schedules stop half way, for at their end
+        nothing moves any more.
+        """
+        return min(self.n_steps_done / self.n_steps, 1.0 if self.cosine else 0.5)
 
     def train_step_single(self, batch, **fit_params):
         if not self.module_.training:

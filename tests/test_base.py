@@ -300,6 +300,18 @@ def test_partial_fit_goes_on_from_fit(X):
     assert estimator.n_iter_ == 3
 
 
+def test_schedules_of_partial_fit_stop_half_way(X):
+    # At their end a BYOL target, say, would never move again.
+    recorder = Recorder(lambda net: net.progress)
+    estimator = make(max_epochs=4, callbacks=[recorder])
+    for _ in range(6):
+        estimator.partial_fit(X)
+    assert recorder.seen == [0.25, 0.5, 0.5, 0.5, 0.5, 0.5]
+    recorder.seen.clear()
+    estimator.fit(X)
+    assert recorder.seen == [0.25, 0.5, 0.75, 1.0]
+
+
 def test_partial_fit_keeps_the_description_of_the_first_rows(X):
     estimator = make().partial_fit(X)
     spec = estimator.input_spec_
