@@ -1,8 +1,9 @@
 """What the benchmarks share: interleaved timing, comparisons as rows of a table, the machine."""
 
 import datetime
+import json
 import platform
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from importlib.metadata import version
 from time import perf_counter
 
@@ -84,14 +85,14 @@ def compare(measurement, ours, other, name, *, n_rows=None, at_most=None, at_lea
     """
     slower = at_most is not None
     above, below = (ours, other) if slower else (other, ours)
-    ratio, rounds = np.median(above) / np.median(below), above / below
+    ratio = np.median(above) / np.median(below)
     target = at_most if slower else at_least
     reached = ratio <= target if slower else ratio >= target
     return Row(
         measurement,
         show(ours, n_rows),
         f"{name}: {show(other, n_rows)}",
-        f"{ratio:.3g} ({rounds.min():.3g} to {rounds.max():.3g})",
+        show_ratio(above, below),
         f"at {'most' if slower else 'least'} {target:g}",
         "yes" if reached else "no",
     )
@@ -101,6 +102,12 @@ def show(times, n_rows=None):
     """Return the median of some seconds as text: milliseconds, or rows a second."""
     median = np.median(times)
     return f"{1000 * median:,.1f} ms" if n_rows is None else f"{n_rows / median:,.0f} rows/s"
+
+
+def show_ratio(above, below):
+    """Return the ratio of the medians as text, with the smallest and largest ratio of a round."""
+    ratio, rounds = np.median(above) / np.median(below), above / below
+    return f"{ratio:.3g} ({rounds.min():.3g} to {rounds.max():.3g})"
 
 
 def machine():
@@ -121,3 +128,16 @@ def markdown_table(rows):
     header = ("Measurement", "sklearn_ssl", "Compared with", "Ratio", "Target", "Reached")
     lines = [header, ("---",) * len(header), *map(astuple, rows)]
     return [f"| {' | '.join(cells)} |" for cells in lines]
+
+
+def write_part(path, rows):
+    """Write rows to a JSON file, with the machine that they were measured on."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = {"machine": machine(), "rows": [asdict(row) for row in rows]}
+    path.write_text(json.dumps(part, indent=1) + "\n")
+
+
+def read_part(path):
+    """Return the rows of such a file, and the lines that say what they depend on."""
+    part = json.loads(path.read_text())
+    return [Row(**row) for row in part["rows"]], part["machine"]

@@ -1,8 +1,14 @@
-"""Measure the speed and the memory of SimCLRTransformer, and write doc/speed.md.
+"""Measure the speed and the memory of the estimators, and write doc/speed.md.
 
-    python benchmarks/speed.py                  # minutes, on a machine that does nothing else
-    python benchmarks/speed.py --only transform # one measurement, printed
-    python benchmarks/speed.py --quick          # seconds: does it run? The figures mean nothing
+    python benchmarks/speed.py                   # half an hour, on a machine that does nothing else
+    python benchmarks/speed.py --only methods    # one part of it
+    python benchmarks/speed.py --report          # write doc/speed.md from the last run of each part
+    python benchmarks/speed.py --quick           # minutes: does it run? The figures mean nothing
+
+The rows of each part are a file in build/speed/ as soon as it is measured. What is restricted to
+some methods is printed only:
+
+    python benchmarks/speed.py --only methods --methods moco byol
 
 Every figure is a ratio of two things that are measured in turn, in one process and with the same
 number of threads. Needs lightly, and Fashion-MNIST (see sklearn_ssl.datasets).
@@ -17,28 +23,61 @@ import tempfile
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 import torch
-from _timing import Row, compare, interleaved, machine, markdown_table, seconds, show
+from _timing import (
+    Row,
+    compare,
+    interleaved,
+    markdown_table,
+    read_part,
+    seconds,
+    show,
+    show_ratio,
+    write_part,
+)
 from skorch.callbacks import Callback
-from torch import nn
-from torch.utils.data import DataLoader, Dataset
 
-from sklearn_ssl import SimCLRTransformer, defaults
+from sklearn_ssl import (
+    BarlowTwinsTransformer,
+    BYOLTransformer,
+    DINOTransformer,
+    LeJEPATransformer,
+    MoCoTransformer,
+    MoCoV3Transformer,
+    SimCLRTransformer,
+    SimSiamTransformer,
+    SwAVTransformer,
+    VICRegTransformer,
+    defaults,
+)
 from sklearn_ssl._inputs import RowBlocks, describe
 from sklearn_ssl._runtime import N_THREADS, pinned_threads, resolve_precision, seeded_global_stream
 from sklearn_ssl.augment import ImageAugmentation, make_views
 from sklearn_ssl.datasets import load_fashion_mnist
-from sklearn_ssl.encoders import ConvEncoder
 
 BATCH_SIZE = 256
-LR, WEIGHT_DECAY = 2e-3, 1e-4  # the estimator's defaults
-REPORT = Path(__file__).parents[1] / "doc" / "speed.md"
+LR, WEIGHT_DECAY = 2e-3, 1e-4  # SimCLR's defaults
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "build" / "speed"
+REPORT = ROOT / "doc" / "speed.md"
 MODALITY = {"table": "table", "images": "image"}
+METHODS = {
+    "simclr": SimCLRTransformer,
+    "moco": MoCoTransformer,
+    "moco_v3": MoCoV3Transformer,
+    "byol": BYOLTransformer,
+    "simsiam": SimSiamTransformer,
+    "barlow_twins": BarlowTwinsTransformer,
+    "vicreg": VICRegTransformer,
+    "swav": SwAVTransformer,
+    "dino": DINOTransformer,
+    "lejepa": LeJEPATransformer,
+}
 
 
 @dataclass(frozen=True)
@@ -50,10 +89,29 @@ class Size:
     images: int
     inference_images: int
     memory_rows: int
+    method_rounds: int
+    method_images: int
+    methods: tuple = tuple(METHODS)
 
 
-FULL = Size(11, table_rows=10_000, images=5_120, inference_images=10_000, memory_rows=10_000)
-QUICK = Size(1, table_rows=512, images=256, inference_images=256, memory_rows=64)
+FULL = Size(
+    n_rounds=11,
+    table_rows=10_000,
+    images=5_120,
+    inference_images=10_000,
+    memory_rows=10_000,
+    method_rounds=3,
+    method_images=2_560,
+)
+QUICK = Size(
+    n_rounds=1,
+    table_rows=512,
+    images=256,
+    inference_images=256,
+    memory_rows=64,
+    method_rounds=1,
+    method_images=256,
+)
 
 
 def make_table(n_rows):
@@ -61,11 +119,16 @@ def make_table(n_rows):
     return np.random.default_rng(0).normal(size=(n_rows, 64))
 
 
-def estimator(kind, **params):
+def estimator(kind, method="simclr", **params):
     """Return the estimator that is measured: its defaults, but for the length of a fit."""
-    return SimCLRTransformer(
+    return METHODS[method](
         modality=MODALITY[kind], **{"batch_size": BATCH_SIZE, "random_state": 0, **params}
     )
+
+
+def timed(function, *args):
+    """Return a function that calls this one and returns the seconds."""
+    return lambda: seconds(function, *args)
 
 
 # The loop of fit --------------------------------------------------------------------------------
@@ -182,15 +245,13 @@ def against_lightly(size):
     passes, its loss, and AdamW. The encoder is the same class, the projection head has the same
     layers and widths, batches have 256 images, and both use the same number of threads.
     """
+    from _lightly import lightly_epoch  # here, for `memory` wants processes without lightly
+
     X = load_fashion_mnist()[0][: size.images]
     fits = {"": estimator("images", max_epochs=1)}
     if resolve_precision("auto", torch.device("cpu")) is not None:
         fits[" in float32"] = estimator("images", max_epochs=1, precision="float32")
-    recipes = {f"lightly, {n} workers": lightly_recipe(X, n) for n in (0, 2)}
-
-    def timed(function, *args):
-        return lambda: seconds(function, *args)
-
+    recipes = {f"lightly, {n} workers": lightly_epoch(fits[""], X, n) for n in (0, 2)}
     measures = [timed(fit.fit, X) for fit in fits.values()] + [*map(timed, recipes.values())]
     times = interleaved(measures, size.n_rounds)
     of_lightly = dict(zip(recipes, times[len(fits) :]))
@@ -202,74 +263,74 @@ def against_lightly(size):
             yield compare(what, of_fit, of_recipe, name, n_rows=len(X), at_least=3)
 
 
-def lightly_transform():
-    """Return lightly's two views with the strengths of ours for a grey image of 28 x 28.
+def each_method(size):
+    """Yield names and estimators: each method at its defaults, and multi-crop with local views.
 
-    Crop (0.3, 1), flip with 0.5, jitter of strength 0.8 for four images in five, no blur. What has
-    no meaning in grey (saturation, hue, turning grey) is switched off, as ours does by itself;
-    that spares lightly time. Its default normalisation has three channels and would silently make
-    three of one, so it gets the mean and deviation of Fashion-MNIST.
+    By default, multi-crop has local views of large images only.
     """
-    from lightly.transforms import SimCLRTransform
-
-    return SimCLRTransform(
-        input_size=28,
-        min_scale=0.3,
-        cj_strength=0.8,
-        cj_sat=0.0,
-        cj_hue=0.0,
-        random_gray_scale=0.0,
-        gaussian_blur=0.0,
-        normalize={"mean": [0.286], "std": [0.353]},
-    )
+    for method in size.methods:
+        ours = estimator("images", method, max_epochs=1)
+        name = type(ours).__name__
+        yield name, ours
+        if hasattr(ours, "n_local"):
+            yield f"{name}(n_local=4)", estimator("images", method, max_epochs=1, n_local=4)
 
 
-class PILImages(Dataset):
-    """Grey PIL images, made beforehand: decoding them is not lightly's business."""
+def methods(size):
+    """Images a second of each method on Fashion-MNIST, against the same one from lightly's parts.
 
-    def __init__(self, X, transform):
-        from PIL import Image
+    As above, ours is the whole call of `fit` for one epoch, in the precision that it chooses, and
+    lightly's an epoch of the loop of its examples, in float32 and without set-up. lightly gives the
+    loss, the heads, the prototypes, the memory bank, the updates of averaged networks and the
+    views; widths, the size of the queue, the number and sizes of crops, and the strengths of the
+    augmentation are ours. The number of workers is the one that was better for SimCLR in this run.
 
-        self.images = [Image.fromarray(image) for image in X]
-        self.transform = transform
+    The networks are checked to have the same kernels and matrices, and both see as many views. What
+    lightly's parts do not have: a loss of MoCo v3 (torch's cross-entropy is used) and, for MoCo v2,
+    a head with one batch normalisation (that of BYOL is used). Its DINO and LeJEPA crop with
+    bicubic interpolation, ours with bilinear; its prototypes of SwAV have a bias, and the last
+    normalisation of SimSiam has no weights; as in its example, its DINO does not clip gradients.
+    """
+    from _lightly import lightly_epoch
 
-    def __len__(self):
-        return len(self.images)
+    X = load_fashion_mnist()[0][: size.method_images]
+    worker_counts = (0, 2)
+    for name, ours in each_method(size):
+        recipes = [lightly_epoch(ours, X, n) for n in worker_counts]
+        measures = [timed(ours.fit, X), *map(timed, recipes)]
+        of_fit, *of_recipes = interleaved(measures, size.method_rounds)
+        for n_workers, of_recipe in zip(worker_counts, of_recipes):
+            what = f"{name}, {len(X):,} images of 28 x 28"
+            other = f"lightly, {n_workers} workers"
+            yield compare(what, of_fit, of_recipe, other, n_rows=len(X), at_least=3)
+        if len(recipes) > 1:  # SimCLR's, which come first
+            worker_counts = (worker_counts[np.argmin(np.median(of_recipes, axis=1))],)
 
-    def __getitem__(self, index):
-        return self.transform(self.images[index])
 
+def costs(size):
+    """The time of an epoch of each method, compared with SimCLR.
 
-def lightly_recipe(X, n_workers):
-    """Return a function that trains for one epoch as lightly's SimCLR example does."""
-    from lightly.loss import NTXentLoss
-    from lightly.models.modules import SimCLRProjectionHead
-
-    encoder = ConvEncoder((1, *X.shape[1:]))
-    with torch.no_grad():
-        width = encoder(torch.zeros(2, 1, *X.shape[1:])).shape[1]
-    model = nn.Sequential(
-        encoder, SimCLRProjectionHead(width, *defaults.projection_dims(width))
-    ).train()
-    loader = DataLoader(
-        PILImages(X, lightly_transform()),
-        batch_size=BATCH_SIZE,
-        shuffle=True,
-        drop_last=True,  # as in its examples; the number of images is a multiple of the batch size
-        num_workers=n_workers,
-        persistent_workers=n_workers > 0,  # so that starting them is not measured
-    )
-    criterion = NTXentLoss(temperature=0.2)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LR, weight_decay=WEIGHT_DECAY)
-
-    def epoch():
-        for x0, x1 in loader:
-            loss = criterion(model(x0), model(x1))
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-
-    return epoch
+    Each is the whole call of `fit` for one epoch on Fashion-MNIST, all of them in turn. With
+    `max_epochs=None`, an expensive method gets fewer epochs. The target is the cost that this
+    reckons with, `_relative_cost`; it is reached within 15 %.
+    """
+    X = load_fashion_mnist()[0][: size.method_images]
+    names, fits = zip(*each_method(size))
+    times = interleaved([timed(fit.fit, X) for fit in fits], size.n_rounds)
+    for name, fit, of_fit in list(zip(names, fits, times))[1:]:
+        ratio = np.median(of_fit) / np.median(times[0])
+        target = reached = ""
+        if getattr(fit, "n_local", None) is None:  # at its defaults
+            target = f"{fit._relative_cost:g}"
+            reached = "yes" if abs(ratio / fit._relative_cost - 1) <= 0.15 else "no"
+        yield Row(
+            f"Epoch of {name}, {len(X):,} images of 28 x 28",
+            show(of_fit),
+            f"SimCLR: {show(times[0])}",
+            show_ratio(of_fit, times[0]),
+            target,
+            reached,
+        )
 
 
 # Augmentation -----------------------------------------------------------------------------------
@@ -281,11 +342,13 @@ def augmentation(size):
     Ours takes uint8 arrays, 256 images at a time; lightly's takes PIL images, one at a time. The
     strengths are the same. lightly's runs in one thread, so ours is also measured in one.
     """
+    from _lightly import PILImages, two_views
+
     X = load_fashion_mnist()[0][: size.images // 4]
     spec = describe(RowBlocks(X), "image", (1, *X.shape[1:]))
     augment = ImageAugmentation().adapt(spec)
     generator = torch.Generator().manual_seed(0)
-    dataset = PILImages(X, lightly_transform())
+    dataset = PILImages(X, two_views(augment, side=28))
 
     def ours(n_threads):
         torch.set_num_threads(n_threads)
@@ -438,13 +501,37 @@ def anonymous_memory():
 BENCHMARKS = {
     "fit": fit_loop,
     "lightly": against_lightly,
+    "methods": methods,
+    "costs": costs,
     "augmentation": augmentation,
     "transform": transform,
     "memory": memory,
 }
 
 
-def report(rows, names):
+def measure(name, size):
+    """Run a part of the benchmark, print its rows as they come, and return them."""
+    rows = []
+    with pinned_threads():
+        for row in BENCHMARKS[name](size):
+            print(" | ".join(astuple(row)), flush=True)
+            rows.append(row)
+    return rows
+
+
+def write_report():
+    """Write doc/speed.md from the last run of each part."""
+    missing = [name for name in BENCHMARKS if not (RESULTS / f"{name}.json").exists()]
+    if missing:
+        raise SystemExit(
+            f"doc/speed.md needs all parts, and {RESULTS} lacks some. Measure them:\n"
+            + "\n".join(f"    python benchmarks/speed.py --only {name}" for name in missing)
+        )
+    REPORT.write_text(report({name: read_part(RESULTS / f"{name}.json") for name in BENCHMARKS}))
+    print(f"Written to {REPORT}")
+
+
+def report(parts):
     """Return the Markdown text of what was measured."""
     lines = [
         "# Speed",
@@ -453,13 +540,10 @@ def report(rows, names):
         "medians, measured in turn in one run, with the smallest and largest ratio of a round: "
         "where the target is an upper limit, how much more time or memory is needed, where it is a "
         "lower one, how many times faster we are.",
-        "",
-        *machine(),
-        "",
-        *markdown_table(rows),
     ]
-    for name in names:
-        lines += ["", f"## {name}", "", inspect.getdoc(BENCHMARKS[name])]
+    for name, (rows, machine) in parts.items():
+        text = inspect.getdoc(BENCHMARKS[name])
+        lines += ["", f"## {name}", "", text, "", *machine, "", *markdown_table(rows)]
     return "\n".join(lines) + "\n"
 
 
@@ -468,24 +552,35 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="little data; nothing is written")
+    parser.add_argument("--only", choices=BENCHMARKS, help="one part; the report is not written")
     parser.add_argument(
-        "--only", choices=BENCHMARKS, help="one measurement, which is printed but not written"
+        "--methods",
+        nargs="+",
+        choices=METHODS,
+        help="with --only methods or costs: some of them beside SimCLR; nothing is written",
+    )
+    parser.add_argument(
+        "--report", action="store_true", help="measure nothing: write doc/speed.md from all parts"
     )
     args = parser.parse_args()
+    if args.methods and args.only not in ("methods", "costs"):
+        parser.error("--methods needs --only methods or --only costs")
+    if args.report:
+        if args.quick or args.only:
+            parser.error("--report goes alone")
+        write_report()
+        return
 
-    names = [args.only] if args.only else list(BENCHMARKS)
-    rows = []
-    with pinned_threads():
-        for name in names:
-            for row in BENCHMARKS[name](QUICK if args.quick else FULL):
-                print(row.measurement, "|", row.ours, "|", row.other, "|", row.ratio, flush=True)
-                rows.append(row)
-    text = report(rows, names)
-    if args.quick or args.only:
-        print(text)
-    else:
-        REPORT.write_text(text)
-        print(f"Written to {REPORT}")
+    size = QUICK if args.quick else FULL
+    if args.methods:
+        chosen = {"simclr", *args.methods}  # what the others are compared with
+        size = replace(size, methods=tuple(name for name in METHODS if name in chosen))
+    for name in [args.only] if args.only else BENCHMARKS:
+        rows = measure(name, size)
+        if not args.quick and not args.methods:
+            write_part(RESULTS / f"{name}.json", rows)
+    if not args.quick and not args.only:
+        write_report()
 
 
 if __name__ == "__main__":
