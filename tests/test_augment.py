@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 from torchvision.transforms.v2 import functional as reference
 
 from sklearn_ssl import defaults
@@ -21,6 +22,7 @@ from sklearn_ssl.augment import (
     Augmentation,
     FeatureCorruption,
     ImageAugmentation,
+    MultiCrop,
     SeriesAugmentation,
     _saturation_and_hue,
     make_views,
@@ -669,3 +671,216 @@ def test_blur_takes_images_of_any_size(shape):
     views = augment(torch.rand(shape, generator=_generator(0)), _generator(1))
     assert views.shape == shape
     assert torch.isfinite(views).all()
+
+
+# Local views and multi-crop ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("modality", "shape", "local_shape"),
+    [
+        ("image", (3, 8, 12), (3, 4, 6)),
+        ("image", (1, 7, 5), (1, 4, 3)),
+        ("series", (2, 10), (2, 5)),
+        ("series", (1, 7), (1, 4)),
+        ("series", (1, 1), (1, 1)),
+        ("table", (6,), (6,)),
+    ],
+)
+def test_local_views_have_half_the_sides(modality, shape, local_shape):
+    spec = _spec(modality, shape)
+    augment = resolve_augmentation(None, spec)
+    local = augment.local(spec)
+    batch = torch.rand(5, *shape, generator=_generator())
+    assert local(batch, _generator()).shape == (5, *local_shape)
+    assert augment(batch, _generator()).shape == (5, *shape)
+
+
+def test_local_views_of_images_show_less():
+    height, width = 20, 20
+    spec = _spec("image", (2, height, width))
+    settings = IDENTITY | {"scale": (0.4, 0.8)}
+    images = _ramps(2000, height, width)
+    parts = {}
+    for name, augment in [
+        ("global", ImageAugmentation(**settings)),
+        ("local", ImageAugmentation(**settings).local(spec)),
+    ]:
+        views = augment(images, _generator())
+        # The step from pixel to pixel, times their number, is the side of the crop.
+        steps = views.diff(dim=3)[:, 0, 0, 0] * views.shape[3]
+        parts[name] = (steps / width).square()
+    assert 0.4 - 1e-3 < parts["global"].min() < parts["global"].max() < 0.8 + 1e-3
+    low, high = defaults.local_crop_scale((0.4, 0.8))
+    assert high == 0.4
+    assert low - 1e-3 < parts["local"].min() < parts["local"].max() < high + 1e-3
+    assert parts["local"].mean().item() == pytest.approx((low + high) / 2, abs=0.01)
+
+
+def test_local_views_of_images_are_samples_of_the_image():
+    spec = _spec("image", (2, 9, 14))
+    local = ImageAugmentation(**IDENTITY | {"scale": (0.3, 1)}).local(spec)
+    x, y = local(_ramps(500, 9, 14), _generator()).unbind(1)
+    assert x.shape == (500, 5, 7)
+    for pixels, last in ((x, 13), (y, 8)):
+        assert pixels.min() >= -1e-4
+        assert pixels.max() <= last + 1e-4
+    assert (x.diff(dim=2) > 0).all()
+    assert (y.diff(dim=1) > 0).all()
+
+
+def test_local_views_of_series_are_of_half_as_much_time():
+    time = 33
+    spec = _spec("series", (2, time))
+    ramp = torch.arange(time).float().expand(2000, 2, -1)
+    local = SeriesAugmentation(**NO_CHANGE | {"crop": (0.5, 0.9)}).local(spec)
+    views = local(ramp, _generator())
+    assert views.shape == (2000, 2, 17)
+    parts = (views[:, 0, -1] - views[:, 0, 0]) / (time - 1)
+    assert 0.25 - 1e-4 < parts.min() < parts.max() < 0.45 + 1e-4
+    assert parts.mean().item() == pytest.approx(0.35, abs=0.005)
+    assert views.min() >= 0
+    assert views.max() <= time - 1
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3, 1.0])
+def test_local_views_of_tables_keep_half_as_many_entries(rate, digits):
+    spec = describe(RowBlocks(digits[0]), "table", (64,))
+    local = FeatureCorruption(rate).local(spec)
+    kept = (local(torch.full((2000, 64), 1e9), _generator()) == 1e9).float().mean().item()
+    assert kept == pytest.approx((1 - rate) / 2, abs=0.005)
+
+
+def test_local_leaves_the_augmentation_as_it_was(augment_and_batch, request):
+    kind = request.node.callspec.params["augment_and_batch"].split()[0]
+    augment, batch = augment_and_batch
+    before, size = augment(batch, _generator()), augment.size
+    augment.local(_spec(kind, batch.shape[1:]))
+    assert augment.size is size
+    assert torch.equal(augment(batch, _generator()), before)
+
+
+class Noise(Augmentation):
+    """A user's augmentation, which knows nothing of local views."""
+
+    def forward(self, batch, generator):
+        return batch + torch.randn(batch.shape, generator=generator)
+
+
+def test_local_views_of_any_other_augmentation_are_as_the_others():
+    batch = torch.zeros(4, 6)
+    local = Noise().local(_spec("table", (6,)))
+    assert torch.equal(local(batch, _generator()), Noise()(batch, _generator()))
+
+
+def _convolution(shape):
+    """An encoder of images or series of any size."""
+    convolve, norm, pool = {
+        3: (nn.Conv2d, nn.BatchNorm2d, nn.AdaptiveAvgPool2d),
+        2: (nn.Conv1d, nn.BatchNorm1d, nn.AdaptiveAvgPool1d),
+    }[len(shape)]
+    encoder = nn.Sequential(convolve(shape[0], 5, 1), norm(5), pool(1), nn.Flatten())
+    encoder.output_dim = 5
+    return encoder
+
+
+def _of_one_shape(shape):
+    encoder = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), 5))
+    encoder.output_dim = 5
+    return encoder
+
+
+MULTI_CROP_CASES = [
+    ("image", (3, 9, 14), _convolution, (3, 5, 7)),
+    ("image", (3, 9, 14), _of_one_shape, (3, 9, 14)),
+    ("image", (1, 64, 80), _convolution, (1, 32, 40)),
+    ("series", (2, 11), _convolution, (2, 6)),
+    ("series", (2, 11), _of_one_shape, (2, 11)),
+    ("table", (6,), _of_one_shape, (6,)),
+]
+
+
+@pytest.mark.parametrize(("modality", "shape", "make_encoder", "local_shape"), MULTI_CROP_CASES)
+@pytest.mark.parametrize("n_local", [None, 0, 1, 3])
+def test_multi_crop_makes_two_global_and_some_local_views(
+    modality, shape, make_encoder, local_shape, n_local
+):
+    encoder = make_encoder(shape)
+    multi_crop = MultiCrop(None, n_local, _spec(modality, shape), encoder)
+    views = multi_crop(torch.rand(4, *shape, generator=_generator()), _generator())
+    if n_local is None:
+        n_local = defaults.n_local(modality, shape)
+    expected = [(2 * 4, *shape)] + ([(n_local * 4, *local_shape)] if n_local else [])
+    assert [tuple(group.shape) for group in views] == expected
+    for group in views:
+        assert encoder(group).shape == (len(group), 5)
+
+
+def test_multi_crop_shows_less_where_the_encoder_takes_one_shape_only():
+    shape = (2, 20, 20)
+    augment = ImageAugmentation(**IDENTITY | {"scale": (0.4, 1)})
+    multi_crop = MultiCrop(augment, 1, _spec("image", shape), _of_one_shape(shape))
+    global_views, local_views = multi_crop(_ramps(300, 20, 20), _generator())
+    areas = [
+        (v.diff(dim=3)[:, 0, 0, 0] * v.diff(dim=2)[:, 1, 0, 0]) for v in (global_views, local_views)
+    ]
+    assert areas[0].min() > 0.4 - 1e-3
+    assert areas[1].max() < 0.4 + 1e-3
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_multi_crop_tries_the_encoder_without_a_trace(training, random_streams_untouched):
+    with torch.random.fork_rng():
+        encoder = _convolution((3, 8, 8)).train(training)
+    before = copy.deepcopy(encoder.state_dict())
+    MultiCrop(None, 2, _spec("image", (3, 8, 8)), encoder)
+    assert encoder.training is training
+    assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
+
+
+@pytest.mark.parametrize("n_local", [0, 3])
+def test_multi_crop_of_a_foreign_callable_calls_it_once_a_view(n_local):
+    seen = []
+
+    def shift(batch):
+        seen.append(batch)
+        return batch + len(seen)
+
+    spec = _spec("image", (1, 8, 8))
+    multi_crop = MultiCrop(shift, n_local, spec, _convolution((1, 8, 8)))
+    batch = torch.zeros(2, 1, 8, 8)
+    views = torch.cat(multi_crop(batch, _generator()))
+    assert views.shape == (2 * (2 + n_local), 1, 8, 8)
+    assert views[::2, 0, 0, 0].tolist() == list(range(1, 3 + n_local))
+
+
+def test_multi_crop_of_an_augmentation_without_local_views():
+    multi_crop = MultiCrop(Noise(), 2, _spec("image", (1, 8, 8)), _convolution((1, 8, 8)))
+    views = multi_crop(torch.zeros(4, 1, 8, 8), _generator())
+    assert [len(group) for group in views] == [8, 8]
+    assert len(torch.unique(torch.cat(views), dim=0)) == 16
+
+
+def test_multi_crop_never_changes_the_parameter():
+    augment = ImageAugmentation(scale=(0.5, 1.0))
+    multi_crop = MultiCrop(augment, 2, _spec("image", (1, 8, 8)), _convolution((1, 8, 8)))
+    assert multi_crop.augment.scale == augment.scale == (0.5, 1.0)
+    assert augment.size is multi_crop.augment.size is augment.blur is None
+    assert multi_crop.local_augment.size == (4, 4)
+
+
+def test_multi_crop_draws_from_the_generator_alone(random_streams_untouched):
+    with torch.random.fork_rng():
+        encoder = _convolution((1, 8, 8))
+    multi_crop = MultiCrop(None, 2, _spec("image", (1, 8, 8)), encoder)
+    batch = torch.rand(4, 1, 8, 8, generator=_generator())
+    views, same, other = (multi_crop(batch, _generator(seed)) for seed in (1, 1, 2))
+    assert all(map(torch.equal, views, same))
+    assert not any(map(torch.equal, views, other))
+
+
+def test_multi_crop_has_no_state():
+    spec = _spec("table", (6,))
+    multi_crop = MultiCrop(None, 2, spec, _of_one_shape((6,)))
+    assert not multi_crop.state_dict()
+    assert not list(multi_crop.parameters())

@@ -83,3 +83,70 @@ def test_patch_size_is_a_power_of_two(side):
 def test_patch_size_of_usual_images():
     sides = {8: 2, 16: 2, 28: 4, 32: 4, 64: 8, 96: 16, 128: 16, 224: 16}
     assert {side: defaults.patch_size(side) for side in sides} == sides
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+@given(n_samples=ROWS, cost=st.floats(0.2, 5))
+def test_dearer_methods_have_fewer_epochs(modality, n_samples, cost):
+    epochs = defaults.max_epochs(modality, n_samples, cost)
+    assert isinstance(epochs, int)
+    assert defaults.FEWEST_EPOCHS <= epochs <= defaults.MOST_EPOCHS
+    cheap = defaults.max_epochs(modality, n_samples)
+    assert epochs <= cheap if cost >= 1 else epochs >= cheap
+    if defaults.FEWEST_EPOCHS < epochs < defaults.MOST_EPOCHS:
+        assert epochs * cost * n_samples <= defaults.ROWS_TO_SEE[modality] * (1 + 1e-9)
+
+
+@given(low=st.floats(0.01, 1), span=st.floats(0, 1))
+def test_local_crops_are_smaller_than_global_ones(low, span):
+    scale = (low, low + span)
+    local = defaults.local_crop_scale(scale)
+    assert 0 < local[0] < local[1] <= scale[0]
+
+
+@given(n_steps=st.floats(1, 1e7), more=st.floats(0, 1e7))
+def test_momentum_looks_back_on_a_part_of_the_steps(n_steps, more):
+    momentum = defaults.momentum(n_steps)
+    assert 0 < momentum <= defaults.momentum(n_steps + more) < 1
+    # Averages over about so many steps: not over nearly all of a long fit.
+    assert 1 / (1 - momentum) <= max(n_steps / 2, 50)
+
+
+@given(n_samples=ROWS, more=st.integers(0, 10**6))
+def test_queue_is_a_part_of_the_rows(n_samples, more):
+    size = defaults.queue_size(n_samples)
+    assert isinstance(size, int)
+    assert 1 <= size <= defaults.queue_size(n_samples + more)
+    assert size <= max(n_samples / 2, 64)  # else it would hold keys of the rows of the batch
+
+
+@given(n_samples=ROWS, more=st.integers(0, 10**6))
+def test_prototypes_grow_with_the_rows(n_samples, more):
+    number = defaults.n_prototypes(n_samples)
+    assert isinstance(number, int)
+    assert 2 <= number <= defaults.n_prototypes(n_samples + more)
+    assert number <= max(n_samples, 64)
+
+
+def test_expander_dims_are_widths_of_a_head():
+    dims = defaults.expander_dims()
+    assert len(dims) >= 2
+    assert min(dims) > defaults.projection_dims(256)[1], "wider than other heads"
+
+
+@given(side=st.integers(1, 500), more=st.integers(0, 500))
+def test_local_views_are_for_large_images(side, more):
+    number = defaults.n_local("image", (3, side, side + more))
+    assert isinstance(number, int)
+    assert 0 <= number <= defaults.n_local("image", (3, side + more, side + more))
+    assert defaults.n_local("image", (3, 224, 224)) > 0
+    assert defaults.n_local("image", (1, 8, 8)) == 0
+
+
+@given(length=st.integers(1, 500))
+def test_no_local_views_of_tables_and_series(length):
+    assert defaults.n_local("table", (length,)) == defaults.n_local("series", (3, length)) == 0
+
+
+def test_prototypes_wait_for_a_small_part_of_the_steps():
+    assert 0 < defaults.FROZEN_PROTOTYPES < 0.1

@@ -1,6 +1,7 @@
 """The contract of pretext tasks, and the moving average."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from sklearn_ssl.pretext import PretextTask, ema_update
+from sklearn_ssl.pretext import PretextTask, cosine_schedule, ema_update, frozen_copy
 
 
 class RandomLossTask(PretextTask):
@@ -50,6 +51,19 @@ def test_after_step_changes_nothing_by_default():
     before = copy.deepcopy(task.state_dict())
     assert task.after_step(0.5) is None
     assert all(torch.equal(value, before[name]) for name, value in task.state_dict().items())
+
+
+def test_after_backward_changes_no_gradient_by_default():
+    task = RandomLossTask()
+    task.encoder(torch.ones(4, 2)).sum().backward()
+    before = [p.grad.clone() for p in task.parameters()]
+    assert task.after_backward(0.5) is None
+    assert all(map(torch.equal, (p.grad for p in task.parameters()), before))
+
+
+@pytest.mark.parametrize("progress", [0.0, 0.3, 1.0])
+def test_weight_decay_is_the_parameter_by_default(progress):
+    assert RandomLossTask().weight_decay_at(progress, 0.7) == 0.7
 
 
 def test_generator_is_the_only_source_of_random_numbers(random_streams_untouched):
@@ -116,3 +130,44 @@ def test_ema_update_refuses_another_architecture():
     target, _ = _two_networks()
     with pytest.raises(RuntimeError, match="lists must have the same"):
         ema_update(target, nn.Linear(3, 4), 0.9)
+
+
+# Copies and schedules
+
+
+def test_frozen_copy_is_alike_and_apart():
+    module, _ = _two_networks()
+    copied = frozen_copy(module)
+    batch = torch.randn(9, 3)
+    assert torch.equal(copied(batch), module(batch))
+    assert copied.training
+    assert not any(p.requires_grad for p in copied.parameters())
+    assert all(p.requires_grad for p in module.parameters())
+    before = _copies(copied)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter += 1
+    assert all(map(torch.equal, copied.parameters(), before))
+
+
+ENDS = st.floats(-10, 10)
+
+
+@given(start=ENDS, end=ENDS)
+def test_cosine_schedule_has_its_ends_and_its_middle(start, end):
+    assert cosine_schedule(start, end, 0.0) == pytest.approx(start, abs=1e-9)
+    assert cosine_schedule(start, end, 1.0) == end
+    assert cosine_schedule(start, end, 0.5) == pytest.approx((start + end) / 2, abs=1e-9)
+
+
+@given(start=ENDS, end=ENDS, progress=st.floats(0, 1), more=st.floats(0, 1))
+def test_cosine_schedule_goes_one_way(start, end, progress, more):
+    earlier = cosine_schedule(start, end, progress)
+    later = cosine_schedule(start, end, min(progress + more, 1.0))
+    assert (later - earlier) * (end - start) >= -1e-9
+
+
+@given(tau_0=st.floats(0, 1), k=st.integers(0, 1000))
+def test_cosine_schedule_is_that_of_byol(tau_0, k):
+    expected = 1 - (1 - tau_0) * (math.cos(math.pi * k / 1000) + 1) / 2
+    assert cosine_schedule(tau_0, 1.0, k / 1000) == pytest.approx(expected, abs=1e-12)

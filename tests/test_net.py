@@ -1,0 +1,130 @@
+"""The hooks of a task around the optimiser's step, and the schedule of the weight decay."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from torch import nn
+
+from sklearn_ssl import BaseSSLTransformer, PretextTask
+
+
+@pytest.fixture(name="X")
+def forty_eight_rows():
+    return np.random.default_rng(0).normal(size=(48, 5))
+
+
+class LoggedSGD(torch.optim.SGD):
+    """Logs its steps, and the weight decay of weights and of biases, into ``log``."""
+
+    log = None
+
+    def step(self, closure):
+        result = super().step(closure)
+        decay = {
+            p.ndim: group["weight_decay"] for group in self.param_groups for p in group["params"]
+        }
+        self.log.append(("step", decay[2], decay[1]))
+        return result
+
+
+class HookedTask(PretextTask):
+    """Logs what is called, and with which progress."""
+
+    def __init__(self, encoder):
+        super().__init__()
+        self.encoder = encoder
+        self.log = []
+
+    def forward(self, batch):
+        self.log.append(("forward",))
+        return self.encoder(batch).square().mean()
+
+    def after_backward(self, progress):
+        has_gradients = all(p.grad is not None for p in self.parameters())
+        self.log.append(("after_backward", progress, has_gradients))
+
+    def after_step(self, progress):
+        self.log.append(("after_step", progress))
+
+    def weight_decay_at(self, progress, weight_decay):
+        return weight_decay * (1 + progress)
+
+
+class WithoutGradients(HookedTask):
+    def after_backward(self, progress):
+        for parameter in self.parameters():
+            parameter.grad = None
+
+
+class HookedTransformer(BaseSSLTransformer):
+    task_class = HookedTask
+
+    def _make_task(self, spec):
+        task = self.task_class(self._make_encoder(spec))
+        LoggedSGD.log = task.log
+        return task
+
+
+class TransformerWithoutGradients(HookedTransformer):
+    task_class = WithoutGradients
+
+
+def fit(X, Estimator=HookedTransformer, **params):
+    shared = {"encoder": lambda shape: nn.Linear(*shape, 3), "batch_size": 16, "max_epochs": 2}
+    return Estimator(**shared, optimizer=LoggedSGD, random_state=0, **params).fit(X)
+
+
+def test_hooks_stand_around_the_step_of_the_optimiser(X):
+    log = fit(X, weight_decay=0.1).task_.log
+    assert [entry[0] for entry in log] == ["forward", "after_backward", "step", "after_step"] * 6
+    # Six steps; the hook before a step is told what was done before it, the one after it what is
+    # done with it.
+    before = [entry for entry in log if entry[0] == "after_backward"]
+    assert [(progress, gradients) for _, progress, gradients in before] == [
+        (pytest.approx(step / 6), True) for step in range(6)
+    ]
+    after = [progress for name, *rest in log if name == "after_step" for progress in rest]
+    assert after == pytest.approx([step / 6 for step in range(1, 7)])
+
+
+def test_weight_decay_of_each_step_is_for_weights_alone(X):
+    log = fit(X, weight_decay=0.1).task_.log
+    steps = [entry for entry in log if entry[0] == "step"]
+    assert [of_weights for _, of_weights, _ in steps] == pytest.approx(
+        [0.1 * (1 + step / 6) for step in range(6)]
+    )
+    assert {of_biases for _, _, of_biases in steps} == {0.0}
+
+
+def test_a_task_may_take_its_gradients_back(X):
+    trained, untrained, again = (
+        fit(X, Estimator, lr=lr)
+        for Estimator, lr in [
+            (HookedTransformer, 0.1),
+            (TransformerWithoutGradients, 0.1),
+            (TransformerWithoutGradients, 0.01),
+        ]
+    )
+    assert torch.equal(untrained.encoder_.weight, again.encoder_.weight)
+    assert not torch.equal(trained.encoder_.weight, untrained.encoder_.weight)
+
+
+def test_progress_of_partial_fit_stops_half_way(X):
+    estimator = clone(fit(X))
+    for _ in range(3):
+        estimator.partial_fit(X)
+    after = [entry[1] for entry in estimator.task_.log if entry[0] == "after_step"]
+    assert after == pytest.approx([1 / 6, 2 / 6] + [1 / 2] * 7)
+
+
+def test_hooks_are_not_called_to_validate_or_to_embed(X):
+    estimator = fit(X, early_stopping=True)
+    calls = [entry[0] for entry in estimator.task_.log]
+    n_steps = calls.count("step")
+    assert calls.count("after_step") == calls.count("after_backward") == n_steps
+    assert calls.count("forward") == n_steps + 2  # and the held-out rows, after each epoch
+    estimator.transform(X)
+    estimator.score(X)
+    later = [entry[0] for entry in estimator.task_.log[len(calls) :]]
+    assert set(later) == {"forward"}
