@@ -147,6 +147,7 @@ class BaseSSLTransformer(
     _relative_cost = 1.0  # time of a row in a fit, compared with SimCLR
     _collapse_remedies = {"lr": "smaller"}  # what a CollapseWarning advises, in this order
     _fewest_directions = 1.2  # embeddings with a smaller effective rank count as collapsed
+    _lengths_count = False  # whether the loss looks at the lengths of embeddings
 
     def __init__(
         self,
@@ -314,6 +315,7 @@ class BaseSSLTransformer(
                 progress_name=type(self).__name__ if self.verbose else None,
                 collapse_advice=self._collapse_advice(task),
                 fewest_directions=self._fewest_directions,
+                lengths_count=self._lengths_count,
                 resume_state=getattr(self, "_resume_state", None) if partial and go_on else None,
             )
         task.eval()

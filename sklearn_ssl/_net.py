@@ -251,18 +251,21 @@ class CollapseWatch(Callback):
         Text of the warning, with "{}" for the symptom.
     fewest_directions : float
         As in :func:`~sklearn_ssl.collapse.symptom`.
+    lengths_count : bool
+        As in :func:`~sklearn_ssl.collapse.embedding_spread`.
     """
 
-    def __init__(self, seen, advice, fewest_directions):
+    def __init__(self, seen, advice, fewest_directions, lengths_count):
         self.seen = seen
         self.advice = advice
         self.fewest_directions = fewest_directions
+        self.lengths_count = lengths_count
         self.warned = False
 
     def on_epoch_end(self, net, **kwargs):
         if not self.seen:  # a task whose encoder has a way of its own to be called
             return
-        spread = embedding_spread(self.seen[0])
+        spread = embedding_spread(self.seen[0], self.lengths_count)
         for name, value in zip(("embedding_std", "effective_rank"), spread):
             net.history.record(name, value)
         late = net.n_steps_done >= FEWEST_STEPS and net.progress >= 0.5
@@ -307,6 +310,7 @@ def train(
     progress_name=None,
     collapse_advice,
     fewest_directions,
+    lengths_count,
     resume_state=None,
 ):
     """Train a pretext task in place.
@@ -338,6 +342,8 @@ def train(
         Text of a CollapseWarning, with "{}" for the symptom.
     fewest_directions : float
         Embeddings with a smaller effective rank have collapsed.
+    lengths_count : bool
+        Whether the loss looks at the lengths of embeddings, not at their directions only.
     resume_state : dict or None
         What an earlier call returned, to go on with its optimiser and random streams.
 
@@ -358,7 +364,8 @@ def train(
         delay=2,
         disable=progress_name is None,
     )
-    internal = [ProgressBar(bar), CollapseWatch(seen := [], collapse_advice, fewest_directions)]
+    watch = CollapseWatch(seen := [], collapse_advice, fewest_directions, lengths_count)
+    internal = [ProgressBar(bar), watch]
     if patience is not None:
         silent = {"sink": lambda *args: None}
         internal.append(

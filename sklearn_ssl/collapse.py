@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch.nn import functional as F
 
-# Below, embeddings count as alike; those of healthy fits have 0.7 and more.
+# Below, embeddings count as alike; those of healthy fits have 0.7 and more, or 0.3 of VICReg.
 SMALLEST_STD = 0.1
 # Before, a network is still what its first weights make of it.
 FEWEST_STEPS = 100
@@ -20,19 +20,23 @@ class CollapseWarning(UserWarning):
 
 
 @torch.no_grad()
-def embedding_spread(z):
-    """Measure how far apart embeddings are, whatever their lengths.
+def embedding_spread(z, lengths_count=False):
+    """Measure how far apart embeddings are.
 
     Parameters
     ----------
     z : torch.Tensor of shape (n, d)
-        Normalised here to length 1.
+    lengths_count : bool, default=False
+        Most losses look at directions only, so embeddings are normalised to length 1 first. Those
+        of a loss that wants components of deviation 1 are taken as they are: collapsing, they
+        shrink to 0, in whatever directions.
 
     Returns
     -------
     std : float
-        Standard deviation of the normalised embeddings in a dimension (root mean square over the
-        dimensions), times the root of d: 0 if they are all alike, 1 if their mean is 0.
+        Standard deviation of the embeddings in a dimension (root mean square over the dimensions).
+        That of normalised ones is multiplied by the root of d, so that it runs from 0, all alike,
+        to 1, with mean 0.
     effective_rank : float
         Number of directions in which they vary: ``sum(v) ** 2 / sum(v ** 2)``, with the variances v
         along the principal axes. Between 1 and d; 1 if they do not vary. It is the participation
@@ -45,11 +49,12 @@ def embedding_spread(z):
     >>> embedding_spread(torch.eye(3).repeat(2, 1))  # an equilateral triangle, about its middle
     (0.81..., 2.0...)
     """
-    z = F.normalize(z.float(), dim=1)
+    n, d = z.shape
+    z = z.float() if lengths_count else F.normalize(z.float(), dim=1) * d**0.5
     z = z - z.mean(dim=0)
-    gram = z @ z.T if len(z) < z.shape[1] else z.T @ z  # same eigenvalues; the smaller one
+    gram = z @ z.T if n < d else z.T @ z  # same eigenvalues; the smaller one
     total, squares = gram.trace(), gram.square().sum()
-    std = (total / len(z)).sqrt()
+    std = (total / (n * d)).sqrt()
     rank = total.square() / squares if squares > 0 else torch.ones(())
     return std.item(), rank.item()
 
@@ -68,8 +73,8 @@ def symptom(std, effective_rank, fewest_directions):
     """
     if std < SMALLEST_STD:
         return (
-            "are nearly the same for all rows (their standard deviation, of 1 at most, is "
-            f"{std:.2g})"
+            f"are nearly the same for all rows (their standard deviation is {std:.2g}, about 1 if "
+            "they are well spread)"
         )
     if effective_rank < fewest_directions:
         return f"vary along very few directions (effective rank {effective_rank:.2g})"

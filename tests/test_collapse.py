@@ -12,6 +12,7 @@ import sklearn_ssl
 from sklearn_ssl import (
     BYOLTransformer,
     CollapseWarning,
+    LeJEPATransformer,
     MoCoTransformer,
     SimCLRTransformer,
     VICRegTransformer,
@@ -44,6 +45,14 @@ def test_spread_does_not_depend_on_lengths():
     z = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
     lengths = torch.rand(50, 1, generator=torch.Generator().manual_seed(1)) + 0.1
     np.testing.assert_allclose(embedding_spread(z * lengths), embedding_spread(z), rtol=1e-4)
+
+
+def test_lengths_may_count():
+    z = torch.randn(20_000, 8, generator=torch.Generator().manual_seed(0)) * 0.01
+    std, rank = embedding_spread(z, lengths_count=True)
+    assert std == pytest.approx(0.01, rel=0.01)
+    assert rank == pytest.approx(8, abs=0.05)
+    assert embedding_spread(z)[0] == pytest.approx(1, abs=0.01)
 
 
 def test_isotropic_embeddings_have_full_spread():
@@ -104,6 +113,7 @@ COLLAPSES = {
     "byol": (BYOLWithoutPredictor(momentum=0.0), "larger momentum .it is 0."),
     "vicreg": (VICRegTransformer(variance=0), "larger variance .it is 0."),
     "moco": (MoCoTransformer(temperature=1000.0), "smaller temperature .it is 1000."),
+    "lejepa": (LeJEPATransformer(weight=0), "larger weight .it is 0."),
 }
 
 

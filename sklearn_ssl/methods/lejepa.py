@@ -106,6 +106,7 @@ class LeJEPATransformer(BaseSSLTransformer):
     }
     _relative_cost = 1.1
     _collapse_remedies = {"weight": "larger", "lr": "smaller"}
+    _lengths_count = True  # components shall have a deviation of 1
 
     def __init__(
         self,

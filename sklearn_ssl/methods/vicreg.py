@@ -98,6 +98,7 @@ class VICRegTransformer(BaseSSLTransformer):
     }
     _relative_cost = 1.2
     _collapse_remedies = {"variance": "larger", "covariance": "larger", "lr": "smaller"}
+    _lengths_count = True  # components shall have a deviation of 1
 
     def __init__(
         self,
