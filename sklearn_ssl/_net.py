@@ -268,8 +268,9 @@ class CollapseWatch(Callback):
         spread = embedding_spread(self.seen[0], self.lengths_count)
         for name, value in zip(("embedding_std", "effective_rank"), spread):
             net.history.record(name, value)
+        fewest_directions = min(self.fewest_directions, len(self.seen[0]) / 4)  # of few rows, few
         late = net.n_steps_done >= FEWEST_STEPS and net.progress >= 0.5
-        if late and not self.warned and (what := symptom(*spread, self.fewest_directions)):
+        if late and not self.warned and (what := symptom(*spread, fewest_directions)):
             self.warned = True
             warnings.warn(self.advice.format(what), CollapseWarning, stacklevel=2)
 

@@ -137,6 +137,12 @@ def test_collapse_is_told_once(digits):
     assert [w.category for w in caught] == [CollapseWarning]
 
 
+@pytest.mark.parametrize("n_rows", [2, 4, 8])
+def test_few_rows_span_few_directions(n_rows, digits):
+    estimator = SimCLRTransformer(max_epochs=110, random_state=0).fit(digits[0][:n_rows])
+    assert estimator.n_iter_ == 110  # and there was no warning, which is an error here
+
+
 METHODS = [name for name in sklearn_ssl.__all__ if name.endswith("Transformer")]
 METHODS.remove("BaseSSLTransformer")
 
