@@ -17,10 +17,30 @@ from sklearn.base import clone
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_ssl import SimCLRTransformer
+from sklearn_ssl import (
+    BarlowTwinsTransformer,
+    BYOLTransformer,
+    DINOTransformer,
+    LeJEPATransformer,
+    MoCoTransformer,
+    MoCoV3Transformer,
+    SimCLRTransformer,
+    SimSiamTransformer,
+    SwAVTransformer,
+    VICRegTransformer,
+)
 
 ESTIMATORS = [
+    BarlowTwinsTransformer,
+    BYOLTransformer,
+    DINOTransformer,
+    LeJEPATransformer,
+    MoCoTransformer,
+    MoCoV3Transformer,
     SimCLRTransformer,
+    SimSiamTransformer,
+    SwAVTransformer,
+    VICRegTransformer,
 ]
 
 # Public checks that check_estimator leaves out; the first eleven are in scikit-learn's own suite.

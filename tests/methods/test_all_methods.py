@@ -7,8 +7,14 @@ import pytest
 import torch
 from conftest import batch_of, make_task, train_step
 from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import sklearn_ssl
+from sklearn_ssl.augment import ImageAugmentation
+from sklearn_ssl.datasets import draw_labels
 
 METHODS = [
     name.removesuffix("Transformer")
@@ -258,3 +264,49 @@ def test_parameters_of_every_method_are_known():
     assert {m: set(make(m).get_params()) - shared for m in METHODS} == {
         m: set(OWN[m]) for m in METHODS
     }
+
+
+# What a representation is worth ----------------------------------------------------------------
+
+# Epochs after which a method is clearly better than no training; most need six.
+MORE_EPOCHS = {"BYOL": 15, "DINO": 15, "SimSiam": 20, "SwAV": 15}
+DIGITS = {"image_shape": (8, 8), "augment": ImageAugmentation(flip=0, rotation=10)}
+
+
+@pytest.fixture(scope="module")
+def accuracy(digits):
+    """A function of an estimator: how often ten labels a class lead to the right digit."""
+    X, y = digits
+    X_train, X_test, y_train, y_test = train_test_split(
+        X, y, test_size=0.4, random_state=0, stratify=y
+    )
+
+    def measure(estimator):
+        Z_train = estimator.fit_transform(X_train)
+        Z_test = estimator.transform(X_test)
+        accuracies = []
+        for draw in range(5):
+            labelled = draw_labels(y_train, 10, random_state=draw)
+            classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+            classifier.fit(Z_train[labelled], y_train[labelled])
+            accuracies.append(classifier.score(Z_test, y_test))
+        return np.mean(accuracies)
+
+    return measure
+
+
+@pytest.fixture(scope="module")
+def accuracy_without_training(accuracy):
+    # One epoch at a vanishing rate: first weights, but batch normalisation has seen the data. The
+    # first weights of a seed are the same for all methods.
+    return accuracy(make("SimCLR").set_params(lr=1e-12, **DIGITS))
+
+
+@every_method
+def test_ten_labels_a_class_are_worth_more_than_without_training(
+    method, accuracy, accuracy_without_training
+):
+    estimator = make(method).set_params(max_epochs=MORE_EPOCHS.get(method, 6), **DIGITS)
+    if method in MULTI_CROP:
+        estimator.set_params(n_local=None)
+    assert accuracy(estimator) > accuracy_without_training + 0.02
