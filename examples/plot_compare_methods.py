@@ -146,6 +146,6 @@ figure.savefig(output / "compare_methods.png", dpi=100)
 print(f"\nSaved {output}/compare_methods.png")
 
 # %%
-# All of them leave the pixels far behind, and the differences between them are small: one data set,
+# After the full training, all of them leave the pixels far behind, and differ by less: one data set,
 # one seed, and draws of labels that differ as much among themselves. Another data set has another
 # order, see :doc:`../quality`; whoever must know compares on their own rows.
