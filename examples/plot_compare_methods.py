@@ -146,6 +146,6 @@ figure.savefig(output / "compare_methods.png", dpi=100)
 print(f"\nSaved {output}/compare_methods.png")
 
 # %%
-# After the full training, all of them leave the pixels far behind, and differ by less: one data set,
-# one seed, and draws of labels that differ as much among themselves. Another data set has another
-# order, see :doc:`../quality`; whoever must know compares on their own rows.
+# After the full training, all of them leave the pixels far behind, and differ by less: this is one
+# data set and one seed, and the draws of labels differ as much among themselves. Another data set
+# has another order, see :doc:`../quality`; whoever must know compares on their own rows.
