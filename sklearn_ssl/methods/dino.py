@@ -32,6 +32,7 @@ class DINOTask(PretextTask):
         self,
         encoder,
         multi_crop,
+        *,
         n_prototypes,
         student_temperature,
         teacher_temperature,
@@ -131,6 +132,11 @@ class DINOTransformer(BaseSSLTransformer):
         When it ends.
     callbacks, device, precision, verbose, random_state
         How it runs.
+
+    Notes
+    -----
+    The hidden layers of the head are batch-normalised, which those of the paper are not: without
+    it, fits of some hundred steps fell into a single direction.
 
     References
     ----------
@@ -233,11 +239,11 @@ class DINOTransformer(BaseSSLTransformer):
         return DINOTask(
             encoder,
             MultiCrop(self.augment, self.n_local, spec, encoder),
-            self.n_prototypes or defaults.n_prototypes(spec.n_samples),
-            self.student_temperature,
-            self.teacher_temperature,
-            self.centre_momentum,
-            self._momentum(spec),
-            self.weight_decay_end,
-            self.clip,
+            n_prototypes=self.n_prototypes or defaults.n_prototypes(spec.n_samples),
+            student_temperature=self.student_temperature,
+            teacher_temperature=self.teacher_temperature,
+            centre_momentum=self.centre_momentum,
+            momentum=self._momentum(spec),
+            weight_decay_end=self.weight_decay_end,
+            clip=self.clip,
         )

@@ -98,6 +98,11 @@ class MoCoTransformer(BaseSSLTransformer):
     callbacks, device, precision, verbose, random_state
         How it runs.
 
+    Notes
+    -----
+    The hidden layers of the head are batch-normalised, which those of the paper are not: without
+    it, fits of some hundred steps fell into a single direction.
+
     References
     ----------
     .. [1] K. He et al., "Momentum Contrast for Unsupervised Visual Representation Learning",
