@@ -328,7 +328,7 @@ class BaseSSLTransformer(
 
     def _collapse_advice(self, task):
         """Return the text of a CollapseWarning, with {} for the symptom."""
-        used = {**self.get_params(deep=False), "batch_size": self.batch_size_, **vars(task)}
+        used = {**vars(self), "batch_size": self.batch_size_, **vars(task)}
         remedies = ", ".join(
             f"a {change} {name} (it is {used[name]:g})"
             for name, change in self._collapse_remedies.items()

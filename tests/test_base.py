@@ -54,8 +54,13 @@ def test_fit_returns_self_and_sets_the_documented_attributes(X):
     assert estimator.encoder_ is estimator.task_.encoder
     assert estimator.n_iter_ == 3
     assert estimator.loss_curve_ == estimator.history_["train_loss"]
-    assert sorted(estimator.history_) == ["duration", "train_loss"]
-    assert [len(column) for column in estimator.history_.values()] == [3, 3]
+    assert set(estimator.history_) == {
+        "train_loss",
+        "duration",
+        "embedding_std",
+        "effective_rank",
+    }
+    assert [len(column) for column in estimator.history_.values()] == [3] * 4
     assert all(seconds > 0 for seconds in estimator.history_["duration"])
     assert estimator.n_features_in_ == 64
     assert estimator.batch_size_ == 64

@@ -117,8 +117,13 @@ COLLAPSES = {
 }
 
 
-@pytest.mark.parametrize("modality", ["table", "image"])
-@pytest.mark.parametrize("name", COLLAPSES)
+# Without contrast, MoCo's embeddings of images fall into three directions; those of this table
+# keep five, as healthy ones of a poorer table do.
+@pytest.mark.parametrize(
+    ("name", "modality"),
+    [(name, "image") for name in COLLAPSES]
+    + [(name, "table") for name in COLLAPSES if name != "moco"],
+)
 def test_collapse_is_named(name, modality, digits):
     estimator, advice = COLLAPSES[name]
     image_shape = (8, 8) if modality == "image" else None
