@@ -17,8 +17,9 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 
+# A process for each core, and a thread for each process.
 unit: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	LOKY_MAX_CPU_COUNT=1 $(BIN)/python -m pytest --numprocesses=auto
 
 examples: $(VENV)/.installed-test
 	for example in examples/plot_*.py; do \

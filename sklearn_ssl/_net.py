@@ -87,10 +87,14 @@ class PretextNet(NeuralNet):
         """Weight decay is for matrices and kernels; biases and normalisations have none."""
         trained = [p for p in self.module_.parameters() if p.requires_grad]
         groups = [
-            {"params": [p for p in trained if p.ndim > 1], "decays": True},
-            {"params": [p for p in trained if p.ndim <= 1], "decays": False, "weight_decay": 0.0},
+            {
+                "params": [p for p in trained if (p.ndim > 1) == decays],
+                "weight_decay": self.weight_decay * decays,
+                "decays": decays,
+            }
+            for decays in (True, False)
         ]
-        options = {"lr": self.lr, "weight_decay": self.weight_decay}
+        options = {"lr": self.lr}
         if "fused" in inspect.signature(self.optimizer).parameters:
             options["fused"] = True
         self.optimizer_ = self.optimizer([g for g in groups if g["params"]], **options)
