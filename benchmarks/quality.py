@@ -395,7 +395,7 @@ def _line(cells):
 def data_set_lines(name, results):
     """Return the section of one data set: its table, and the warnings of the fits."""
     labels = list(results[0]["accuracies"])
-    facts = ["fit, s", "threads", "epochs", "embedding spread", "effective rank"]
+    facts = ["threads", "epochs", "embedding spread", "effective rank"]
     lines = [f"## {name}", ""]
     rows_seen = {f"{result['n_rows']:,}" for result in results if "n_rows" in result}
     if rows_seen:
@@ -418,14 +418,13 @@ def _accuracy_cells(result):
 
 def _fact_cells(result):
     if "seconds" not in result:
-        return ["-"] * 5
+        return ["-"] * 4
     on_cpu = result["device"] == "cpu"
     spread = [
         f"{result[key]:.{digits}f}" if key in result else "-"
         for key, digits in (("embedding_std", 3), ("effective_rank", 1))
     ]
     return [
-        f"{result['seconds']:.0f}",
         str(result["threads"]) if on_cpu else result["device"],
         str(result["epochs"]),
         *spread,
@@ -481,17 +480,18 @@ brackets.
 - *Untrained encoder*: the default network at its initial weights, after an epoch of SimCLR at no
   learning rate.
 - *Same network, the labels alone*: that network with a linear layer, trained for 100 steps.
-- *Embedding spread*: deviation of the normalised embeddings of the last batch, at most 1. Near 0,
-  or with an *effective rank* near 1, an encoder has collapsed.
+- *Embedding spread*: deviation of the embeddings of the last batch, about 1 if they are well
+  spread. Near 0, or with an *effective rank* near 1, an encoder has collapsed.
 
-Seconds depend on the machine and on what else it does; *threads* is how many of its cores a fit
-used. Processor: {{processors}}. Measured by `python benchmarks/quality.py`, and written by
+*Threads* is how many cores a fit used; how long fits take is on the page about speed. Processor:
+{{processors}}. Measured by `python benchmarks/quality.py`, and written by
 `python benchmarks/quality.py --report`.
 """
 SETTLED_ON_TEST_IMAGES = """
 The default strength of the colour jitter and the shape of the image encoder, which all methods
 share, were settled with SimCLR while looking at the test images of digits and Fashion-MNIST: the
-rows of these two sets flatter, those of SimCLR most.
+rows of these two sets flatter, those of SimCLR most. What is new in the other methods (momentum,
+normalised heads, no local views of small images) was settled on training rows (`--validation`).
 """
 
 
