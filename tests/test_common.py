@@ -79,14 +79,11 @@ def test_sklearn_check_of_its_own_suite(Estimator, check):
 
 
 def test_sklearn_checks_with_scipy_array_api():
-    # SciPy reads the variable when it is imported, so a process of its own is needed. All checks
-    # for one method; what is different then is in the base that all share, but for the check that
-    # is skipped without the variable.
+    # SciPy reads the variable when it is imported, so a process of its own is needed.
     checks = ["test_sklearn_check", "test_sklearn_check_of_its_own_suite"]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     files = [Path(__file__), Path(__file__).with_name("test_examples.py")]
     command += [f"{file}::{name}" for file in files for name in checks]
-    command += ["-k", "SimCLR or Rotation or array_api_input"]
     environment = {**os.environ, "SCIPY_ARRAY_API": "1"}
     folder = Path(__file__).parent.parent
     run = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)

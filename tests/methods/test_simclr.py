@@ -4,9 +4,14 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_task
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from sklearn_ssl import SimCLRTransformer, losses
 from sklearn_ssl.augment import ImageAugmentation, SeriesAugmentation
+from sklearn_ssl.datasets import draw_labels
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0])
@@ -96,3 +101,30 @@ def test_modules_of_the_augmentation_are_chosen_by_modality(digits):
     X = digits[0][:32].reshape(-1, 8, 8)
     estimator = SimCLRTransformer(modality="series", max_epochs=1).fit(X)
     assert isinstance(estimator.task_.augment, SeriesAugmentation)
+
+
+def test_ten_labels_a_class_are_worth_more_than_with_pixels(digits):
+    X, y = digits
+    X_train, X_test, y_train, y_test = train_test_split(
+        X, y, test_size=0.4, random_state=0, stratify=y
+    )
+
+    def accuracy(represent):
+        Z_train, Z_test = represent(X_train), represent(X_test)
+        accuracies = []
+        for draw in range(5):
+            labelled = draw_labels(y_train, 10, random_state=draw)
+            classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+            classifier.fit(Z_train[labelled], y_train[labelled])
+            accuracies.append(classifier.score(Z_test, y_test))
+        return np.mean(accuracies)
+
+    params = {"image_shape": (8, 8), "augment": ImageAugmentation(flip=0, rotation=10)}
+    trained = SimCLRTransformer(max_epochs=30, random_state=0, **params).fit(X_train)
+    # One epoch at a vanishing rate: first weights, but batch normalisation has seen the data.
+    untrained = SimCLRTransformer(max_epochs=1, lr=1e-12, random_state=0, **params).fit(X_train)
+
+    # Measured: at least .93, .89 and .86.
+    reached = accuracy(trained.transform)
+    assert reached > accuracy(lambda X: X) + 0.02
+    assert reached > accuracy(untrained.transform) + 0.03
