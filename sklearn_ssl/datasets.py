@@ -9,7 +9,7 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
-from sklearn.datasets import load_sample_images
+from sklearn.datasets import load_digits, load_sample_images
 
 FASHION_MNIST_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 PHOTO_FOLDER = Path("/usr/share/backgrounds/mate/nature")
@@ -106,6 +106,93 @@ def load_optdigits_pool():
     """
     X, _ = load_keel_table("optdigits")
     return X[:3823]
+
+
+def load_ucr_series(name, *, train=True):
+    """Load labelled series of the UCR and UEA archives that the package ``aeon`` contains.
+
+    Parameters
+    ----------
+    name : {"GunPoint", "ItalyPowerDemand", "JapaneseVowels"}
+        Other sets of the package can be read too.
+    train : bool, default=True
+        The archive's training part, or its test part.
+
+    Returns
+    -------
+    X : ndarray of shape (n, channels, time) of float64
+        Both parts are as long as the longest series of the two: shorter ones end in NaN.
+    y : ndarray of shape (n,) of str
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If the package is not installed or has no such set.
+    """
+    # The package itself is not imported: only its files are wanted.
+    found = importlib.util.find_spec("aeon")
+    if found is None:
+        raise DatasetNotFoundError("The package aeon is not installed: pip install --no-deps aeon")
+    folder = Path(found.submodule_search_locations[0]) / "datasets" / "data" / name
+    paths = [folder / f"{name}_{part}.ts" for part in ("TRAIN", "TEST")]
+    if not paths[0].exists():
+        raise DatasetNotFoundError(f"aeon has no series {name!r}.")
+    parts = [_read_series(path) for path in paths]
+    longest = max(len(channel) for rows, _ in parts for row in rows for channel in row)
+    rows, y = parts[0] if train else parts[1]
+    X = np.full((len(rows), len(rows[0]), longest), np.nan)
+    for padded, row in zip(X, rows):
+        for channel, numbers in zip(padded, row):
+            channel[: len(numbers)] = numbers
+    return X, np.array(y)
+
+
+def _read_series(path):
+    """Return rows, which are lists of channels of numbers, and labels of a file in format ts."""
+    lines = path.read_text().splitlines()
+    data = next(i for i, line in enumerate(lines) if line.strip().lower() == "@data")
+    rows = [line.strip().split(":") for line in lines[data + 1 :] if line.strip()]
+    numbers = [[[float(x) for x in channel.split(",")] for channel in row[:-1]] for row in rows]
+    return numbers, [row[-1] for row in rows]
+
+
+def make_moving_digits(n_clips, n_frames=10, *, side=20, random_state=0):
+    """Make clips of handwritten digits that slide over a dark canvas and bounce off its borders.
+
+    Parameters
+    ----------
+    n_clips : int
+    n_frames : int, default=10
+        Frames of each clip.
+    side : int, default=20
+        Height and width of the canvas, 9 pixels at least. The digits, those of
+        :func:`sklearn.datasets.load_digits`, have 8.
+    random_state : int, default=0
+        Seed of the digits, their starting points and their speeds: at most 2 pixels a frame in
+        either direction, and not 0 in both.
+
+    Returns
+    -------
+    X : ndarray of shape (n_clips, n_frames, side, side) of uint8
+    y : ndarray of shape (n_clips,)
+        The digits, 0 to 9.
+    """
+    rng = np.random.default_rng(random_state)
+    images, labels = load_digits(return_X_y=True)
+    images = np.rint(images.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
+    drawn = rng.integers(len(images), size=n_clips)
+    speeds = np.array([(i, j) for i in range(-2, 3) for j in range(-2, 3) if (i, j) != (0, 0)])
+    speed = rng.choice(speeds, n_clips)
+    room = side - 8
+    start = rng.integers(0, 2 * room, (n_clips, 2))
+    # A point that goes round a circle of twice the room, seen from the side, goes to and fro.
+    angle = (start[:, None] + speed[:, None] * np.arange(n_frames)[:, None]) % (2 * room)
+    corner = np.minimum(angle, 2 * room - angle)  # [n_clips, n_frames, 2]
+    X = np.zeros((n_clips, n_frames, side, side), np.uint8)
+    for clip, digit, path in zip(X, images[drawn], corner):
+        for frame, (i, j) in zip(clip, path):
+            frame[i : i + 8, j : j + 8] = digit
+    return X, labels[drawn]
 
 
 def load_photo_patches(*, train=True):

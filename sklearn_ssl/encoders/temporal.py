@@ -1,0 +1,216 @@
+"""Networks that keep the time: a state for every frame of a series or a video."""
+
+import copy
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+MOST_BLOCKS = 10
+
+
+class TemporalBlock(nn.Module):
+    """Two dilated convolutions beside a shortcut; the length stays.
+
+    There is no normalisation: one over the time would tell a frame of its future.
+    """
+
+    def __init__(self, width, dilation, causal):
+        super().__init__()
+        self.padding = (2 * dilation, 0) if causal else (dilation, dilation)
+        self.conv1 = nn.Conv1d(width, width, 3, dilation=dilation)
+        self.conv2 = nn.Conv1d(width, width, 3, dilation=dilation)
+
+    def forward(self, x):
+        residual = self.conv1(F.pad(F.gelu(x), self.padding))
+        residual = self.conv2(F.pad(F.gelu(residual), self.padding))
+        return x + residual
+
+
+class TemporalEncoder(nn.Module):
+    """Residual network of dilated convolutions that gives a state for every frame.
+
+    The dilations are 1, 2, 4, ... until a state has seen the whole series: at most 10 blocks.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ``(channels, time)``. Longer and shorter series can be read too.
+    width : int, default=64
+        Channels of each block and of the states.
+    causal : bool, default=True
+        Whether a state sees the frames up to its own only, or those on both sides.
+    """
+
+    def __init__(self, shape, width=64, causal=True):
+        super().__init__()
+        channels, time = shape
+        reach = 4 if causal else 2  # frames that the first block sees on a side; all, 2^n - 1 times
+        n_blocks = math.ceil(math.log2((time - 1) / reach + 1))
+        self.input_projection = nn.Conv1d(channels, width, 1)
+        self.blocks = nn.Sequential(
+            *[TemporalBlock(width, 2**i, causal) for i in range(min(max(n_blocks, 1), MOST_BLOCKS))]
+        )
+
+    def forward(self, x):
+        return self.blocks(self.input_projection(x))  # [n, width, time]
+
+
+def make_temporal_encoder(encoder, shape, *, causal):
+    """Build a network that gives states, and check it on a batch of the right shape.
+
+    Parameters
+    ----------
+    encoder : None or callable
+        None is :class:`TemporalEncoder`. A callable is given `shape` and returns a module.
+    shape : tuple of int
+        ``(channels, time)``, with at least two frames.
+    causal : bool
+        Whether no state may depend on later frames.
+
+    Returns
+    -------
+    module : torch.nn.Module
+        Maps ``(n, channels, time)`` to ``(n, width, time)``.
+    width : int
+
+    Raises
+    ------
+    ValueError
+        If the module does not do that, or is not causal where it must be.
+    TypeError
+        If `encoder` does not return a module, or is a module itself.
+    """
+    if encoder is None:
+        module = TemporalEncoder(shape, causal=causal)
+        return module, module.input_projection.out_channels
+    if isinstance(encoder, (nn.Module, str)):
+        raise TypeError(
+            f"encoder must be a function that returns a new module, got {encoder!r}. Pass the "
+            "class, a functools.partial of it, or a function of the shape (channels, time)."
+        )
+    module = encoder(shape)
+    if not isinstance(module, nn.Module):
+        raise TypeError(
+            f"encoder must return a torch.nn.Module when it is called with {shape}; got "
+            f"{type(module).__name__}."
+        )
+    channels, time = shape
+    series = torch.randn(2, channels, time)
+    states = _states_in_training(module, series)
+    if states.ndim != 3 or len(states) != 2 or states.shape[2] != time:
+        raise ValueError(
+            "encoder must return a state for each frame, a tensor of shape (n, width, time); for a "
+            f"batch of shape {tuple(series.shape)} it returned {tuple(states.shape)}."
+        )
+    if causal:
+        series[:, :, -1] += 1
+        change = (_states_in_training(module, series) - states)[:, :, :-1].abs().amax(dim=(0, 1))
+        leaks = torch.nonzero(change > 1e-5 * (1 + states.abs().max()))[:, 0].tolist()
+        if leaks:
+            raise ValueError(
+                f"encoder must be causal, but the states of {len(leaks)} of the {time - 1} frames "
+                f"before the last one, such as frame {leaks[-1]}, change with frame {time - 1}, "
+                "the last one. Pad convolutions on the left only, mask attention, and do not "
+                "normalise over the time or, in training, over the batch."
+            )
+    return module, states.shape[1]
+
+
+@torch.no_grad()
+def _states_in_training(module, series):
+    """Return the states of a copy in training mode, with the same dropout at every call."""
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        return copy.deepcopy(module).train()(series)
+
+
+class FrameStates(nn.Module):
+    """States of all frames of a series or a video, and their pooling to a vector for each row.
+
+    The vector is the state of the last frame that was observed, beside the mean and the maximum of
+    the states of observed frames. NaN after the last observed frame do not count; those before it
+    are filled with the last number at their place. A row without a frame gets zeros.
+
+    Parameters
+    ----------
+    temporal : torch.nn.Module
+        Maps ``(n, channels, time)`` to states ``(n, width, time)``; it must be causal.
+    width : int
+        Of the states.
+    frame_encoder : torch.nn.Module or None, default=None
+        For videos, maps frames ``(n, channels, height, width)`` to vectors, which are the channels
+        of `temporal`.
+    """
+
+    def __init__(self, temporal, width, frame_encoder=None):
+        super().__init__()
+        self.frame_encoder = frame_encoder
+        self.temporal = temporal
+        self.output_dim = 3 * width
+
+    def states(self, frames):
+        """Return the states ``(n, width, time)`` of frames ``(n, time, ...)`` without NaN."""
+        if self.frame_encoder is not None:
+            vectors = self.frame_encoder(frames.flatten(0, 1))  # [n * time, d]
+            frames = vectors.unflatten(0, frames.shape[:2])
+        return self.temporal(frames.transpose(1, 2))
+
+    def forward(self, batch):
+        frames = as_frames(batch)
+        observed = observed_frames(frames)[:, None]  # [n, 1, time]
+        states = self.states(forward_fill(frames)).masked_fill(~observed, 0)
+        last = last_observed(observed[:, 0])[:, None, None].expand(-1, states.shape[1], 1)
+        last = states.gather(2, last)[:, :, 0]
+        mean = states.sum(dim=2) / observed.sum(dim=2).clamp(min=1)
+        return torch.cat([last, mean, observed_maximum(states, observed)], dim=1)
+
+
+def as_frames(batch):
+    """Return a batch of series or of videos as frames, ``(n, time, ...)``."""
+    return batch.transpose(1, 2) if batch.ndim == 3 else batch
+
+
+def observed_frames(frames):
+    """Return which frames ``(n, time, ...)`` have a number at all: bool, ``(n, time)``."""
+    return ~frames.flatten(2).isnan().all(dim=2)
+
+
+def observed_maximum(states, observed):
+    """Return the maximum of ``(n, width, time)`` over the observed frames, 0 if there is none.
+
+    `observed` is bool, ``(n, 1, time)``.
+    """
+    maximum = states.masked_fill(~observed, -torch.inf).amax(dim=2)
+    return maximum.masked_fill(~observed.any(dim=2), 0)
+
+
+def last_observed(observed):
+    """Return the index of the last observed frame of each row, 0 if there is none: ``(n,)``."""
+    time = torch.arange(observed.shape[1], device=observed.device)
+    return (observed * time).amax(dim=1)
+
+
+def forward_fill(frames):
+    """Replace NaN by the last number before it at the same place, or by 0 if there is none.
+
+    Parameters
+    ----------
+    frames : torch.Tensor of shape (n, time, ...)
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_ssl.encoders.temporal import forward_fill
+    >>> nan = torch.nan
+    >>> forward_fill(torch.tensor([[nan, 2.0, nan, nan, 5.0, nan]]))
+    tensor([[0., 2., 2., 2., 5., 5.]])
+    """
+    missing = frames.isnan()
+    if not missing.any():
+        return frames
+    time = torch.arange(frames.shape[1], device=frames.device)
+    time = time.view(-1, *[1] * (frames.ndim - 2)).expand(frames.shape)
+    source = time.masked_fill(missing, 0).cummax(dim=1).values
+    return frames.gather(1, source).nan_to_num()

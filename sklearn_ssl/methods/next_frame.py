@@ -1,0 +1,265 @@
+"""Prediction of the next frames of a series or a video.
+
+The autoregressive form of predictive coding (van den Oord et al., 2018,
+https://arxiv.org/abs/1807.03748), with frames themselves for targets.
+
+::
+
+    for each batch x_1 ... x_T:
+        s_t = encoder(x_1 ... x_t)             # causal: nothing comes from the future
+        p_t+k = x_t + decoder(s_t)_k           # changes, k = 1 ... horizon
+        loss = mean over t, k of (p_t+k - x_t+k)^2
+    embedding = last s_t, mean and maximum of all s_t
+"""
+
+from numbers import Integral
+
+import numpy as np
+import torch
+from sklearn.utils import check_scalar
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl.encoders.temporal import (
+    FrameStates,
+    as_frames,
+    forward_fill,
+    last_observed,
+    make_temporal_encoder,
+    observed_frames,
+)
+from sklearn_ssl.encoders.video import FrameDecoder, FrameEncoder
+from sklearn_ssl.pretext import PretextTask
+from sklearn_ssl.reconstruction import masked_mse
+
+
+class NextFrameTask(PretextTask):
+    """Predict the next frames from the state of each frame."""
+
+    def __init__(self, encoder, decoder, horizon):
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.horizon = horizon
+
+    def forward(self, batch):
+        frames = as_frames(batch)
+        prediction = self.predict(frames)[:, :-1]  # [n, time - 1, horizon, ...]
+        target = next_frames(frames, self.horizon)  # the same shape, NaN where nothing is known
+        return masked_mse(prediction, target, ~target.isnan())
+
+    def predict(self, frames):
+        """Return the frames expected after each frame: ``(n, time, horizon, ...)``."""
+        filled = forward_fill(frames)
+        states = self.encoder.states(filled).transpose(1, 2)  # [n, time, width]
+        return self.decoder(states, filled)
+
+    def roll_out(self, batch, n_steps):
+        """Return `n_steps` frames after the last observed one of each row: ``(n, n_steps, ...)``.
+
+        Predictions are read as if they had been observed, `horizon` of them at a time. The oldest
+        frames make room for those that lie beyond the end.
+        """
+        frames = as_frames(batch)
+        time = frames.shape[1]
+        last = last_observed(observed_frames(frames))
+        row = torch.arange(len(frames), device=frames.device)[:, None]
+        step = torch.arange(1, self.horizon + 1, device=frames.device)
+        room = torch.full_like(frames[:, :1], torch.nan).expand(-1, self.horizon, *frames.shape[2:])
+        predictions = []
+        for _ in range(-(-n_steps // self.horizon)):
+            predictions.append(self.predict(frames)[row[:, 0], last])  # [n, horizon, ...]
+            frames = torch.cat([frames, room], dim=1)
+            frames[row, last[:, None] + step] = predictions[-1]
+            last = last + self.horizon
+            overflow = (last - (time - 1)).clamp(min=0)
+            kept = torch.arange(time, device=frames.device) + overflow[:, None]
+            frames, last = frames[row, kept], last - overflow
+        return torch.cat(predictions, dim=1)[:, :n_steps]
+
+
+def next_frames(frames, horizon):
+    """Return what follows each frame but the last, NaN beyond the end.
+
+    ``(n, time, ...)`` becomes ``(n, time - 1, horizon, ...)``.
+    """
+    beyond = torch.full_like(frames[:, :1], torch.nan).expand(-1, horizon - 1, *frames.shape[2:])
+    later = torch.cat([frames[:, 1:], beyond], dim=1)
+    return later.unfold(1, horizon, 1).movedim(-1, 2)
+
+
+class SeriesDecoder(nn.Module):
+    """Predicts frames of a series as changes of the last one, from the state there."""
+
+    def __init__(self, width, n_channels, horizon):
+        super().__init__()
+        self.changes = nn.Sequential(
+            nn.Linear(width, width), nn.GELU(), nn.Linear(width, horizon * n_channels)
+        )
+        self.horizon = horizon
+
+    def forward(self, states, frames):
+        changes = self.changes(states).unflatten(2, (self.horizon, -1))
+        return frames[:, :, None] + changes  # [n, time, horizon, channels]
+
+
+class Rollout:
+    """The predictions of a task, in the place of its embeddings."""
+
+    def __init__(self, task, n_steps):
+        self.eval = task.eval
+        self.encode = lambda batch: task.roll_out(batch, n_steps).flatten(1)
+
+
+class NextFrameEmbedder(BaseSSLTransformer):
+    """Representations of series and videos by prediction of their next frames.
+
+    A causal network reads a series, or a video, and gives a state for every frame, from which the
+    next `horizon` frames are predicted: as changes, so that the last frame repeated is where it
+    starts from [1]_. ``transform`` returns the state of the last frame beside the mean and the
+    maximum of all states, and :meth:`predict_next` goes on with a series.
+
+    Series have the shape ``(n, channels, time)``, or ``(n, time)`` for one channel; videos
+    ``(n, time, height, width)`` or ``(n, time, height, width, channels)``. Missing numbers are NaN:
+    shorter series end in NaN, and may have gaps. They are no targets.
+
+    Parameters
+    ----------
+    horizon : int, default=4
+        Frames that are predicted from each state, at most ``time - 1``.
+    encoder : None or callable, default=None
+        None is :class:`~sklearn_ssl.encoders.TemporalEncoder`, a stack of dilated causal
+        convolutions that sees the whole series. A callable is given ``(channels, time)`` and
+        returns a module from ``(n, channels, time)`` to states ``(n, width, time)`` none of which
+        depends on later frames; ``fit`` checks that. Frames of videos are first made to vectors,
+        the channels, by a small convolutional network.
+    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
+        The training. These and all that follow are shared by all estimators, and explained in
+        :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
+    early_stopping, validation_fraction, n_iter_no_change
+        When it ends.
+    callbacks, device, precision, verbose, random_state
+        How it runs.
+
+    References
+    ----------
+    .. [1] A. van den Oord, Y. Li, O. Vinyals, "Representation Learning with Contrastive Predictive
+       Coding", 2018, https://arxiv.org/abs/1807.03748
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ssl import NextFrameEmbedder
+    >>> X = np.sin(np.arange(20) / 3 + np.arange(100)[:, None])
+    >>> ssl = NextFrameEmbedder(max_epochs=1, random_state=0)
+    >>> ssl.fit_transform(X).shape
+    (100, 192)
+    >>> ssl.predict_next(X, 5).shape
+    (100, 5)
+    """
+
+    _parameter_constraints = {
+        **BaseSSLTransformer._parameter_constraints,
+        "horizon": [Interval(Integral, 1, None, closed="left")],
+        "encoder": [None, callable],
+    }
+    _modalities = ("series", "video")
+    _auto_modality = {2: "series", 3: "series", 4: "video", 5: "video"}
+    _missing_allowed = ("series", "video")
+
+    def __init__(
+        self,
+        *,
+        horizon=4,
+        encoder=None,
+        max_epochs=None,
+        batch_size=None,
+        optimizer=torch.optim.AdamW,
+        lr=2e-3,
+        weight_decay=1e-4,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        warm_start=False,
+        callbacks=None,
+        device="auto",
+        precision="auto",
+        verbose=0,
+        random_state=None,
+    ):
+        super().__init__(
+            encoder=encoder,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            lr=lr,
+            weight_decay=weight_decay,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            device=device,
+            precision=precision,
+            verbose=verbose,
+            random_state=random_state,
+        )
+        self.horizon = horizon
+
+    def _make_task(self, spec):
+        video = spec.modality == "video"
+        time = spec.shape[0 if video else 1]
+        if time < 2:
+            raise ValueError(
+                f"X has rows of shape {spec.row_shape}, so series of 1 frame (n_features = 1): "
+                f"{type(self).__name__} needs a next one to predict."
+            )
+        horizon = min(self.horizon, time - 1)
+        if video:
+            frame_shape = spec.shape[1:]
+            frame_encoder = FrameEncoder(frame_shape)
+            channels = frame_encoder.output_dim
+        else:
+            frame_encoder, channels = None, spec.shape[0]
+        temporal, width = make_temporal_encoder(self.encoder, (channels, time), causal=True)
+        encoder = FrameStates(temporal, width, frame_encoder)
+        if video:
+            decoder = FrameDecoder(width, frame_shape, horizon)
+        else:
+            decoder = SeriesDecoder(width, channels, horizon)
+        return NextFrameTask(encoder, decoder, horizon)
+
+    def predict_next(self, X, steps=1):
+        """Predict the frames that follow the last observed frame of each row.
+
+        `horizon` frames at a time, each read as if it had been observed before the next are
+        predicted.
+
+        Parameters
+        ----------
+        X : array-like
+            Rows of the shape seen in ``fit``.
+        steps : int, default=1
+            How many frames.
+
+        Returns
+        -------
+        frames : ndarray
+            ``(n, channels, steps)`` or, for X with two dimensions, ``(n, steps)``; of videos
+            ``(n, steps, height, width)`` or ``(n, steps, height, width, channels)``. In the units
+            of X.
+        """
+        check_is_fitted(self)
+        steps = check_scalar(steps, "steps", Integral, min_val=1)
+        spec = self.input_spec_
+        frames = self._embed(Rollout(self.task_, steps), X)
+        if spec.modality == "video":
+            channels, height, width = spec.shape[1:]
+            frames = np.moveaxis(frames.reshape(-1, steps, channels, height, width), 2, -1)
+            frames = frames / spec.scale + spec.shift
+            return frames.reshape(len(frames), steps, *spec.row_shape[1:])
+        frames = frames.reshape(len(frames), steps, -1).transpose(0, 2, 1)
+        frames = frames / spec.scale + spec.shift
+        return frames.reshape(len(frames), *spec.row_shape[:-1], steps)
