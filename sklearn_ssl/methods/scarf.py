@@ -1,0 +1,163 @@
+"""SCARF (Bahri et al., 2022, https://arxiv.org/abs/2106.15147).
+
+::
+
+    for each batch x of n rows and M columns:
+        mask = exactly floor(c * M) columns, others in each row
+        corrupted = x, with masked entries redrawn from their column
+        z, z_c = head(encoder(x)), head(encoder(corrupted))
+        loss = info_nce(z, z_c)     # find the own corrupted row among those of the batch
+"""
+
+import math
+from numbers import Real
+
+import torch
+from sklearn.utils._param_validation import Interval
+from torch import nn
+
+from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl.losses import info_nce
+from sklearn_ssl.masking import corrupt_features, random_mask
+from sklearn_ssl.pretext import PretextTask
+
+HEAD_WIDTH = 256  # of both layers
+
+
+class SCARFTask(PretextTask):
+    """Recognise a row in what is left of it when some of its entries are redrawn."""
+
+    def __init__(self, encoder, n_corrupted, marginals, temperature):
+        super().__init__()
+        self.encoder = encoder
+        self.n_corrupted = n_corrupted
+        self.temperature = temperature
+        # Not in state_dict: they belong to the description of the data, which is kept beside it.
+        self.register_buffer("marginals", torch.tensor(marginals), persistent=False)
+        self.projection_head = nn.Sequential(
+            nn.Linear(encoder.output_dim, HEAD_WIDTH), nn.ReLU(), nn.Linear(HEAD_WIDTH, HEAD_WIDTH)
+        )
+
+    def forward(self, batch):
+        mask = random_mask(*batch.shape, self.n_corrupted, self.generator)  # [n, M]
+        corrupted = corrupt_features(batch, mask, self.marginals, self.generator)
+        h = self.encoder(torch.cat([batch, corrupted]))  # [2n, output_dim], both in one pass
+        z, z_corrupted = self.projection_head(h).chunk(2)  # [n, 256] each
+        return info_nce(z, z_corrupted, self.temperature)
+
+
+class SCARFTransformer(BaseSSLTransformer):
+    """Representations of tables by random feature corruption (SCARF).
+
+    In each row of a batch some entries are replaced by values drawn from their columns, and an
+    encoder learns to find, for each row, its own corrupted version among those of the batch [1]_.
+    ``transform`` returns the encoder's output, in front of the projection head.
+
+    Parameters
+    ----------
+    corruption_rate : float, default=0.6
+        Part of the columns that are corrupted: ``floor(corruption_rate * n_features)`` of them,
+        others in each row. A column of categories counts as one.
+    temperature : float, default=1.0
+        Divisor of the cosine similarities in the loss; a small one weighs the hardest negatives
+        more.
+    encoder, n_components, categorical_features, scaling
+        The network, and how X is read. These and all that follow are shared by all estimators, and
+        explained in :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
+    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
+        The training.
+    early_stopping, validation_fraction, n_iter_no_change
+        When it ends. Held-out rows are corrupted alike in every epoch.
+    callbacks, device, precision, verbose, random_state
+        How it runs.
+
+    Notes
+    -----
+    Values are drawn from up to 256 quantiles of each column, which stand for its distribution in
+    the training data.
+
+    References
+    ----------
+    .. [1] D. Bahri, H. Jiang, Y. Tay, D. Metzler, "SCARF: Self-Supervised Contrastive Learning
+       using Random Feature Corruption", ICLR 2022, https://arxiv.org/abs/2106.15147
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn_ssl import SCARFTransformer
+    >>> X, y = load_wine(return_X_y=True)
+    >>> ssl = SCARFTransformer(max_epochs=1, random_state=0)
+    >>> ssl.fit_transform(X).shape
+    (178, 256)
+    """
+
+    _parameter_constraints = {
+        **BaseSSLTransformer._parameter_constraints,
+        "corruption_rate": [Interval(Real, 0, 1, closed="right")],
+        "temperature": [Interval(Real, 0, None, closed="neither")],
+    }
+    _modalities = ("table",)
+    _auto_modality = {2: "table"}
+    _collapse_remedies = {"temperature": "smaller", "corruption_rate": "smaller", "lr": "smaller"}
+
+    def __init__(
+        self,
+        *,
+        corruption_rate=0.6,
+        temperature=1.0,
+        encoder=None,
+        n_components=None,
+        categorical_features="from_dtype",
+        scaling="standard",
+        max_epochs=None,
+        batch_size=None,
+        optimizer=torch.optim.AdamW,
+        lr=2e-3,
+        weight_decay=1e-4,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        warm_start=False,
+        callbacks=None,
+        device="auto",
+        precision="auto",
+        verbose=0,
+        random_state=None,
+    ):
+        super().__init__(
+            modality="table",
+            encoder=encoder,
+            n_components=n_components,
+            categorical_features=categorical_features,
+            scaling=scaling,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            lr=lr,
+            weight_decay=weight_decay,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            device=device,
+            precision=precision,
+            verbose=verbose,
+            random_state=random_state,
+        )
+        self.corruption_rate = corruption_rate
+        self.temperature = temperature
+
+    def _make_task(self, spec):
+        n_corrupted = self._n_corrupted(spec.shape[0])
+        return SCARFTask(self._make_encoder(spec), n_corrupted, spec.marginals, self.temperature)
+
+    def _n_corrupted(self, n_features):
+        n_corrupted = math.floor(self.corruption_rate * n_features + 1e-9)  # 0.29 * 100 is 29
+        if n_corrupted == 0:
+            raise ValueError(
+                f"corruption_rate={self.corruption_rate:g} corrupts no entry of rows with "
+                f"{n_features} feature(s): floor({self.corruption_rate:g} * {n_features}) is 0. "
+                f"Expected {1 / n_features:g} at least, and two features for anything to be learnt."
+            )
+        return n_corrupted

@@ -1,0 +1,158 @@
+"""VIME, its self-supervised part (Yoon et al., 2020, NeurIPS; https://github.com/jsyoon0823/VIME).
+
+::
+
+    for each batch x:
+        mask = each entry with probability p_mask
+        corrupted = x, with masked entries redrawn from their column
+        m = corrupted differs from x         # a redrawn entry may be what it was
+        h = encoder(corrupted)
+        loss = bce(mask_head(h), m) + alpha * error(feature_head(h), x)
+"""
+
+from numbers import Real
+
+import torch
+from sklearn.utils._param_validation import Interval
+from torch import nn
+from torch.nn import functional as F
+
+from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl.masking import corrupt_features
+from sklearn_ssl.pretext import PretextTask
+from sklearn_ssl.reconstruction import feature_loss, prediction_width
+
+
+class VIMETask(PretextTask):
+    """Find the entries of a row that were redrawn, and what the row was."""
+
+    def __init__(self, encoder, p_mask, alpha, marginals, cardinalities):
+        super().__init__()
+        self.encoder = encoder
+        self.p_mask = p_mask
+        self.alpha = alpha
+        self.cardinalities = cardinalities
+        # Not in state_dict: they belong to the description of the data, which is kept beside it.
+        self.register_buffer("marginals", torch.tensor(marginals), persistent=False)
+        self.mask_head = nn.Linear(encoder.output_dim, len(cardinalities))
+        self.feature_head = nn.Linear(encoder.output_dim, prediction_width(cardinalities))
+
+    def forward(self, batch):
+        chances = torch.rand(batch.shape, generator=self.generator, device=batch.device)
+        mask = chances < self.p_mask  # [n, M]
+        corrupted = corrupt_features(batch, mask, self.marginals, self.generator)
+        changed = (corrupted != batch) & ~(corrupted.isnan() & batch.isnan())
+        h = self.encoder(corrupted)
+        # float() leaves the autocast of a training step, as feature_loss does.
+        mask_loss = F.binary_cross_entropy_with_logits(self.mask_head(h).float(), changed.float())
+        everywhere = torch.ones_like(mask)  # in the paper all entries count, masked or not
+        error = feature_loss(self.feature_head(h), batch, everywhere, self.cardinalities)
+        return mask_loss + self.alpha * error
+
+
+class VIMETransformer(BaseSSLTransformer):
+    """Representations of tables by mask estimation and reconstruction (VIME).
+
+    Random entries of each row are replaced by values drawn from their columns. From an encoder's
+    output, one linear layer has to tell which entries were changed, and another what the row was
+    [1]_. ``transform`` returns the encoder's output.
+
+    Parameters
+    ----------
+    p_mask : float, default=0.3
+        Probability that an entry is redrawn.
+    alpha : float, default=2.0
+        Weight of the reconstruction beside that of the mask.
+    encoder, n_components, categorical_features, scaling
+        The network, and how X is read. These and all that follow are shared by all estimators, and
+        explained in :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
+    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
+        The training.
+    early_stopping, validation_fraction, n_iter_no_change
+        When it ends. Held-out rows are corrupted alike in every epoch.
+    callbacks, device, precision, verbose, random_state
+        How it runs.
+
+    Notes
+    -----
+    As in the paper, all entries of a row are to be reconstructed, not only those that were redrawn.
+    Numbers count by their squared error in deviations of their column, categories by the
+    cross-entropy, divided by that of guessing; missing numbers do not count. What follows in the
+    paper, a consistency of predictions in a semi-supervised second step, is not part of this.
+
+    References
+    ----------
+    .. [1] J. Yoon, Y. Zhang, J. Jordon, M. van der Schaar, "VIME: Extending the Success of Self-
+       and Semi-supervised Learning to Tabular Domain", NeurIPS 2020,
+       https://papers.nips.cc/paper/2020/hash/7d97667a3e056acab9aaf653807b4a03-Abstract.html
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn_ssl import VIMETransformer
+    >>> X, y = load_wine(return_X_y=True)
+    >>> ssl = VIMETransformer(max_epochs=1, random_state=0)
+    >>> ssl.fit_transform(X).shape
+    (178, 256)
+    """
+
+    _parameter_constraints = {
+        **BaseSSLTransformer._parameter_constraints,
+        "p_mask": [Interval(Real, 0, 1, closed="neither")],
+        "alpha": [Interval(Real, 0, None, closed="neither")],
+    }
+    _modalities = ("table",)
+    _auto_modality = {2: "table"}
+    _collapse_remedies = {"p_mask": "smaller", "lr": "smaller"}
+
+    def __init__(
+        self,
+        *,
+        p_mask=0.3,
+        alpha=2.0,
+        encoder=None,
+        n_components=None,
+        categorical_features="from_dtype",
+        scaling="standard",
+        max_epochs=None,
+        batch_size=None,
+        optimizer=torch.optim.AdamW,
+        lr=2e-3,
+        weight_decay=1e-4,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        warm_start=False,
+        callbacks=None,
+        device="auto",
+        precision="auto",
+        verbose=0,
+        random_state=None,
+    ):
+        super().__init__(
+            modality="table",
+            encoder=encoder,
+            n_components=n_components,
+            categorical_features=categorical_features,
+            scaling=scaling,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            lr=lr,
+            weight_decay=weight_decay,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            device=device,
+            precision=precision,
+            verbose=verbose,
+            random_state=random_state,
+        )
+        self.p_mask = p_mask
+        self.alpha = alpha
+
+    def _make_task(self, spec):
+        encoder = self._make_encoder(spec)
+        return VIMETask(encoder, self.p_mask, self.alpha, spec.marginals, spec.cardinalities)
