@@ -21,11 +21,13 @@ from sklearn_ssl import defaults
 from sklearn_ssl._callbacks import CallbackSupportMixin, FitCallbacks
 from sklearn_ssl._evaluate import embed, pretext_loss
 from sklearn_ssl._inputs import (
+    AUTO_MODALITY,
     MODALITIES,
     RowBlocks,
     RowSubset,
     check_input,
     describe,
+    modality_of,
     resolve_modality,
 )
 from sklearn_ssl._net import train
@@ -35,6 +37,7 @@ from sklearn_ssl._runtime import (
     resolve_precision,
     seeded_global_stream,
 )
+from sklearn_ssl._tables import learn_categories
 from sklearn_ssl._version import __version__
 from sklearn_ssl.encoders import make_encoder
 
@@ -56,7 +59,9 @@ class BaseSSLTransformer(
         tables. ``"vit"`` is a small Vision Transformer for images; any other string names a
         torchvision classifier, ``"resnet18"`` say, untrained and without its last layer. A callable
         is given the shape of one row of a batch, ``(features,)``, ``(channels, height, width)`` or
-        ``(channels, time)``, and returns a module.
+        ``(channels, time)``, and returns a module. In front of the encoder of a table with
+        categories or missing numbers stands a
+        :class:`~sklearn_ssl.encoders.FeatureEmbedding`, whose outputs are its features then.
     n_components : int, default=None
         Width of the representation, by a linear layer behind the encoder. None keeps the encoder's
         own width.
@@ -65,6 +70,15 @@ class BaseSSLTransformer(
         images or series, and must be named.
     image_shape : tuple of int, default=None
         ``(height, width)`` or ``(height, width, channels)`` of images that come as flat rows.
+    categorical_features : "from_dtype", array-like or None, default="from_dtype"
+        Columns of a table that hold categories: their places or names, or a boolean for each
+        column. "from_dtype" are the columns of a DataFrame that hold strings or have a dtype for
+        categories. Categories that come up after ``fit``, and missing ones if none was missing
+        then, are embedded as unknown.
+    scaling : {"standard", "quantile"}, default="standard"
+        How the numbers of a table are scaled: each column to mean 0 and deviation 1, or its
+        quantiles to those of a normal distribution, which extreme values cannot stretch. Missing
+        numbers (NaN) are 0 then, beside an indicator for each column that lacked some in ``fit``.
     max_epochs : int, default=None
         How often the data is seen. None lets the networks see about 600,000 images, 1,000,000 rows
         of a table or 500,000 series, but every row 4 to 200 times.
@@ -128,6 +142,8 @@ class BaseSSLTransformer(
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
         "modality": [StrOptions({"auto", *MODALITIES})],
         "image_shape": ["array-like", None],
+        "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
+        "scaling": [StrOptions({"standard", "quantile"})],
         "max_epochs": [Interval(Integral, 1, None, closed="left"), None],
         "batch_size": [Interval(Integral, 2, None, closed="left"), None],
         "optimizer": [callable],
@@ -144,6 +160,9 @@ class BaseSSLTransformer(
         "random_state": ["random_state"],
     }
 
+    _modalities = MODALITIES  # what X may hold
+    _auto_modality = AUTO_MODALITY  # what modality="auto" makes of the number of dimensions
+    _missing_allowed = ("table",)  # modalities in which X may hold NaN
     _relative_cost = 1.0  # time of a row in a fit, compared with SimCLR
     _collapse_remedies = {"lr": "smaller"}  # what a CollapseWarning advises, in this order
     _fewest_directions = 1.2  # embeddings with a smaller effective rank count as collapsed
@@ -156,6 +175,8 @@ class BaseSSLTransformer(
         n_components=None,
         modality="auto",
         image_shape=None,
+        categorical_features="from_dtype",
+        scaling="standard",
         max_epochs=None,
         batch_size=None,
         optimizer=torch.optim.AdamW,
@@ -175,6 +196,8 @@ class BaseSSLTransformer(
         self.n_components = n_components
         self.modality = modality
         self.image_shape = image_shape
+        self.categorical_features = categorical_features
+        self.scaling = scaling
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.optimizer = optimizer
@@ -220,7 +243,8 @@ class BaseSSLTransformer(
         Parameters
         ----------
         X : array-like of shape (n, features), (n, height, width[, channels]) or (n, channels, time)
-            At least two rows of finite numbers. Memory-mapped arrays are read in batches.
+            At least two rows of finite numbers; tables may lack some (NaN), and hold categories.
+            Memory-mapped arrays are read in batches.
         y : ignored
             Present for API consistency.
         X_unlabeled : array-like, default=None
@@ -234,9 +258,9 @@ class BaseSSLTransformer(
             The fitted transformer.
         """
         with self._all_or_nothing():
-            rows = self._read_training_rows(X, X_unlabeled, reset=True)
             go_on = self.warm_start and hasattr(self, "task_")
-            return self._fit(rows, X, y, go_on=go_on)
+            rows, categories = self._read_training_rows(X, X_unlabeled, reset=True, go_on=go_on)
+            return self._fit(rows, categories, X, y, go_on=go_on)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
@@ -260,17 +284,29 @@ class BaseSSLTransformer(
         """
         with self._all_or_nothing():
             go_on = hasattr(self, "task_")
-            rows = self._read_training_rows(X, None, reset=not go_on)
-            return self._fit(rows, X, y, go_on=go_on, partial=True)
+            rows, categories = self._read_training_rows(X, None, reset=not go_on, go_on=go_on)
+            return self._fit(rows, categories, X, y, go_on=go_on, partial=True)
 
-    def _read_training_rows(self, X, X_unlabeled, reset):
-        row_shape = None if reset else self.input_spec_.row_shape
-        X = check_input(self, X, reset=reset, row_shape=row_shape, min_samples=2)
-        if X_unlabeled is None:
-            return RowBlocks(X)
-        return RowBlocks(X, check_input(self, X_unlabeled, reset=False, row_shape=X.shape[1:]))
+    def _read_training_rows(self, X, X_unlabeled, *, reset, go_on):
+        """Return the rows as they are read in batches, and the categories of their columns."""
+        further = [] if X_unlabeled is None else [X_unlabeled]
+        spec = self.input_spec_ if go_on else None
+        modality = spec.modality if go_on else modality_of(self, X)
+        if go_on:
+            categories = spec.categories
+        elif modality == "table":
+            categories = learn_categories([X, *further], self.categorical_features)
+        else:
+            categories = None
+        known = {"modality": modality, "categories": categories}
+        row_shape = None if reset else spec.row_shape
+        X = check_input(self, X, reset=reset, row_shape=row_shape, min_samples=2, **known)
+        blocks = [
+            check_input(self, U, reset=False, row_shape=X.shape[1:], **known) for U in further
+        ]
+        return RowBlocks(X, *blocks), categories
 
-    def _fit(self, rows, X, y, *, go_on, partial=False):
+    def _fit(self, rows, categories, X, y, *, go_on, partial=False):
         device = resolve_device(self.device)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         with pinned_threads():
@@ -278,8 +314,10 @@ class BaseSSLTransformer(
                 self._check_same_rows(rows)
                 spec, task = self.input_spec_, copy.deepcopy(self.task_)
             else:
-                row_shape = rows.blocks[0].shape[1:]
-                spec = describe(rows, *resolve_modality(row_shape, self.modality, self.image_shape))
+                modality, shape = resolve_modality(
+                    rows.blocks[0].shape[1:], self.modality, self.image_shape, self._auto_modality
+                )
+                spec = describe(rows, modality, shape, categories=categories, scaling=self.scaling)
                 with seeded_global_stream(seed):
                     task = self._make_task(spec)
                 self._task_params = self.get_params(deep=False)
@@ -402,11 +440,15 @@ class BaseSSLTransformer(
             In float32.
         """
         check_is_fitted(self)
-        X = check_input(self, X, reset=False, row_shape=self.input_spec_.row_shape)
+        return self._embed(self.task_, X)
+
+    def _embed(self, task, X):
+        """Return what the ``encode`` of a task says of X, batch by batch."""
+        X = self._check_rows(X)
         batch_size = defaults.inference_batch_size(self.input_spec_.shape)
         with pinned_threads():
             return embed(
-                self.task_, X, self.input_spec_, batch_size=batch_size, device=self._task_device()
+                task, X, self.input_spec_, batch_size=batch_size, device=self._task_device()
             )
 
     def score(self, X, y=None):
@@ -428,8 +470,7 @@ class BaseSSLTransformer(
             At most 0 for losses that are not negative.
         """
         check_is_fitted(self)
-        row_shape = self.input_spec_.row_shape
-        X = check_input(self, X, reset=False, row_shape=row_shape, min_samples=2)
+        X = self._check_rows(X, min_samples=2)
         with pinned_threads():
             return -pretext_loss(
                 self.task_,
@@ -439,12 +480,26 @@ class BaseSSLTransformer(
                 device=self._task_device(),
             )
 
+    def _check_rows(self, X, min_samples=1):
+        """Return X as numbers, checked against the rows of ``fit``."""
+        return check_input(
+            self,
+            X,
+            reset=False,
+            modality=self.input_spec_.modality,
+            categories=self.input_spec_.categories,
+            row_shape=self.input_spec_.row_shape,
+            min_samples=min_samples,
+        )
+
     def _task_device(self):
         return next(self.task_.parameters()).device
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
+        flat_rows = modality_of(self, np.empty((0, 0)))
+        tags.input_tags.allow_nan = flat_rows in self._missing_allowed
         return tags
 
     # Pickling: parameters and arrays only, the networks are built again -----------------------

@@ -1,15 +1,22 @@
 """From what users hand in to tensors: validation, the description of the data, batches."""
 
-from dataclasses import dataclass
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from numbers import Integral
 
 import numpy as np
 import torch
+from scipy.special import ndtri
+from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 from sklearn_ssl import defaults
+from sklearn_ssl._tables import encode_table
 
 MODALITIES = ("table", "image", "series")
+# Modality of X by its dimensions, unless the estimator or the user says another.
+AUTO_MODALITY = {2: "table", 4: "image"}
 N_DESCRIBED = 10_000  # rows, evenly spaced, from which ranges and moments are taken
 
 
@@ -19,20 +26,30 @@ class InputSpec:
 
     Attributes
     ----------
-    modality : {"table", "image", "series"}
+    modality : {"table", "image", "series", "video"}
     row_shape : tuple of int
         Shape of one row of X as the user gives it.
     shape : tuple of int
-        Shape of one row of a batch: ``(features,)``, ``(channels, height, width)`` or
-        ``(channels, time)``.
+        Shape of one row of a batch: ``(features,)``, ``(channels, height, width)``,
+        ``(channels, time)`` or ``(time, channels, height, width)``.
     shift, scale : float or ndarray
         A batch is ``(X - shift) * scale``. Tables and series: each column or channel gets mean 0
-        and deviation 1. Images: the range of the training data becomes [0, 1]; uint8 is 0 to 255.
+        and deviation 1. Images and videos: the range of the training data becomes [0, 1]; uint8 is
+        0 to 255.
     marginals : ndarray of shape (n_quantiles, features) or None
-        For tables, quantiles of each scaled column, each of them a value seen in the column: 256,
-        or fewer from 257 columns on.
+        For tables, quantiles of each column of a batch, each of them a value seen in the column:
+        256, or fewer from 257 columns on. Missing numbers have their share of NaN.
     n_samples : int
         Number of rows in ``fit``, from which defaults are derived.
+    cardinalities : tuple of int or None
+        For tables, how many categories each column has: 0 for one of numbers.
+    missing : tuple of bool or None
+        For tables, whether numbers of a column were missing.
+    categories : tuple or None
+        For tables with categories, those of each column, as
+        :func:`~sklearn_ssl._tables.learn_categories` returns them. Code 1 is the first.
+    quantiles : ndarray of shape (n_quantiles, features) or None
+        For tables scaled by quantiles, those of X, at the levels ``(i + 1 / 2) / n_quantiles``.
     """
 
     modality: str
@@ -42,20 +59,45 @@ class InputSpec:
     scale: object
     marginals: object
     n_samples: int
+    cardinalities: tuple | None = None
+    missing: tuple | None = None
+    categories: tuple | None = None
+    quantiles: object = None
 
     def to_tensor(self, rows, device="cpu"):
         """Turn rows of X into a float32 batch of shape ``(n, *shape)`` on the device."""
-        if self.modality == "image":
-            height_width_channels = (*self.shape[1:], self.shape[0])
+        if self.modality in ("image", "video"):
+            channels, height, width = self.shape[-3:]
             # A copy: the rows may be the user's own, read-only, reversed or big-endian.
             dtype = np.uint8 if rows.dtype == np.uint8 else np.float32
             batch = torch.from_numpy(np.array(rows, dtype=dtype, order="C")).to(device)
-            batch = batch.reshape(len(rows), *height_width_channels)
-            batch = batch.permute(0, 3, 1, 2)  # [n, c, h, w], in the memory order channels_last
+            batch = batch.reshape(len(rows), *self.shape[:-3], height, width, channels)
+            batch = batch.movedim(-1, -3)  # [..., c, h, w], in the memory order channels_last
             return batch.to(torch.float32).sub_(self.shift).mul_(self.scale)
         # Scaled before the cast: a column of time stamps has no digits to spare in float32.
-        scaled = (rows.reshape(len(rows), *self.shape) - self.shift) * self.scale
+        scaled = self._scaled(rows.reshape(len(rows), *self.shape))
         return torch.from_numpy(scaled.astype(np.float32, copy=False)).to(device)
+
+    def _scaled(self, rows):
+        scaled = (rows - self.shift) * self.scale
+        if self.quantiles is not None:
+            scaled = _normal_scores(scaled, rows, self.quantiles, self.cardinalities)
+        if self.modality == "table" and np.isnan(scaled).any():
+            # A column without missing numbers in fit has nothing to say of one: it gets the mean.
+            scaled = np.where(np.isnan(scaled) & ~np.array(self.missing), 0, scaled)
+        return scaled
+
+
+def _normal_scores(scaled, rows, quantiles, cardinalities):
+    """Replace numbers by those of a normal distribution at the same quantiles of their column."""
+    levels = (np.arange(len(quantiles)) + 0.5) / len(quantiles)
+    for j, cardinality in enumerate(cardinalities):
+        if cardinality == 0:
+            x, q = rows[:, j], quantiles[:, j]
+            # From both sides: a value that fills several quantiles lies in their middle.
+            below, above = np.interp(x, q, levels), np.interp(-x, -q[::-1], levels)
+            scaled[:, j] = ndtri((below + 1 - above) / 2)
+    return scaled
 
 
 class RowBlocks:
@@ -107,7 +149,31 @@ class RowSubset:
         return self.rows[self.indices[indices]]
 
 
-def check_input(estimator, X, *, reset, row_shape=None, min_samples=1):
+def modality_of(estimator, X):
+    """Say what X holds, as far as the parameters and the number of dimensions tell.
+
+    Parameters
+    ----------
+    estimator : estimator
+    X : object
+
+    Returns
+    -------
+    modality : str or None
+        None if they do not tell; :func:`resolve_modality` says then what is to be done.
+    """
+    if estimator.image_shape is not None:
+        return "image"
+    if estimator.modality != "auto":
+        return estimator.modality
+    try:
+        n_dims = len(X.shape if hasattr(X, "shape") else np.shape(X))
+    except (TypeError, ValueError):  # lists of different lengths, say
+        return None
+    return estimator._auto_modality.get(n_dims)
+
+
+def check_input(estimator, X, *, reset, modality, categories=None, row_shape=None, min_samples=1):
     """Validate X and return it as a numeric ndarray, without a copy where it was one.
 
     Parameters
@@ -115,9 +181,14 @@ def check_input(estimator, X, *, reset, row_shape=None, min_samples=1):
     estimator : estimator
         Named in messages; its ``n_features_in_`` and ``feature_names_in_`` are set or checked.
     X : array-like
-        Numeric and finite, of 2, 3 or 4 dimensions.
+        Finite numbers; NaN too in the kinds of data in which the estimator takes it.
     reset : bool
         Whether to set these attributes, as ``fit`` does, or to check X against them.
+    modality : str or None
+        What X holds, see :func:`modality_of`.
+    categories : tuple or None
+        Those of the columns of a table, see :func:`~sklearn_ssl._tables.learn_categories`. The
+        table is copied then, with codes in their place.
     row_shape : tuple of int or None
         Shape that the rows must have.
     min_samples : int, default=1
@@ -130,14 +201,24 @@ def check_input(estimator, X, *, reset, row_shape=None, min_samples=1):
     """
     if row_shape is not None and len(row_shape) > 1:
         _check_row_shape(estimator, np.shape(X), row_shape)
+    checks = {
+        "allow_nd": True,
+        "ensure_min_samples": min_samples,
+        "ensure_all_finite": "allow-nan" if modality in estimator._missing_allowed else True,
+    }
     try:
-        X = validate_data(estimator, X, reset=reset, allow_nd=True, ensure_min_samples=min_samples)
+        if categories is None:
+            X = validate_data(estimator, X, reset=reset, **checks)
+        else:
+            validate_data(estimator, X, reset=reset, skip_check_array=True)
+            X = encode_table(X, categories, type(estimator).__name__)
+            X = check_array(X, input_name="X", estimator=estimator, **checks)
     except ValueError as error:
         if "could not convert string" not in str(error):
             raise
         raise ValueError(
-            f"{error}. {type(estimator).__name__} takes numbers: encode columns of strings first, "
-            "for instance with sklearn.preprocessing.OneHotEncoder in a ColumnTransformer."
+            f"{error}. {type(estimator).__name__} reads columns of strings as categories if X is a "
+            "DataFrame with that dtype in fit, or if categorical_features names them."
         ) from error
     if row_shape is not None:  # rows of two dimensions may begin with the right length
         _check_row_shape(estimator, X.shape, row_shape)
@@ -152,20 +233,22 @@ def _check_row_shape(estimator, shape, row_shape):
         )
 
 
-def resolve_modality(row_shape, modality="auto", image_shape=None):
+def resolve_modality(row_shape, modality="auto", image_shape=None, auto_modality=AUTO_MODALITY):
     """Say what kind of data rows of this shape are, and the shape they have in a batch.
 
     Parameters
     ----------
     row_shape : tuple of int
         Shape of one row of X.
-    modality : {"auto", "table", "image", "series"}
+    modality : {"auto", "table", "image", "series", "video"}
     image_shape : tuple of int or None
         ``(height, width)`` or ``(height, width, channels)`` of flat rows.
+    auto_modality : dict of int to str
+        What "auto" makes of X, by the number of its dimensions.
 
     Returns
     -------
-    modality : {"table", "image", "series"}
+    modality : {"table", "image", "series", "video"}
     shape : tuple of int
         As in :class:`InputSpec`.
     """
@@ -178,8 +261,8 @@ def resolve_modality(row_shape, modality="auto", image_shape=None):
             )
         modality = "image"
     elif modality == "auto":
-        modality = {2: "table", 4: "image"}.get(n_dims)
-    if modality is None and n_dims == 3:
+        modality = auto_modality.get(n_dims)
+    if modality is None and n_dims == 3 and auto_modality is AUTO_MODALITY:
         raise ValueError(
             f"X has shape {X_shape}: it may hold grey images (n, height, width) or series "
             '(n, channels, time). Say which with modality="image" or modality="series".'
@@ -191,11 +274,15 @@ def resolve_modality(row_shape, modality="auto", image_shape=None):
         return modality, row_shape if n_dims == 3 else (1, *row_shape)
     if modality == "image" and n_dims in (2, 3, 4):
         return modality, _image_shape(row_shape, image_shape, X_shape)
+    if modality == "video" and n_dims in (4, 5):
+        time, height, width, channels = (*row_shape, 1)[:4]
+        return modality, (time, channels, height, width)
     expected = {
         "table": "(n, features)",
         "series": "(n, channels, time), or (n, time) for one channel",
         "image": "(n, height, width) or (n, height, width, channels), or flat rows and image_shape",
-        None: "2, 3 or 4 dimensions",
+        "video": "(n, time, height, width) or (n, time, height, width, channels)",
+        None: "2, 3 or 4 dimensions" if auto_modality is AUTO_MODALITY else "2 or 3 dimensions",
     }[modality]
     raise ValueError(f"X has shape {X_shape}, expected {expected}.")
 
@@ -230,14 +317,19 @@ def _image_shape(row_shape, image_shape, X_shape):
     return channels, height, width
 
 
-def describe(rows, modality, shape):
-    """Measure the training rows; at most 10,000 of them are read.
+def describe(rows, modality, shape, *, categories=None, scaling="standard"):
+    """Measure the training rows; but for missing numbers, at most 10,000 of them are read.
 
     Parameters
     ----------
     rows : RowBlocks
+        Tables with codes in place of categories.
     modality, shape
         As :func:`resolve_modality` returns them.
+    categories : tuple or None
+        Those of the columns of a table, see :func:`~sklearn_ssl._tables.learn_categories`.
+    scaling : {"standard", "quantile"}
+        How the numbers of a table are scaled.
 
     Returns
     -------
@@ -245,24 +337,72 @@ def describe(rows, modality, shape):
     """
     n_samples = len(rows)
     sample = rows[np.linspace(0, n_samples - 1, min(n_samples, N_DESCRIBED)).astype(np.intp)]
-    row_shape, dtype = sample.shape[1:], sample.dtype
-    marginals = None
-    if modality == "image":
-        low, high = (0, 255) if dtype == np.uint8 else (sample.min(), sample.max())
-        low, high = float(low), float(high)  # whose difference cannot overflow, as int8's can
-        shift, scale = low, 1 / (high - low) if high > low else 1.0
-    else:
-        sample = sample.reshape(-1, *shape)
-        axes = 0 if modality == "table" else (0, 2)
-        shift = sample.mean(axis=axes, keepdims=True, dtype=np.float64)[0]
-        deviation = sample.std(axis=axes, keepdims=True, dtype=np.float64)[0]
-        # A constant column has a deviation of rounding errors only.
-        constant = deviation <= 10 * np.finfo(np.float64).eps * np.abs(shift)
-        scale = 1 / np.where(constant, 1, deviation)
-    if modality == "table":
-        n_quantiles = defaults.n_quantiles(shape[0])
-        levels = (np.arange(n_quantiles) + 0.5) / n_quantiles
-        ranks = np.ceil(levels * len(sample)).astype(np.intp) - 1
-        quantiles = np.sort(sample, axis=0)[ranks]
-        marginals = ((quantiles - shift) * scale).astype(np.float32)
-    return InputSpec(modality, row_shape, shape, shift, scale, marginals, n_samples)
+    row_shape = sample.shape[1:]
+    if modality in ("image", "video"):
+        return InputSpec(modality, row_shape, shape, *_range(sample), None, n_samples)
+    sample = sample.reshape(-1, *shape)
+    if modality == "series":
+        return InputSpec(modality, row_shape, shape, *_moments(sample, (0, 2)), None, n_samples)
+
+    shift, scale = _moments(sample, 0)
+    cardinalities = tuple(len(values or ()) for values in categories or [None] * shape[0])
+    coded = np.array(cardinalities) > 0
+    n_quantiles = defaults.n_quantiles(shape[0])
+    levels = (np.arange(n_quantiles) + 0.5) / n_quantiles
+    spec = InputSpec(
+        modality,
+        row_shape,
+        shape,
+        np.where(coded, 0, shift),
+        np.where(coded, 1, scale),
+        None,
+        n_samples,
+        cardinalities,
+        _missing(rows, shape),
+        categories,
+        _quantiles(sample, levels) if scaling == "quantile" else None,
+    )
+    ranks = np.ceil(levels * len(sample)).astype(np.intp) - 1
+    marginals = spec._scaled(np.sort(sample, axis=0)[ranks])  # NaN comes last, in its share
+    return replace(spec, marginals=marginals.astype(np.float32))
+
+
+def _range(sample):
+    """Return shift and scale that map the range of pixels to [0, 1]."""
+    low, high = (0, 255) if sample.dtype == np.uint8 else (np.nanmin(sample), np.nanmax(sample))
+    low, high = float(low), float(high)  # whose difference cannot overflow, as int8's can
+    return low, 1 / (high - low) if high > low else 1.0
+
+
+def _moments(sample, axes):
+    """Return shift and scale that give mean 0 and deviation 1, of what is not missing."""
+    if sample.dtype == np.float16:  # in which NumPy would square the differences
+        sample = sample.astype(np.float32)
+    with _columns_may_be_empty():
+        shift = np.nanmean(sample, axis=axes, keepdims=True, dtype=np.float64)[0]
+        deviation = np.nanstd(sample, axis=axes, keepdims=True, dtype=np.float64)[0]
+    # A constant column has a deviation of rounding errors only.
+    varies = deviation > 10 * np.finfo(np.float64).eps * np.abs(shift)
+    return np.nan_to_num(shift), 1 / np.where(varies, deviation, 1)
+
+
+def _quantiles(sample, levels):
+    """Return quantiles of what is not missing in each column; zeros where all is."""
+    with _columns_may_be_empty():
+        return np.nan_to_num(np.nanquantile(sample.astype(np.float64), levels, axis=0))
+
+
+@contextmanager
+def _columns_may_be_empty():
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Mean of empty|Degrees of freedom|All-NaN")
+        yield
+
+
+def _missing(rows, shape):
+    """Return for each column whether numbers are missing; all rows are read, block by block."""
+    missing = np.zeros(shape, dtype=bool)
+    for start in range(0, len(rows), N_DESCRIBED):
+        block = rows[np.arange(start, min(start + N_DESCRIBED, len(rows)))]
+        missing |= np.isnan(block).any(axis=0)
+    return tuple(missing.tolist())

@@ -18,14 +18,21 @@ def digits():
 
 
 @pytest.fixture(params=["table", "image", "series"])
-def modality_data(request, digits):
+def modality(request):
+    """A kind of data; tests of estimators that take others set it themselves."""
+    return request.param
+
+
+@pytest.fixture
+def modality_data(modality, digits):
     """Constructor arguments and 64 rows of X, for each modality."""
     X = digits[0][:64]
     return {
         "table": ({}, X),
         "image": ({"modality": "image"}, X.reshape(-1, 8, 8)),
         "series": ({"modality": "series"}, X.reshape(-1, 8, 8)),
-    }[request.param]
+        "video": ({"modality": "video"}, X.reshape(-1, 4, 4, 4)),
+    }[modality]
 
 
 def batch_of(X, modality="auto"):

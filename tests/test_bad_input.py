@@ -53,7 +53,6 @@ def assert_refused(estimator, method, X, error, match=None, **kwargs):
 # What X may not be ----------------------------------------------------------------------------
 
 BAD_X = {
-    "NaN": (with_value(np.nan), ValueError, "NaN"),
     "inf": (with_value(np.inf), ValueError, "infinity"),
     "no rows": (ROWS[:0], ValueError, r"0 sample\(s\)"),
     "no columns": (ROWS[:, :0], ValueError, r"0 feature\(s\)"),
@@ -64,11 +63,11 @@ BAD_X = {
     "sparse matrix": (scipy.sparse.csr_matrix(ROWS), TypeError, "Sparse data was passed"),
     "sparse array": (scipy.sparse.coo_array(ROWS), TypeError, "Sparse data was passed"),
     "complex": (ROWS + 1j, ValueError, "Complex data not supported"),
-    "strings": (ROWS.astype(str).astype(object) + "cm", ValueError, "takes numbers"),
+    "strings": (ROWS.astype(str).astype(object) + "cm", ValueError, "as categories if"),
     "an object column": (
         np.column_stack([ROWS[:, 1:].astype(object), ["red"] * 24]),
         ValueError,
-        "could not convert string to float: 'red'.* takes numbers.*OneHotEncoder",
+        "could not convert string to float: 'red'.* if X is a DataFrame.*categorical_features",
     ),
     "dictionaries": (
         np.array([[{"a": 1}] * 16] * 24, dtype=object),
@@ -101,9 +100,31 @@ def test_bad_x_leaves_a_fitted_estimator_as_it_was(X, error, match, method):
     )
 
 
-def test_column_of_strings_in_a_data_frame():
+@pytest.mark.parametrize(
+    ("params", "X"),
+    [({"image_shape": (4, 4)}, with_value(np.nan)), ({"modality": "series"}, with_value(np.nan))],
+    ids=["image", "series"],
+)
+def test_only_tables_may_have_holes(params, X):
+    assert_refused(make(**params), "fit", X, ValueError, "Input X contains NaN")
+    fitted = make(**params).fit(ROWS)
+    for method in ("transform", "score", "partial_fit"):
+        assert_refused(fitted, method, X, ValueError, "Input X contains NaN")
+
+
+def test_column_of_strings_that_is_declared_to_hold_none():
     X = pd.DataFrame(ROWS).rename(columns="column {}".format).assign(colour="red")
-    assert_refused(make(), "fit", X, ValueError, "'red'.* takes numbers.*OneHotEncoder")
+    estimator = make(categorical_features=None)
+    assert_refused(estimator, "fit", X, ValueError, "'red'.*categorical_features names them")
+
+
+def test_column_of_strings_that_held_numbers_in_fit():
+    X = pd.DataFrame(ROWS).rename(columns="column {}".format)
+    X_other = X.astype({"column 3": object}).assign(**{"column 3": "red"})
+    assert_refused(make().fit(X), "transform", X_other, ValueError, "convert string .*'red'")
+    X_mixed = X.assign(colour="red")
+    X_other = X_other.assign(colour="red")
+    assert_refused(make().fit(X_mixed), "transform", X_other, ValueError, "convert string .*'red'")
 
 
 @bad_x

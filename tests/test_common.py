@@ -61,6 +61,20 @@ MORE_CHECKS = [
 ]
 
 every_estimator = pytest.mark.parametrize("Estimator", ESTIMATORS)
+# Each estimator, with each kind of data that it takes.
+every_kind = pytest.mark.parametrize(
+    ("Estimator", "modality"), [(E, modality) for E in ESTIMATORS for modality in E._modalities]
+)
+every_image_estimator = pytest.mark.parametrize(
+    "Estimator", [E for E in ESTIMATORS if "image" in E._modalities]
+)
+
+
+def make(Estimator, params, **more):
+    """Return an estimator for one epoch; one that takes one modality only has no such parameter."""
+    known = Estimator().get_params()
+    params = {name: value for name, value in params.items() if name in known}
+    return Estimator(**{"max_epochs": 1, "random_state": 0, **params, **more})
 
 
 # scikit-learn's checks ------------------------------------------------------------------------
@@ -102,12 +116,12 @@ def fitted(request, modality_data):
     params, X = modality_data
 
     def fit(Estimator, X=X, **more):
-        return Estimator(max_epochs=1, random_state=0, **params, **more).fit(X)
+        return make(Estimator, params, **more).fit(X)
 
     return fit, X
 
 
-@every_estimator
+@every_kind
 def test_fit_is_idempotent(Estimator, fitted):
     fit, X = fitted
     estimator = fit(Estimator)
@@ -117,7 +131,7 @@ def test_fit_is_idempotent(Estimator, fitted):
     assert estimator.score(X) == score
 
 
-@every_estimator
+@every_kind
 def test_a_row_is_embedded_alike_in_any_company(Estimator, fitted):
     fit, X = fitted
     estimator = fit(Estimator)
@@ -128,7 +142,7 @@ def test_a_row_is_embedded_alike_in_any_company(Estimator, fitted):
         np.testing.assert_array_equal(estimator.transform(X[rows]), Z[rows])
 
 
-@every_estimator
+@every_kind
 def test_a_row_is_embedded_alike_whatever_the_number_of_batches(Estimator, fitted):
     fit, X = fitted
     estimator = fit(Estimator)
@@ -137,14 +151,14 @@ def test_a_row_is_embedded_alike_whatever_the_number_of_batches(Estimator, fitte
     np.testing.assert_array_equal(Z[-len(X) :], estimator.transform(X))
 
 
-@every_estimator
+@every_kind
 def test_fit_transform_is_fit_and_transform(Estimator, fitted):
     fit, X = fitted
     estimator = fit(Estimator)
     np.testing.assert_array_equal(clone(estimator).fit_transform(X), estimator.transform(X))
 
 
-@every_estimator
+@every_kind
 @pytest.mark.parametrize(
     "duplicate",
     [copy.copy, copy.deepcopy, lambda estimator: pickle.loads(pickle.dumps(estimator))],
@@ -162,7 +176,7 @@ def test_copies_embed_alike(Estimator, duplicate, fitted):
     np.testing.assert_array_equal(fit(Estimator).transform(X), estimator.transform(X))
 
 
-@every_estimator
+@every_kind
 def test_clone_is_unfitted_and_fits_alike(Estimator, fitted):
     fit, X = fitted
     estimator = fit(Estimator)
@@ -171,7 +185,7 @@ def test_clone_is_unfitted_and_fits_alike(Estimator, fitted):
     np.testing.assert_array_equal(twin.fit(X).transform(X), estimator.transform(X))
 
 
-@every_estimator
+@every_kind
 def test_embeddings_are_float32_and_finite(Estimator, fitted):
     fit, X = fitted
     Z = fit(Estimator).transform(X)
@@ -181,7 +195,7 @@ def test_embeddings_are_float32_and_finite(Estimator, fitted):
     assert np.isfinite(Z).all()
 
 
-@every_estimator
+@every_kind
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint8])
 def test_x_and_parameters_are_unchanged(Estimator, dtype, fitted):
     fit, X = fitted
@@ -196,7 +210,7 @@ def test_x_and_parameters_are_unchanged(Estimator, dtype, fitted):
     assert estimator.get_params() == params
 
 
-@every_estimator
+@every_kind
 def test_read_only_memory_map(Estimator, fitted, tmp_path):
     fit, X = fitted
     many = np.concatenate([X] * 17).astype(np.float32)
@@ -208,7 +222,7 @@ def test_read_only_memory_map(Estimator, fitted, tmp_path):
     np.testing.assert_array_equal(Z, estimator.transform(many))
 
 
-@every_estimator
+@every_kind
 @pytest.mark.parametrize(
     "view",
     [
@@ -229,7 +243,7 @@ def test_memory_layout_does_not_matter(Estimator, view, fitted):
     np.testing.assert_array_equal(estimator.transform(view(many)), Z)
 
 
-@every_estimator
+@every_kind
 @pytest.mark.parametrize(
     "dtype", [bool, np.int8, np.uint16, np.int64, np.float16, np.float32, np.longdouble]
 )
@@ -242,7 +256,7 @@ def test_any_real_dtype(Estimator, dtype, fitted):
     np.testing.assert_allclose(Z, reference, rtol=1e-3, atol=1e-4)
 
 
-@every_estimator
+@every_image_estimator
 def test_range_of_int8_images_does_not_overflow(Estimator):
     X = np.random.default_rng(0).integers(-128, 128, (16, 6, 6)).astype(np.int8)
     X[0, 0, :2] = -128, 127
@@ -251,7 +265,7 @@ def test_range_of_int8_images_does_not_overflow(Estimator):
     assert estimator.input_spec_.scale == 1 / 255
 
 
-@every_estimator
+@every_image_estimator
 def test_uint8_and_float_images_are_embedded_alike(Estimator, digits):
     X = np.round(digits[0][:64].reshape(-1, 8, 8) * 255 / 16).astype(np.uint8)
     assert X.min() == 0
@@ -262,7 +276,7 @@ def test_uint8_and_float_images_are_embedded_alike(Estimator, digits):
     np.testing.assert_array_equal(estimator.fit(X.astype(np.float32)).transform(X), Z)
 
 
-@every_estimator
+@every_image_estimator
 def test_flat_rows_are_the_same_images(Estimator, digits):
     X = digits[0][:64]
     images = Estimator(modality="image", max_epochs=1, random_state=0)
@@ -272,7 +286,7 @@ def test_flat_rows_are_the_same_images(Estimator, digits):
     np.testing.assert_array_equal(images.fit_transform(X.reshape(-1, 8, 8, 1)), Z)
 
 
-@every_estimator
+@every_image_estimator
 def test_colour_images(Estimator, digits):
     X = digits[0][:60].reshape(20, 8, 8, 3)
     images = Estimator(max_epochs=1, random_state=0)
@@ -282,7 +296,7 @@ def test_colour_images(Estimator, digits):
     np.testing.assert_array_equal(flat.fit_transform(X.reshape(20, -1)), Z)
 
 
-@every_estimator
+@every_image_estimator
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame], ids=["pandas", "polars"])
 def test_rows_of_a_data_frame_may_be_images(Estimator, frame, digits):
     X = digits[0][:64]
@@ -298,7 +312,7 @@ def test_rows_of_a_data_frame_may_be_images(Estimator, frame, digits):
         estimator.transform(X_frame[columns[::-1]])
 
 
-@every_estimator
+@every_kind
 @pytest.mark.parametrize(
     ("container", "kind"),
     [("default", np.ndarray), ("pandas", pd.DataFrame), ("polars", pl.DataFrame)],
@@ -314,24 +328,27 @@ def test_output_containers(Estimator, container, kind, fitted):
         assert list(framed.columns) == estimator.get_feature_names_out().tolist()
 
 
-@every_estimator
+@every_kind
 def test_names_and_numbers_of_features(Estimator, fitted):
     fit, X = fitted
-    estimator = fit(Estimator, n_components=5)
+    size = {"n_components": 5} if "n_components" in Estimator().get_params() else {}
+    estimator = fit(Estimator, **size)
+    width = estimator.encoder_.output_dim
+    assert not size or width == 5
     assert estimator.n_features_in_ == X.shape[1]
     name = Estimator.__name__.lower()
-    assert estimator.get_feature_names_out().tolist() == [f"{name}{i}" for i in range(5)]
-    assert estimator.transform(X).shape == (len(X), 5)
+    assert estimator.get_feature_names_out().tolist() == [f"{name}{i}" for i in range(width)]
+    assert estimator.transform(X).shape == (len(X), width)
 
 
 # Determinism ----------------------------------------------------------------------------------
 
 
 def fit_and_embed(Estimator, params, X, random_state=0):
-    return Estimator(max_epochs=2, random_state=random_state, **params).fit_transform(X)
+    return make(Estimator, params, max_epochs=2, random_state=random_state).fit_transform(X)
 
 
-@every_estimator
+@every_kind
 @pytest.mark.parametrize("backend", ["loky", "threading"])
 def test_same_seed_same_embedding_in_parallel(Estimator, backend, modality_data):
     params, X = modality_data
@@ -352,11 +369,16 @@ joblib.dump([estimator.fit_transform(X) for estimator, X in estimators], sys.arg
 
 def test_same_seed_same_embedding_in_a_fresh_process(digits, tmp_path):
     X = digits[0][:64]
-    inputs = [({}, X), ({"image_shape": (8, 8)}, X), ({"modality": "series"}, X.reshape(-1, 8, 8))]
+    inputs = {
+        "table": ({}, X),
+        "image": ({"image_shape": (8, 8)}, X),
+        "series": ({"modality": "series"}, X.reshape(-1, 8, 8)),
+        "video": ({"modality": "video"}, X.reshape(-1, 4, 4, 4)),
+    }
     jobs = [
-        (Estimator(max_epochs=2, random_state=0, **params), X_in)
+        (make(Estimator, inputs[modality][0], max_epochs=2), inputs[modality][1])
         for Estimator in ESTIMATORS
-        for params, X_in in inputs
+        for modality in Estimator._modalities
     ]
     paths = [str(tmp_path / "in.joblib"), str(tmp_path / "out.joblib")]
     joblib.dump(jobs, paths[0])
@@ -365,14 +387,14 @@ def test_same_seed_same_embedding_in_a_fresh_process(digits, tmp_path):
         np.testing.assert_array_equal(estimator.fit_transform(X_in), Z)
 
 
-@every_estimator
+@every_kind
 def test_another_seed_gives_another_embedding(Estimator, modality_data):
     params, X = modality_data
     Z = fit_and_embed(Estimator, params, X, 0)
     assert not np.array_equal(fit_and_embed(Estimator, params, X, 1), Z)
 
 
-@every_estimator
+@every_kind
 def test_the_global_streams_have_no_say_with_an_int_seed(Estimator, modality_data):
     params, X = modality_data
     Z = fit_and_embed(Estimator, params, X)
@@ -382,13 +404,13 @@ def test_the_global_streams_have_no_say_with_an_int_seed(Estimator, modality_dat
         np.testing.assert_array_equal(fit_and_embed(Estimator, params, X), Z)
 
 
-@every_estimator
+@every_kind
 def test_global_state_is_left_alone(Estimator, modality_data, random_streams_untouched):
     params, X = modality_data
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
-        estimator = Estimator(max_epochs=1, random_state=0, **params).fit(X)
+        estimator = make(Estimator, params).fit(X)
         estimator.partial_fit(X)
         estimator.transform(X)
         estimator.score(X)
@@ -398,7 +420,7 @@ def test_global_state_is_left_alone(Estimator, modality_data, random_streams_unt
         torch.set_num_threads(before)
 
 
-@every_estimator
+@every_kind
 def test_the_number_of_threads_has_no_say(Estimator, modality_data):
     params, X = modality_data
     Z = fit_and_embed(Estimator, params, X)

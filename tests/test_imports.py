@@ -29,21 +29,27 @@ RULES = {
     "pretext": ("", "torch"),
     "encoders.*": ("encoders.*", "torch torchvision"),
     "collapse": ("", "torch"),
-    "datasets": ("", "PIL numpy scipy sklearn"),
+    "datasets": ("", "PIL numpy pandas scipy sklearn"),
+    "masking": ("", "torch"),
+    "reconstruction": ("", "torch"),
     # the shared machinery
-    "_inputs": ("", "numpy scipy sklearn torch"),
+    "_tables": ("", "numpy sklearn"),
+    "_inputs": ("_tables", "numpy scipy sklearn torch"),
     "_runtime": ("", "joblib torch"),
     "_evaluate": ("_runtime", "numpy torch"),
     "_net": ("_evaluate _runtime collapse", "numpy skorch torch tqdm"),
     "_callbacks": ("_net", "sklearn"),
     "inspection": ("_evaluate _inputs _runtime", "numpy sklearn torch"),
     "_base": (
-        "_callbacks _evaluate _inputs _net _runtime pretext encoders encoders.__init__",
+        "_callbacks _evaluate _inputs _net _runtime _tables pretext encoders encoders.__init__",
         "numpy sklearn torch",
     ),
     # the methods: the base and the leaves, never another method
     "methods.__init__": ("", ""),
-    "methods.*": ("_base augment heads losses pretext encoders.*", "sklearn torch"),
+    "methods.*": (
+        "_base augment heads losses masking pretext reconstruction encoders.*",
+        "numpy sklearn torch",
+    ),
 }
 EVERYBODY_MAY = ("defaults", "_version")
 

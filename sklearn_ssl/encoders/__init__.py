@@ -5,11 +5,12 @@ from torch import nn
 
 from sklearn_ssl.encoders.image import ConvEncoder, torchvision_encoder
 from sklearn_ssl.encoders.series import SeriesEncoder
-from sklearn_ssl.encoders.tabular import MLPEncoder
+from sklearn_ssl.encoders.tabular import FeatureEmbedding, MLPEncoder
 from sklearn_ssl.encoders.vit import ViTEncoder
 
 __all__ = [
     "ConvEncoder",
+    "FeatureEmbedding",
     "MLPEncoder",
     "SeriesEncoder",
     "ViTEncoder",
@@ -28,9 +29,10 @@ def make_encoder(encoder, spec, n_components=None):
     encoder : None, str or callable
         None is the default of the modality. For images, "vit" is :class:`ViTEncoder`, and any other
         string a torchvision model. A callable is given the shape of one row of a batch and returns
-        a module.
+        a module. In front of the encoder of a table with categories or missing numbers stands a
+        :class:`FeatureEmbedding`; the encoder is given its outputs, and their number as shape.
     spec : InputSpec
-        Its ``modality`` and ``shape`` are read.
+        Its ``modality`` and ``shape`` are read, and of a table ``cardinalities`` and ``missing``.
     n_components : int or None
         Width of a linear layer behind the encoder; None keeps the encoder's own width.
 
@@ -46,7 +48,11 @@ def make_encoder(encoder, spec, n_components=None):
     TypeError
         If the callable does not return a module, or is a module itself.
     """
-    module = _build(encoder, spec)
+    if spec.modality == "table" and any((*(spec.cardinalities or ()), *(spec.missing or ()))):
+        embedding = FeatureEmbedding(spec.cardinalities, spec.missing)
+        module = nn.Sequential(embedding, _build(encoder, spec.modality, (embedding.output_dim,)))
+    else:
+        module = _build(encoder, spec.modality, spec.shape)
     output_dim = _output_dim(module, encoder, spec.shape)
     if n_components is not None:
         module = nn.Sequential(module, nn.Linear(output_dim, n_components))
@@ -55,29 +61,29 @@ def make_encoder(encoder, spec, n_components=None):
     return module
 
 
-def _build(encoder, spec):
+def _build(encoder, modality, shape):
     if encoder is None:
-        return DEFAULT_ENCODERS[spec.modality](spec.shape)
+        return DEFAULT_ENCODERS[modality](shape)
     if isinstance(encoder, str):
-        if spec.modality != "image":
+        if modality != "image":
             raise ValueError(
-                f"encoder={encoder!r} names an image model, but X is a {spec.modality}. Use "
+                f"encoder={encoder!r} names an image model, but X is a {modality}. Use "
                 "encoder=None or a function that returns a module."
             )
         if encoder == "vit":
-            return ViTEncoder(spec.shape)
-        return torchvision_encoder(encoder, spec.shape)
+            return ViTEncoder(shape)
+        return torchvision_encoder(encoder, shape)
     if isinstance(encoder, nn.Module):
         raise TypeError(
             "encoder must be a function that returns a new module, got a module "
             f"({type(encoder).__name__}): every fit starts from a network of its own. Pass the "
             "class, a functools.partial of it, or a function of the input's shape."
         )
-    module = encoder(spec.shape)
+    module = encoder(shape)
     if not isinstance(module, nn.Module):
         raise TypeError(
             f"encoder must return a torch.nn.Module when it is called with the shape of one row, "
-            f"{spec.shape}; got {type(module).__name__}."
+            f"{shape}; got {type(module).__name__}."
         )
     return module
 

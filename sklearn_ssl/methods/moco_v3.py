@@ -75,7 +75,7 @@ class MoCoV3Transformer(BaseSSLTransformer):
         cosine. None looks back on a quarter of the fit, and is 0.9 at least and 0.996 at most.
     augment : Augmentation or callable, default=None
         Makes the views, as in :class:`~sklearn_ssl.SimCLRTransformer`.
-    encoder, n_components, modality, image_shape
+    encoder, n_components, modality, image_shape, categorical_features, scaling
         The network, and how X is read. These and all that follow are shared by all estimators, and
         explained in :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
     max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
@@ -120,6 +120,8 @@ class MoCoV3Transformer(BaseSSLTransformer):
         n_components=None,
         modality="auto",
         image_shape=None,
+        categorical_features="from_dtype",
+        scaling="standard",
         max_epochs=None,
         batch_size=None,
         optimizer=torch.optim.AdamW,
@@ -140,6 +142,8 @@ class MoCoV3Transformer(BaseSSLTransformer):
             n_components=n_components,
             modality=modality,
             image_shape=image_shape,
+            categorical_features=categorical_features,
+            scaling=scaling,
             max_epochs=max_epochs,
             batch_size=batch_size,
             optimizer=optimizer,

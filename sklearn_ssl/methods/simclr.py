@@ -60,7 +60,7 @@ class SimCLRTransformer(BaseSSLTransformer):
         :class:`~sklearn_ssl.augment.FeatureCorruption` for tables and
         :class:`~sklearn_ssl.augment.SeriesAugmentation` for series. Any other function of a batch
         will do; random numbers that it draws from torch's global stream are seeded too.
-    encoder, n_components, modality, image_shape
+    encoder, n_components, modality, image_shape, categorical_features, scaling
         The network, and how X is read. These and all that follow are shared by all estimators, and
         explained in :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
     max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
@@ -111,6 +111,8 @@ class SimCLRTransformer(BaseSSLTransformer):
         n_components=None,
         modality="auto",
         image_shape=None,
+        categorical_features="from_dtype",
+        scaling="standard",
         max_epochs=None,
         batch_size=None,
         optimizer=torch.optim.AdamW,
@@ -131,6 +133,8 @@ class SimCLRTransformer(BaseSSLTransformer):
             n_components=n_components,
             modality=modality,
             image_shape=image_shape,
+            categorical_features=categorical_features,
+            scaling=scaling,
             max_epochs=max_epochs,
             batch_size=batch_size,
             optimizer=optimizer,
