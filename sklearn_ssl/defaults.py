@@ -7,7 +7,7 @@ images, and enough steps for a few hundred rows.
 import math
 
 # Rows a network sees in a fit, all epochs together.
-ROWS_TO_SEE = {"image": 600_000, "table": 1_000_000, "series": 500_000}
+ROWS_TO_SEE = {"image": 600_000, "table": 1_000_000, "series": 500_000, "video": 60_000}
 FEWEST_EPOCHS, MOST_EPOCHS = 4, 200
 
 # Part of the steps after which the prototypes of SwAV and DINO learn too.

@@ -415,3 +415,74 @@ def sigreg(z, directions):
     real, imaginary = angle.cos().mean(dim=-3), angle.sin().mean(dim=-3)  # [..., m, 16]
     distance = (real - gaussian).square() + imaginary.square()
     return z.shape[-2] * (distance @ (step * gaussian)).mean()
+
+
+@_in_full_precision
+def hierarchical_contrast(z_a, z_b, alpha=0.5, observed=None):
+    """Contrast of the time steps of two views of a batch, at ever coarser resolutions (TS2Vec).
+
+    At each step of time a row is asked to find its other view among those of all rows (equation 2
+    of [1]_, with the weight `alpha`), and in each row a step is asked to find its other view among
+    all steps (equation 1, with the weight ``1 - alpha``), by dot products. Then pairs of steps are
+    replaced by their maximum, and it is all done again, down to one step, at which rows only are
+    contrasted (algorithm 1). The mean over the resolutions is returned.
+
+    Parameters
+    ----------
+    z_a, z_b : torch.Tensor of shape (n, time, d)
+        States of the two views; the same row and step of both show the same moment. A last step
+        without a partner is left out where pairs are made.
+    alpha : float, default=0.5
+        Weight of the contrast of rows, in [0, 1].
+    observed : torch.Tensor of shape (n, time) of bool, default=None
+        The steps that count, as questions and as candidates; None is all.
+
+    Returns
+    -------
+    loss : torch.Tensor
+        A scalar. States that are all alike give a mean of ``alpha * log(2n - 1)`` and
+        ``(1 - alpha) * log(2 * time - 1)`` over the resolutions.
+
+    References
+    ----------
+    .. [1] Z. Yue et al., "TS2Vec: Towards Universal Representation of Time Series", AAAI 2022,
+       https://arxiv.org/abs/2106.10466
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_ssl.losses import hierarchical_contrast
+    >>> z = torch.zeros(4, 2, 8)  # log(7) / 2 + log(3) / 2 at two steps, log(7) / 2 at one
+    >>> print(f"{hierarchical_contrast(z, z):.4f}")
+    1.2476
+    """
+    seen = torch.ones(z_a.shape[:2], device=z_a.device) if observed is None else observed
+    seen = seen.bool()
+    levels = []
+    while z_a.shape[1] > 1:
+        of_rows = _contrast(z_a.transpose(0, 1), z_b.transpose(0, 1), seen.T)
+        levels.append(alpha * of_rows + (1 - alpha) * _contrast(z_a, z_b, seen))
+        z_a, z_b = (_maximum_of_pairs(z, seen) for z in (z_a, z_b))
+        seen = F.max_pool1d(seen[:, None].float(), 2)[:, 0].bool()
+    levels.append(alpha * _contrast(z_a.transpose(0, 1), z_b.transpose(0, 1), seen.T))
+    return torch.stack(levels).mean()
+
+
+def _contrast(z_a, z_b, seen):
+    """Mean cross-entropy of finding the other view among all of a group, ``(groups, m, d)``."""
+    z = torch.cat([z_a, z_b], dim=1)  # [groups, 2m, d]
+    seen = torch.cat([seen, seen], dim=1)
+    logits = z @ z.transpose(1, 2)  # [groups, 2m, 2m]
+    logits = logits.masked_fill(~seen[:, None], torch.finfo(z.dtype).min)
+    logits.diagonal(dim1=1, dim2=2).fill_(-torch.inf)  # a view is no candidate for itself
+    m = z_a.shape[1]
+    other_view = torch.arange(2 * m, device=z.device).roll(m).expand(len(z), -1)
+    losses = F.cross_entropy(logits.flatten(0, 1), other_view.flatten(), reduction="none")
+    seen = seen.flatten()
+    return losses.masked_fill(~seen, 0).sum() / seen.sum().clamp(min=1)
+
+
+def _maximum_of_pairs(z, seen):
+    """Replace pairs of steps of ``(n, time, d)`` by their maximum over what was seen, or by 0."""
+    z = z.masked_fill(~seen[..., None], -torch.inf).transpose(1, 2)
+    return F.max_pool1d(z, 2).transpose(1, 2).nan_to_num(neginf=0)

@@ -65,7 +65,7 @@ def make_temporal_encoder(encoder, shape, *, causal):
     encoder : None or callable
         None is :class:`TemporalEncoder`. A callable is given `shape` and returns a module.
     shape : tuple of int
-        ``(channels, time)``, with at least two frames.
+        ``(channels, time)``.
     causal : bool
         Whether no state may depend on later frames.
 
@@ -78,10 +78,16 @@ def make_temporal_encoder(encoder, shape, *, causal):
     Raises
     ------
     ValueError
-        If the module does not do that, or is not causal where it must be.
+        If there is one frame only, or the module does not do that, or is not causal where it must
+        be.
     TypeError
         If `encoder` does not return a module, or is a module itself.
     """
+    if shape[1] < 2:
+        raise ValueError(
+            "X has series of 1 frame (n_features = 1 if it has two dimensions), expected two at "
+            "least: nothing follows from one."
+        )
     if encoder is None:
         module = TemporalEncoder(shape, causal=causal)
         return module, module.input_projection.out_channels

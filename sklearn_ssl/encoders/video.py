@@ -2,7 +2,6 @@
 
 import math
 
-import torch
 from torch import nn
 
 
@@ -20,18 +19,18 @@ class FrameEncoder(nn.Module):
     ----------
     shape : tuple of int
         ``(channels, height, width)``.
-    width : int, default=32
+    width : int, default=16
         Channels of the first convolution; each further one, which halves the sides, doubles them,
-        up to 128.
+        up to 64.
     output_dim : int, default=128
     """
 
-    def __init__(self, shape, width=32, output_dim=128):
+    def __init__(self, shape, width=16, output_dim=128):
         super().__init__()
         channels, height, width_pixels = shape
         layers = [nn.Conv2d(channels, width, 3, padding=1), nn.GroupNorm(8, width), nn.GELU()]
         for _ in range(_n_halvings(height, width_pixels)):
-            wider = min(2 * width, 128)
+            wider = min(2 * width, 64)
             layers.append(nn.Conv2d(width, wider, 3, stride=2, padding=1))
             layers += [nn.GroupNorm(8, wider), nn.GELU()]
             width, height, width_pixels = wider, -(-height // 2), -(-width_pixels // 2)
@@ -63,11 +62,11 @@ class FrameDecoder(nn.Module):
         channels, height, width_pixels = shape
         n_doublings = _n_halvings(height, width_pixels)
         sides = (-(-height // 2**n_doublings), -(-width_pixels // 2**n_doublings))
-        map_width = min(32 * 2**n_doublings, 128)
+        map_width = min(16 * 2**n_doublings, 64)
         layers = [nn.Linear(width, map_width * sides[0] * sides[1])]
         layers += [nn.Unflatten(1, (map_width, *sides)), nn.GELU()]
         for _ in range(n_doublings):
-            narrower = max(map_width // 2, 32)
+            narrower = max(map_width // 2, 16)
             layers += [nn.ConvTranspose2d(map_width, narrower, 4, stride=2, padding=1), nn.GELU()]
             map_width = narrower
         layers.append(nn.Conv2d(map_width, horizon * channels, 3, padding=1))

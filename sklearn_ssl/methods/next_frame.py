@@ -211,11 +211,6 @@ class NextFrameEmbedder(BaseSSLTransformer):
     def _make_task(self, spec):
         video = spec.modality == "video"
         time = spec.shape[0 if video else 1]
-        if time < 2:
-            raise ValueError(
-                f"X has rows of shape {spec.row_shape}, so series of 1 frame (n_features = 1): "
-                f"{type(self).__name__} needs a next one to predict."
-            )
         horizon = min(self.horizon, time - 1)
         if video:
             frame_shape = spec.shape[1:]

@@ -1,0 +1,210 @@
+"""TS2Vec (Yue et al., AAAI 2022, https://arxiv.org/abs/2106.10466).
+
+::
+
+    for each batch x:
+        x_a, x_b = two overlapping crops of x, at a random place in each row
+        for both: r = network(mask(projection(x)))   # steps of the projected series set to 0
+        r_a, r_b = what both crops show of r_a, r_b
+        loss = hierarchical_contrast(r_a, r_b)       # of rows and of steps, pairs of steps pooled
+    embedding = maximum of r over the time
+"""
+
+from numbers import Integral, Real
+
+import torch
+from sklearn.utils._param_validation import Interval
+from torch import nn
+
+from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl.encoders.temporal import make_temporal_encoder, observed_maximum
+from sklearn_ssl.losses import hierarchical_contrast
+from sklearn_ssl.pretext import PretextTask
+
+PROJECTED_WIDTH = 64  # channels of a series when steps of it are hidden
+
+
+class MaskedStates(nn.Module):
+    """States of all steps of a series, from a projection in which some are hidden."""
+
+    def __init__(self, n_channels, temporal, output_dim):
+        super().__init__()
+        self.input_projection = nn.Conv1d(n_channels, PROJECTED_WIDTH, 1)
+        self.temporal = temporal
+        self.output_dim = output_dim
+
+    def states(self, series, hidden):
+        """Return ``(n, output_dim, time)``; `hidden` is bool, ``(n, 1, time)``."""
+        # 0 behind the projection, which no number of the series gives, and not in front of it
+        projected = self.input_projection(series.nan_to_num()).masked_fill(hidden, 0)
+        return self.temporal(projected)
+
+    def forward(self, batch):
+        missing = missing_steps(batch)
+        return observed_maximum(self.states(batch, missing), ~missing)
+
+
+class TS2VecTask(PretextTask):
+    """Recognise steps, and rows, in two overlapping crops with other steps hidden."""
+
+    def __init__(self, encoder, alpha):
+        super().__init__()
+        self.encoder = encoder
+        self.alpha = alpha
+
+    def forward(self, batch):
+        crop_a, crop_b, overlap = self._crops(batch)
+        missing = missing_steps(crop_b)[:, 0, :overlap]  # [n, overlap]
+        r_a = self._masked_states(crop_a)[:, -overlap:]  # [n, overlap, d]
+        r_b = self._masked_states(crop_b)[:, :overlap]
+        return hierarchical_contrast(r_a, r_b, self.alpha, ~missing)
+
+    def _crops(self, batch):
+        """Return two crops; the end of the first and the start of the second are the overlap.
+
+        Their lengths are those of the whole batch, their place in the series that of each row.
+        """
+        time = batch.shape[2]
+        overlap = self._random_int(2, time)
+        left = self._random_int(0, time - overlap)
+        outer_left = self._random_int(0, left)
+        outer_right = self._random_int(left + overlap, time)
+        low, high = -outer_left, time - outer_right  # how far rows may be shifted
+        shift = torch.randint(
+            low, high + 1, (len(batch), 1, 1), generator=self.generator, device=batch.device
+        )
+
+        def crop(start, end):
+            steps = shift + torch.arange(start, end, device=batch.device)
+            return batch.gather(2, steps.expand(-1, batch.shape[1], -1))
+
+        return crop(outer_left, left + overlap), crop(left, outer_right), overlap
+
+    def _masked_states(self, series):
+        shape = (len(series), 1, series.shape[2])
+        hidden = torch.rand(shape, generator=self.generator, device=series.device) < 0.5
+        return self.encoder.states(series, hidden | missing_steps(series)).transpose(1, 2)
+
+    def _random_int(self, low, high):
+        """Draw an integer from `low` to `high`, both included."""
+        device = self.generator.device
+        return torch.randint(low, high + 1, (), generator=self.generator, device=device).item()
+
+
+def missing_steps(series):
+    """Return the steps without any number: bool, ``(n, 1, time)``."""
+    return series.isnan().all(dim=1, keepdim=True)
+
+
+class TS2VecTransformer(BaseSSLTransformer):
+    """Representations of series by contrast of their steps, coarser and coarser (TS2Vec).
+
+    A network of dilated convolutions gives each step of a series a state that depends on the steps
+    around it. Two overlapping crops, in each of which half of the steps are hidden, shall give the
+    same moment of the same row the same state: other than those of other moments, and of other
+    rows, at ever coarser resolutions [1]_. ``transform`` returns the maximum of the states over the
+    time.
+
+    Series have the shape ``(n, channels, time)``, or ``(n, time)`` for one channel. Steps that are
+    missing in all channels, such as those after the end of a shorter series, are NaN and count
+    nowhere; a number that is missing in some channels is taken for the mean.
+
+    Parameters
+    ----------
+    alpha : float, default=0.5
+        Weight of the contrast of rows, in [0, 1]; that of steps has the rest.
+    encoder : None or callable, default=None
+        None is :class:`~sklearn_ssl.encoders.TemporalEncoder`, a stack of dilated convolutions that
+        sees the whole series. A callable is given the shape of projected series, ``(64, time)``,
+        and returns a module from ``(n, 64, time)`` to states ``(n, width, time)``, which must take
+        shorter series too.
+    n_components : int or None, default=320
+        Width of the representation, by a linear layer behind the encoder, which the loss trains.
+        None keeps the encoder's own width.
+    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
+        The training. These and all that follow are shared by all estimators, and explained in
+        :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
+    early_stopping, validation_fraction, n_iter_no_change
+        When it ends.
+    callbacks, device, precision, verbose, random_state
+        How it runs.
+
+    Notes
+    -----
+    Time and memory of a step grow with the square of the time and with that of the batch: long
+    series want a smaller `batch_size`. The authors' code embeds with the average of the weights of
+    all steps; here the learning rate falls to 0 instead.
+
+    References
+    ----------
+    .. [1] Z. Yue et al., "TS2Vec: Towards Universal Representation of Time Series", AAAI 2022,
+       https://arxiv.org/abs/2106.10466
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ssl import TS2VecTransformer
+    >>> X = np.sin(np.arange(20) / 3 + np.arange(100)[:, None])
+    >>> TS2VecTransformer(max_epochs=1, random_state=0).fit_transform(X).shape
+    (100, 320)
+    """
+
+    _parameter_constraints = {
+        **BaseSSLTransformer._parameter_constraints,
+        "alpha": [Interval(Real, 0, 1, closed="both")],
+        "encoder": [None, callable],
+        "n_components": [Interval(Integral, 1, None, closed="left"), None],
+    }
+    _modalities = ("series",)
+    _auto_modality = {2: "series", 3: "series"}
+    _missing_allowed = ("series",)
+
+    def __init__(
+        self,
+        *,
+        alpha=0.5,
+        encoder=None,
+        n_components=320,
+        max_epochs=None,
+        batch_size=None,
+        optimizer=torch.optim.AdamW,
+        lr=2e-3,
+        weight_decay=1e-4,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        warm_start=False,
+        callbacks=None,
+        device="auto",
+        precision="auto",
+        verbose=0,
+        random_state=None,
+    ):
+        super().__init__(
+            encoder=encoder,
+            n_components=n_components,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            lr=lr,
+            weight_decay=weight_decay,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            device=device,
+            precision=precision,
+            verbose=verbose,
+            random_state=random_state,
+        )
+        self.alpha = alpha
+
+    def _make_task(self, spec):
+        n_channels, time = spec.shape
+        shape = (PROJECTED_WIDTH, time)
+        temporal, width = make_temporal_encoder(self.encoder, shape, causal=False)
+        if self.n_components is not None:
+            temporal = nn.Sequential(temporal, nn.Conv1d(width, self.n_components, 1))
+            width = self.n_components
+        return TS2VecTask(MaskedStates(n_channels, temporal, width), self.alpha)
