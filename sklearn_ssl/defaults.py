@@ -113,3 +113,25 @@ def n_local(modality, shape):
     with local views, SwAV was both slower and worse on images of 8 and of 28 pixels.
     """
     return 4 if modality == "image" and min(shape[1:]) >= 64 else 0
+
+
+def mask_ratio(modality):
+    """Return the part of its pieces that a masked autoencoder hides.
+
+    Images are redundant: with less hidden, neighbouring patches give the answer away.
+    """
+    return {"image": 0.75, "series": 0.5, "table": 0.5}[modality]
+
+
+def series_patch_size(time):
+    """Return the steps that make a token of a series: about a sixteenth of the time."""
+    return max(round(time / 16), 1)
+
+
+def masked_patch_size(shape):
+    """Return the side of the patches of images that are to be masked: `patch_size`, two at least.
+
+    Images of two pixels a side would be one patch, with nothing left to predict it from.
+    """
+    size = patch_size(min(shape[1:]))
+    return size if size < max(shape[1:]) else 1

@@ -23,8 +23,15 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.projection = nn.Linear(width, width)
 
-    def forward(self, x):
-        q, k, v = self._heads(x)
+    def forward(self, x, first=0):
+        """Return what the tokens from `first` on find in all tokens."""
+        if first == 0:
+            q, k, v = self._heads(self.qkv(x), 3)
+        else:  # the others ask nothing
+            weights, biases = self.qkv.weight, self.qkv.bias
+            width = x.shape[2]
+            (q,) = self._heads(F.linear(x[:, first:], weights[:width], biases[:width]), 1)
+            k, v = self._heads(F.linear(x, weights[width:], biases[width:]), 2)
         x = F.scaled_dot_product_attention(q, k, v)  # [n, heads, length, width / heads]
         return self.projection(x.transpose(1, 2).flatten(2))
 
@@ -33,13 +40,12 @@ class Attention(nn.Module):
 
         The last axis sums to 1. :meth:`forward` never holds these weights as a whole.
         """
-        q, k, _ = self._heads(x)
+        q, k, _ = self._heads(self.qkv(x), 3)
         return (q @ k.transpose(2, 3) / math.sqrt(q.shape[3])).softmax(dim=3)
 
-    def _heads(self, x):
-        n, length, width = x.shape
-        qkv = self.qkv(x).reshape(n, length, 3, self.n_heads, width // self.n_heads)
-        return qkv.permute(2, 0, 3, 1, 4).unbind()  # q, k, v: [n, heads, length, width / heads]
+    def _heads(self, x, n_parts):
+        parts = x.unflatten(2, (n_parts, self.n_heads, -1))
+        return parts.permute(2, 0, 3, 1, 4).unbind()  # [n, heads, length, width / heads] each
 
 
 class Block(nn.Module):
@@ -63,8 +69,16 @@ class Block(nn.Module):
             nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
         )
 
-    def forward(self, x):
-        x = x + self.attention(self.norm1(x))  # [n, length, width]
+    def forward(self, x, first=0):
+        """Return the tokens from `first` on, which have attended to all.
+
+        Parameters
+        ----------
+        x : torch.Tensor of shape (n, length, width)
+        first : int, default=0
+            After the last block, tokens that nobody asks for need not be computed.
+        """
+        x = x[:, first:] + self.attention(self.norm1(x), first)  # [n, length - first, width]
         return x + self.mlp(self.norm2(x))
 
 
@@ -85,33 +99,36 @@ def initialise(module):
 def sincos_positions(grid, reference_grid, width, device=None):
     """Return sine and cosine position embeddings of the cells of a grid, row by row.
 
-    Half of the width is for the column and half for the row; in each, a quarter of the width holds
-    sines and a quarter cosines, of frequencies from 1 down to 1/10,000. The cells of a grid of
+    Each axis has its share of the width, half of it sines and half cosines, of frequencies from 1
+    down to 1/10,000; in an image that of the columns comes first, as in MAE. The cells of a grid of
     another size lie where its picture, stretched over the reference grid, would have them.
 
     Parameters
     ----------
     grid, reference_grid : tuple of int
-        ``(rows, columns)`` of the image at hand, and of the images that positions are made for.
+        ``(rows, columns)`` or ``(length,)`` of the data at hand, and of those that positions are
+        made for.
     width : int
-        A multiple of 4.
+        A multiple of twice the number of axes.
     device : torch.device, default=None
 
     Returns
     -------
-    positions : torch.Tensor of shape (rows * columns, width)
+    positions : torch.Tensor of shape (rows * columns, width) or (length, width)
         In float32.
     """
-    n_frequencies = width // 4
+    n_frequencies = width // (2 * len(grid))
     frequencies = 10_000.0 ** -(torch.arange(n_frequencies, device=device) / n_frequencies)
 
     def along(axis):
         cells = torch.arange(grid[axis], device=device)
         # The middles of the cells, as in interpolation; equal grids give 0, 1, 2, ...
         place = (cells + 0.5) * reference_grid[axis] / grid[axis] - 0.5
-        angles = place[:, None] * frequencies  # [cells, width / 4]
+        angles = place[:, None] * frequencies  # [cells, n_frequencies]
         return torch.cat([angles.sin(), angles.cos()], dim=1)
 
+    if len(grid) == 1:
+        return along(0)
     n_rows, n_columns = grid
     of_rows, of_columns = along(0), along(1)
     return torch.cat([of_columns.repeat(n_rows, 1), of_rows.repeat_interleave(n_columns, 0)], dim=1)

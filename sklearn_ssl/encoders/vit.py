@@ -1,11 +1,11 @@
 """Vision Transformer for images of any size."""
 
-import torch
 from torch import nn
 from torch.nn import functional as F
 
 from sklearn_ssl import defaults
-from sklearn_ssl.encoders._transformer import Block, initialise, sincos_positions
+from sklearn_ssl.encoders._transformer import initialise
+from sklearn_ssl.encoders.tokens import TokenEncoder
 
 # Pixels come from 0 to 1. At the usual mean and deviation of photographs a patch weighs as much as
 # its position; as they come, positions would drown them.
@@ -35,13 +35,13 @@ def patchify(images, patch_size):
     return patches.flatten(3)
 
 
-class ViTEncoder(nn.Module):
+class ViTEncoder(TokenEncoder):
     """Small Vision Transformer, with fixed positions, for images of any size.
 
     An image is cut into patches; each becomes a token, the sum of a linear map of its pixels and of
     the sines and cosines of its position. A CLS token joins them, and transformer blocks let all
     of them attend to each other [1]_. The representation is the CLS token beside the mean of the
-    others.
+    others, unless `pooling` says otherwise.
 
     Images of another size than `shape` are taken too: their grid of patches is stretched over that
     of `shape`.
@@ -56,11 +56,15 @@ class ViTEncoder(nn.Module):
         Side of a patch. None is a power of two near an eighth of the shorter side,
         from 2 to 16.
     width : int, default=64
-        Width of the tokens, a multiple of 4 and of `n_heads`; the representation is twice as wide.
+        Width of the tokens, a multiple of 4 and of `n_heads`.
     depth : int, default=4
         Number of blocks.
     n_heads : int, default=4
         Heads of attention in each block.
+    pooling : {"cls_and_mean", "cls", "mean", "grid"}, default="cls_and_mean"
+        What the representation is: the CLS token beside the mean of the others, one of the two
+        alone, or the means of the tokens in the cells of a grid, at most 4 by 4, side by side,
+        which keeps where something is.
 
     References
     ----------
@@ -78,23 +82,31 @@ class ViTEncoder(nn.Module):
     torch.Size([2, 4, 7, 7])
     """
 
-    def __init__(self, shape, patch_size=None, width=64, depth=4, n_heads=4):
-        super().__init__()
-        if width % 4 or width % n_heads:
-            raise ValueError(f"width={width} must be a multiple of 4 and of n_heads={n_heads}.")
+    def __init__(
+        self, shape, patch_size=None, width=64, depth=4, n_heads=4, pooling="cls_and_mean"
+    ):
         channels, *sides = shape
-        self.patch_size = patch_size or defaults.patch_size(min(sides))
-        self.grid = tuple(-(-side // self.patch_size) for side in sides)
-        self.patch_embedding = nn.Linear(channels * self.patch_size**2, width)
-        self.cls_token = nn.Parameter(torch.empty(width).normal_(std=0.02))
-        self.blocks = nn.Sequential(*[Block(width, n_heads) for _ in range(depth)])
-        self.norm = nn.LayerNorm(width)
+        patch_size = patch_size or defaults.patch_size(min(sides))
+        grid = tuple(-(-side // patch_size) for side in sides)
+        super().__init__(shape, grid, width, depth, n_heads, pooling)
+        self.patch_size = patch_size
+        self.patch_embedding = nn.Linear(channels * patch_size**2, width)
         initialise(self)
 
-    def forward(self, images):
-        tokens, _ = self._tokens(images)
-        tokens = self.norm(self.blocks(tokens))  # [n, 1 + rows * columns, width]
-        return torch.cat([tokens[:, 0], tokens[:, 1:].mean(dim=1)], dim=1)
+    def cut(self, batch):
+        return (patchify(batch, self.patch_size) - PIXEL_MEAN) / PIXEL_DEVIATION
+
+    def join(self, pieces):
+        return self.arrange(pieces) * PIXEL_DEVIATION + PIXEL_MEAN
+
+    def arrange(self, pieces):
+        channels, height, width = self.shape
+        patches = pieces.unflatten(3, (self.patch_size, self.patch_size, channels))
+        images = patches.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
+        return images[:, :, :height, :width]
+
+    def embed(self, pieces, places):
+        return self.patch_embedding(pieces)
 
     def attention(self, images):
         """Return what the CLS token looks at in the last block.
@@ -109,16 +121,7 @@ class ViTEncoder(nn.Module):
             Weights of the patches. Those of an image sum to a little less than 1, for the CLS token
             also attends to itself.
         """
-        tokens, grid = self._tokens(images)
+        pieces = self.cut(images)
         last = self.blocks[-1]
-        weights = last.attention.weights(last.norm1(self.blocks[:-1](tokens)))
-        return weights[:, :, 0, 1:].unflatten(2, grid)  # the row of CLS, without itself
-
-    def _tokens(self, images):
-        patches = patchify(images, self.patch_size)
-        grid = patches.shape[1:3]
-        pixels = (patches.flatten(1, 2) - PIXEL_MEAN) / PIXEL_DEVIATION
-        tokens = self.patch_embedding(pixels)  # [n, rows * columns, width]
-        positions = sincos_positions(grid, self.grid, tokens.shape[2], images.device)
-        cls_token = self.cls_token.expand(len(images), 1, -1)  # at no position
-        return torch.cat([cls_token, tokens + positions], dim=1), grid
+        weights = last.attention.weights(last.norm1(self.blocks[:-1](self._embedded(pieces))))
+        return weights[:, :, 0, 1:].unflatten(2, pieces.shape[1:3])  # of CLS, without itself

@@ -1,0 +1,539 @@
+"""Masked autoencoder (He et al., 2021, https://arxiv.org/abs/2111.06377).
+
+::
+
+    for each batch x:
+        p = patches(x)                               # [n, length, values]
+        visible, hidden = random split of the patches, 1 : 3
+        h = encoder(p[visible])                      # the encoder never sees the others
+        q = decoder(h, a mask token for each hidden) # a light one, thrown away after training
+        loss = mse(q[hidden], normalised p[hidden])  # per patch: mean 0, deviation 1
+"""
+
+import math
+from functools import partial
+from numbers import Integral, Real
+
+import torch
+from sklearn.utils import Bunch
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from sklearn_ssl import defaults
+from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl._runtime import pinned_threads
+from sklearn_ssl.augment import Augmentation, ImageAugmentation, make_views
+from sklearn_ssl.encoders._transformer import Block, initialise
+from sklearn_ssl.encoders.tokens import (
+    POOLINGS,
+    FeatureTokenEncoder,
+    SeriesTokenEncoder,
+    TokenEncoder,
+    gather_tokens,
+)
+from sklearn_ssl.encoders.vit import ViTEncoder
+from sklearn_ssl.pretext import PretextTask
+from sklearn_ssl.reconstruction import feature_loss
+
+N_HEADS = 4  # of the decoder's attention
+SHOWN_SEED = 0  # of the masks that `reconstruct` draws
+
+
+class MAETask(PretextTask):
+    """Predict the hidden pieces of each row from the visible ones."""
+
+    def __init__(self, encoder, decoder, head, mask_ratio, augment=None):
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.head = head
+        self.augment = augment
+        length = len(decoder.positions)
+        self.n_hidden = min(max(round(mask_ratio * length), 1), length - 1)
+
+    def forward(self, batch):
+        if self.augment is not None:
+            batch = make_views(self.augment, batch, 1, self.generator)
+        noise = self._noise(len(batch))
+        return self._loss(self.encoder.cut(batch), *split_places(noise, self.n_hidden))
+
+    def _loss(self, pieces, visible, hidden):
+        latent = self.encoder.tokens(pieces, visible)  # [n, 1 + visible, width]
+        predicted = self.decoder(latent, visible, hidden)  # [n, hidden, decoder_width]
+        return self.head.loss(predicted, pieces, hidden)
+
+    def _noise(self, n):
+        shape, device = (n, len(self.decoder.positions)), self.generator.device
+        return torch.rand(shape, generator=self.generator, device=device)
+
+    def reconstruct(self, batch, mask):
+        """Return the batch with predictions in the place of its masked pieces.
+
+        Parameters
+        ----------
+        batch : torch.Tensor of shape (n, ...)
+        mask : torch.Tensor of shape (n, length)
+            True for the pieces to hide, in each row as many.
+        """
+        pieces = self.encoder.cut(batch)
+        visible, hidden = split_places(mask.float(), int(mask[0].sum()))
+        predicted = self.decoder(self.encoder.tokens(pieces, visible), visible, hidden)
+        values = self.head.predict(predicted, pieces, hidden)  # [n, hidden, values]
+        flat = pieces.flatten(1, -2)
+        filled = flat.scatter(1, hidden[:, :, None].expand(values.shape), values)
+        return self.encoder.join(filled.view_as(pieces))
+
+
+def split_places(noise, n_hidden):
+    """Return the places of the smallest values of each row, and those of the `n_hidden` largest.
+
+    Parameters
+    ----------
+    noise : torch.Tensor of shape (n, length)
+    n_hidden : int
+
+    Returns
+    -------
+    visible, hidden : torch.Tensor of shape (n, length - n_hidden) and (n, n_hidden)
+    """
+    order = noise.argsort(dim=1, stable=True)
+    n_visible = noise.shape[1] - n_hidden
+    return order[:, :n_visible], order[:, n_visible:]
+
+
+class Decoder(nn.Module):
+    """Light transformer that sees what the encoder made of the visible pieces.
+
+    Where a piece is hidden, a mask token stands. Only the tokens of hidden pieces are returned, for
+    the loss asks for no others; so the last block computes no others.
+
+    Parameters
+    ----------
+    encoder : TokenEncoder
+        Its positions are those of the decoder, at another width.
+    width, depth : int
+    """
+
+    def __init__(self, encoder, width, depth):
+        super().__init__()
+        self.embedding = nn.Linear(encoder.width, width)
+        self.mask_token = nn.Parameter(torch.empty(width).normal_(std=0.02))
+        encoder.add_positions(self, width)
+        self.blocks = nn.ModuleList([Block(width, N_HEADS) for _ in range(depth)])
+        self.norm = nn.LayerNorm(width)
+        initialise(self)
+
+    def forward(self, latent, visible, hidden):
+        cls, seen = self.embedding(latent).tensor_split([1], dim=1)
+        unseen = self.mask_token + self.positions  # [length, width], the same for all rows
+        x = torch.cat([cls, seen + self.positions[visible], unseen[hidden]], dim=1)
+        *blocks, last = self.blocks
+        for block in blocks:
+            x = block(x)  # [n, 1 + length, width], in the order of the mask
+        return self.norm(last(x, first=latent.shape[1]))  # [n, hidden, width]
+
+
+class PatchHead(nn.Linear):
+    """Predicts the values of hidden patches, of images or of time.
+
+    Parameters
+    ----------
+    encoder : TokenEncoder
+    width : int
+        Of the decoder.
+    normalise : bool
+        Whether the targets are patches normalised to mean 0 and deviation 1, each by itself. A
+        patch of one value is taken as it is.
+    """
+
+    def __init__(self, encoder, width, normalise):
+        # Values are a row's own where they are what the first one is, and no filling.
+        ones = encoder.cut(torch.ones(1, *encoder.shape)).flatten(0, -2)  # [length, values]
+        inside = (ones == ones[0, 0]).float()
+        super().__init__(width, inside.shape[1])
+        self.normalise = normalise and inside.shape[1] > 1
+        self.register_buffer("inside", inside, persistent=False)
+        self.is_filled = bool((inside == 0).any())
+        initialise(self)
+
+    def loss(self, predicted, pieces, hidden):
+        """Return the mean squared error of the values that are not filling."""
+        target = gather_tokens(pieces.flatten(1, -2), hidden)  # [n, hidden, values]
+        if self.normalise:
+            mean, deviation = self._moments(target, hidden)
+            target = (target - mean) / deviation
+        errors = (self(predicted) - target).square()
+        if not self.is_filled:
+            return errors.mean()
+        inside = self.inside[hidden]
+        return (errors * inside).sum() / inside.sum()
+
+    def predict(self, predicted, pieces, hidden):
+        """Return predicted values; mean and deviation of a normalised patch are its true ones."""
+        values = self(predicted)
+        if self.normalise:
+            mean, deviation = self._moments(gather_tokens(pieces.flatten(1, -2), hidden), hidden)
+            values = values * deviation + mean
+        return values
+
+    def _moments(self, patches, hidden):
+        """Return the means and deviations, ``(n, hidden, 1)``, of what is not filling."""
+        if not self.is_filled:
+            variance, mean = torch.var_mean(patches, dim=2, keepdim=True)  # the unbiased one
+        else:
+            inside = self.inside[hidden]
+            count = inside.sum(dim=2, keepdim=True)
+            mean = (patches * inside).sum(dim=2, keepdim=True) / count
+            squares = ((patches - mean) * inside).square().sum(dim=2, keepdim=True)
+            variance = squares / (count - 1).clamp(min=1)
+        return mean, (variance + 1e-6).sqrt()
+
+
+class FeatureHead(nn.Module):
+    """Predicts the hidden entries of a table, with weights for each column.
+
+    Parameters
+    ----------
+    cardinalities : tuple of int
+        Categories of each column; 0 for one of numbers.
+    width : int
+        Of the decoder.
+    """
+
+    def __init__(self, cardinalities, width):
+        super().__init__()
+        self.cardinalities = cardinalities
+        self.numeric = [j for j, k in enumerate(cardinalities) if k == 0]
+        self.weight = nn.Parameter(torch.empty(len(self.numeric), width).normal_(std=width**-0.5))
+        self.bias = nn.Parameter(torch.zeros(len(self.numeric)))
+        self.logits = nn.ModuleDict(
+            {str(j): nn.Linear(width, k) for j, k in enumerate(cardinalities) if k}
+        )
+        initialise(self)
+
+    def loss(self, predicted, pieces, hidden):
+        """Return the mean error of the hidden entries, see reconstruction.feature_loss."""
+        batch = pieces[:, :, 0]
+        where = torch.zeros_like(batch, dtype=torch.bool).scatter_(1, hidden, True)
+        prediction = torch.cat(self._columns(predicted, hidden), dim=1)
+        return feature_loss(prediction, batch, where, self.cardinalities)
+
+    def predict(self, predicted, pieces, hidden):
+        """Return the numbers and codes of the hidden entries, ``(n, hidden, 1)``."""
+        entries = [
+            1.0 + outputs.argmax(dim=1, keepdim=True) if k else outputs
+            for outputs, k in zip(self._columns(predicted, hidden), self.cardinalities)
+        ]
+        return torch.cat(entries, dim=1).gather(1, hidden)[:, :, None]
+
+    def _columns(self, predicted, hidden):
+        """Return the outputs for each column; those of visible entries mean nothing."""
+        shape = (len(hidden), len(self.cardinalities), predicted.shape[2])
+        places = hidden[:, :, None].expand(predicted.shape)
+        tokens = predicted.new_zeros(shape).scatter(1, places, predicted)  # [n, features, width]
+        numbers = (tokens[:, self.numeric] * self.weight).sum(dim=2) + self.bias
+        columns = dict(zip(self.numeric, numbers.split(1, dim=1)))
+        columns |= {int(j): linear(tokens[:, int(j)]) for j, linear in self.logits.items()}
+        return [columns[j] for j in range(len(columns))]
+
+
+def adamw(params, lr, weight_decay=0.05, fused=False):
+    """AdamW with the paper's betas: a shorter memory of squared gradients than torch's own.
+
+    Parameters
+    ----------
+    params, lr, weight_decay, fused
+        As in :class:`torch.optim.AdamW`.
+    """
+    return torch.optim.AdamW(
+        params, lr=lr, weight_decay=weight_decay, betas=(0.9, 0.95), fused=fused
+    )
+
+
+class MaskedAutoencoder(BaseSSLTransformer):
+    """Representations by prediction of what is hidden (MAE).
+
+    Most patches of an image are hidden; a transformer encodes the few that are left, and a light
+    decoder predicts the others [1]_. Series are cut into patches of time, and the pieces of a table
+    are its entries. ``transform`` shows the encoder the whole row.
+
+    No views need to be invented, so it suits data for which no good augmentation is known. Its
+    representation is made to predict every detail of a row, and its components have very different
+    spreads: **standardise it** before a linear classifier or a neighbour search, as in the example.
+
+    Parameters
+    ----------
+    mask_ratio : float, default=None
+        Part of the pieces that is hidden; at least one is, and at least one is not. None is 0.75
+        for images and 0.5 for series and tables.
+    patch_size : int, default=None
+        Side of the patches of an image, or steps of those of a series. None is a power of two near
+        an eighth of the shorter side, or about a sixteenth of the time.
+    norm_pix_loss : bool, default=True
+        Whether each patch is normalised to mean 0 and deviation 1 to be the target, so that its
+        structure counts and not its contrast. Not for tables.
+    pooling : {"grid", "mean", "cls", "cls_and_mean"}, default="grid"
+        What ``transform`` makes of the tokens: the means of those in the cells of a coarse grid
+        side by side (4 by 4 for images, quarters of the time, at most 16 groups of columns), the
+        mean of all, the CLS token, which no loss asks for anything, or the last two side by side.
+    decoder_width : int, default=64
+        Width of the decoder's tokens, a multiple of 4.
+    decoder_depth : int, default=1
+        Blocks of the decoder.
+    augment : Augmentation or callable, default=None
+        Changes a batch before it is masked. None crops and flips images, and leaves the rest.
+    encoder : callable, default=None
+        Given the shape of one row of a batch, and of a table with categories or missing numbers the
+        keywords `cardinalities` and `missing` too, returns a
+        :class:`~sklearn_ssl.encoders.TokenEncoder`: ``partial(ViTEncoder, width=128)`` say. Its own
+        `patch_size` and `pooling` count then. None is a small transformer.
+    modality, image_shape, categorical_features, scaling
+        How X is read. These and all that follow are shared by all estimators, and explained in
+        :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
+    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
+        The training. The optimiser is AdamW with the paper's betas, 0.9 and 0.95.
+    early_stopping, validation_fraction, n_iter_no_change
+        When it ends.
+    callbacks, device, precision, verbose, random_state
+        How it runs.
+
+    Notes
+    -----
+    Where sides are no multiple of the patch, the last patches are filled up with what counts
+    neither in the loss nor in the mean and deviation of their targets.
+
+    References
+    ----------
+    .. [1] K. He et al., "Masked Autoencoders Are Scalable Vision Learners", CVPR 2022,
+       https://arxiv.org/abs/2111.06377
+
+    Examples
+    --------
+    Pretrain on all digits and classify with the labels of fifty of them:
+
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn_ssl import MaskedAutoencoder
+    >>> X, y = load_digits(return_X_y=True)
+    >>> ssl = MaskedAutoencoder(image_shape=(8, 8), max_epochs=1, random_state=0)
+    >>> Z = ssl.fit_transform(X)
+    >>> Z.shape
+    (1797, 1024)
+    >>> classifier = make_pipeline(StandardScaler(), LogisticRegression()).fit(Z[:50], y[:50])
+    >>> ssl.reconstruct(X[:3]).prediction.shape
+    (3, 64)
+    """
+
+    _parameter_constraints = {
+        **BaseSSLTransformer._parameter_constraints,
+        "mask_ratio": [Interval(Real, 0, 1, closed="neither"), None],
+        "patch_size": [Interval(Integral, 1, None, closed="left"), None],
+        "norm_pix_loss": ["boolean"],
+        "pooling": [StrOptions(set(POOLINGS))],
+        "decoder_width": [Interval(Integral, 4, None, closed="left")],
+        "decoder_depth": [Interval(Integral, 1, None, closed="left")],
+        "augment": [callable, None],
+        "encoder": [callable, None],
+    }
+
+    def __init__(
+        self,
+        *,
+        mask_ratio=None,
+        patch_size=None,
+        norm_pix_loss=True,
+        pooling="grid",
+        decoder_width=64,
+        decoder_depth=1,
+        augment=None,
+        encoder=None,
+        modality="auto",
+        image_shape=None,
+        categorical_features="from_dtype",
+        scaling="standard",
+        max_epochs=None,
+        batch_size=None,
+        optimizer=adamw,
+        lr=2e-3,
+        weight_decay=0.05,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        warm_start=False,
+        callbacks=None,
+        device="auto",
+        precision="auto",
+        verbose=0,
+        random_state=None,
+    ):
+        super().__init__(
+            encoder=encoder,
+            modality=modality,
+            image_shape=image_shape,
+            categorical_features=categorical_features,
+            scaling=scaling,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            lr=lr,
+            weight_decay=weight_decay,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            device=device,
+            precision=precision,
+            verbose=verbose,
+            random_state=random_state,
+        )
+        self.mask_ratio = mask_ratio
+        self.patch_size = patch_size
+        self.norm_pix_loss = norm_pix_loss
+        self.pooling = pooling
+        self.decoder_width = decoder_width
+        self.decoder_depth = decoder_depth
+        self.augment = augment
+
+    def _make_task(self, spec):
+        encoder = self._make_encoder(spec)
+        decoder = Decoder(encoder, self.decoder_width, self.decoder_depth)
+        if spec.modality == "table":
+            head = FeatureHead(spec.cardinalities, self.decoder_width)
+        else:
+            head = PatchHead(encoder, self.decoder_width, self.norm_pix_loss)
+        mask_ratio = self.mask_ratio or defaults.mask_ratio(spec.modality)
+        return MAETask(encoder, decoder, head, mask_ratio, self._augmentation(spec))
+
+    def _make_encoder(self, spec):
+        build = self.encoder or self._default_encoder(spec)
+        of_columns = {}
+        if any((*(spec.cardinalities or ()), *(spec.missing or ()))):
+            of_columns = {"cardinalities": spec.cardinalities, "missing": spec.missing}
+        encoder = None if isinstance(build, nn.Module) else build(spec.shape, **of_columns)
+        if not isinstance(encoder, TokenEncoder):
+            raise TypeError(
+                f"encoder={build!r} must be a function of the shape of a row that returns a new "
+                "TokenEncoder, which can be shown a part of each row. Use None, or for images "
+                "functools.partial(ViTEncoder, width=128) say."
+            )
+        self._check_pieces(encoder.grid, spec)
+        return encoder
+
+    def _default_encoder(self, spec):
+        if spec.modality == "table":
+            return partial(FeatureTokenEncoder, pooling=self.pooling)
+        if spec.modality == "series":
+            return partial(SeriesTokenEncoder, patch_size=self.patch_size, pooling=self.pooling)
+        patch_size = self.patch_size or defaults.masked_patch_size(spec.shape)
+        return partial(ViTEncoder, patch_size=patch_size, pooling=self.pooling)
+
+    def _check_pieces(self, grid, spec):
+        if math.prod(grid) > 1:
+            return
+        if spec.modality == "table":
+            raise ValueError(
+                "X has 1 feature(s), and MaskedAutoencoder predicts some from the others: 2 are "
+                "needed at least."
+            )
+        raise ValueError(
+            f"Rows of shape {spec.row_shape} make a single patch, and MaskedAutoencoder predicts "
+            f"some from the others. Use a smaller patch_size (it is {self.patch_size}), or larger "
+            "rows."
+        )
+
+    def _augmentation(self, spec):
+        augment = self.augment
+        if augment is None and spec.modality == "image":
+            augment = ImageAugmentation(jitter=0, grey=0, blur=0)
+        return augment.adapt(spec) if isinstance(augment, Augmentation) else augment
+
+    def reconstruct(self, X, mask=None):
+        """Hide a part of each row, and predict it from the rest.
+
+        Parameters
+        ----------
+        X : array-like
+            Rows of the shape seen in ``fit``.
+        mask : array-like of bool, default=None
+            True for the pieces to hide, in the order of the patches: of shape ``(rows, columns)``
+            for images, ``(length,)`` for series, ``(features,)`` for tables, or with the rows of X
+            in front. None hides `mask_ratio` of each row, the same pieces at every call.
+
+        Returns
+        -------
+        reconstruction : Bunch
+            Three arrays of the shape of X, in its units: ``input`` is X in float32, ``mask`` is
+            True for each value that was hidden, and ``prediction`` has predicted values there, and
+            those of X elsewhere. Categories are codes, from 1 on. With `norm_pix_loss` a
+            predicted patch has the mean and the deviation of the true one, for only its structure
+            was predicted.
+        """
+        check_is_fitted(self)
+        X, spec = self._check_rows(X), self.input_spec_
+        mask = self._mask_of(X, mask)
+        prediction = torch.zeros(len(X), *spec.shape)
+        self.task_.eval()
+        with pinned_threads(), torch.inference_mode():
+            for rows in equally_masked(mask, defaults.inference_batch_size(spec.shape)):
+                batch = spec.to_tensor(X[rows.numpy()], self._task_device())
+                filled = self.task_.reconstruct(batch, mask[rows].to(batch.device))
+                prediction[rows] = filled.float().cpu()
+        hidden = self.encoder_.spread(mask).cpu()
+        hidden, prediction = (
+            as_rows(batch, spec) for batch in (hidden, in_units(prediction, spec))
+        )
+        X = torch.from_numpy(X.astype("float32"))
+        prediction = torch.where(hidden, prediction, X)
+        return Bunch(input=X.numpy(), mask=hidden.numpy(), prediction=prediction.numpy())
+
+    def _mask_of(self, X, mask):
+        """Return which pieces are hidden, ``(n, length)`` of bool."""
+        grid, n = self.encoder_.grid, len(X)
+        if mask is None:
+            generator = torch.Generator().manual_seed(SHOWN_SEED)
+            noise = torch.rand(n, math.prod(grid), generator=generator)
+            _, hidden = split_places(noise, self.task_.n_hidden)
+            return torch.zeros(noise.shape, dtype=torch.bool).scatter_(1, hidden, True)
+        mask = torch.as_tensor(mask)
+        if mask.dtype != torch.bool or mask.shape not in (grid, (n, *grid)):
+            raise ValueError(
+                f"mask must be an array of bool of shape {grid} or {(n, *grid)}, True for each "
+                f"piece to hide; got shape {tuple(mask.shape)} and {mask.dtype}."
+            )
+        return mask.expand(n, *grid).flatten(1)
+
+
+def equally_masked(mask, batch_size):
+    """Yield the indices of rows in batches, of which each row has as many masked pieces.
+
+    Rows that have none are left out.
+    """
+    counts = mask.sum(dim=1)
+    for count in counts.unique().tolist():
+        if count:
+            yield from (counts == count).nonzero()[:, 0].split(batch_size)
+
+
+def in_units(batch, spec):
+    """Return a batch in the units of X: what InputSpec.to_tensor does to numbers, undone."""
+    values = batch.double() / torch.as_tensor(spec.scale) + torch.as_tensor(spec.shift)
+    if spec.quantiles is not None:
+        quantiles = torch.from_numpy(spec.quantiles)  # at the levels (i + 1 / 2) / length
+        last = len(quantiles) - 1
+        place = (torch.special.ndtr(batch.double()) * len(quantiles) - 0.5).clamp(0, last)
+        below = place.long()
+        above = (below + 1).clamp(max=last)
+        numbers = quantiles.gather(0, below).lerp(quantiles.gather(0, above), place - below)
+        values = torch.where(torch.tensor(spec.cardinalities) > 0, values, numbers)
+    return values.float()
+
+
+def as_rows(batch, spec):
+    """Return a batch in the shape of X."""
+    if spec.modality == "image":
+        batch = batch.movedim(1, -1)
+    return batch.reshape(len(batch), *spec.row_shape)
