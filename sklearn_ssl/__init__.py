@@ -7,12 +7,17 @@ from sklearn_ssl.methods.barlow_twins import BarlowTwinsTransformer
 from sklearn_ssl.methods.byol import BYOLTransformer
 from sklearn_ssl.methods.dino import DINOTransformer
 from sklearn_ssl.methods.lejepa import LeJEPATransformer
+from sklearn_ssl.methods.mae import MaskedAutoencoder
 from sklearn_ssl.methods.moco import MoCoTransformer
 from sklearn_ssl.methods.moco_v3 import MoCoV3Transformer
+from sklearn_ssl.methods.next_frame import NextFrameEmbedder
+from sklearn_ssl.methods.scarf import SCARFTransformer
 from sklearn_ssl.methods.simclr import SimCLRTransformer
 from sklearn_ssl.methods.simsiam import SimSiamTransformer
 from sklearn_ssl.methods.swav import SwAVTransformer
+from sklearn_ssl.methods.ts2vec import TS2VecTransformer
 from sklearn_ssl.methods.vicreg import VICRegTransformer
+from sklearn_ssl.methods.vime import VIMETransformer
 from sklearn_ssl.pretext import PretextTask
 
 from sklearn_ssl import _workers  # isort: skip - after torch and scikit-learn have been loaded
@@ -24,13 +29,18 @@ __all__ = [
     "CollapseWarning",
     "DINOTransformer",
     "LeJEPATransformer",
+    "MaskedAutoencoder",
     "MoCoTransformer",
     "MoCoV3Transformer",
+    "NextFrameEmbedder",
     "PretextTask",
+    "SCARFTransformer",
     "SimCLRTransformer",
     "SimSiamTransformer",
     "SwAVTransformer",
+    "TS2VecTransformer",
     "VICRegTransformer",
+    "VIMETransformer",
     "__version__",
 ]
 

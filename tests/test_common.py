@@ -22,12 +22,17 @@ from sklearn_ssl import (
     BYOLTransformer,
     DINOTransformer,
     LeJEPATransformer,
+    MaskedAutoencoder,
     MoCoTransformer,
     MoCoV3Transformer,
+    NextFrameEmbedder,
+    SCARFTransformer,
     SimCLRTransformer,
     SimSiamTransformer,
     SwAVTransformer,
+    TS2VecTransformer,
     VICRegTransformer,
+    VIMETransformer,
 )
 
 ESTIMATORS = [
@@ -35,12 +40,17 @@ ESTIMATORS = [
     BYOLTransformer,
     DINOTransformer,
     LeJEPATransformer,
+    MaskedAutoencoder,
     MoCoTransformer,
     MoCoV3Transformer,
     SimCLRTransformer,
     SimSiamTransformer,
     SwAVTransformer,
     VICRegTransformer,
+    VIMETransformer,
+    TS2VecTransformer,
+    SCARFTransformer,
+    NextFrameEmbedder,
 ]
 
 # Public checks that check_estimator leaves out; the first eleven are in scikit-learn's own suite.

@@ -6,13 +6,19 @@ from torch import nn
 from sklearn_ssl.encoders.image import ConvEncoder, torchvision_encoder
 from sklearn_ssl.encoders.series import SeriesEncoder
 from sklearn_ssl.encoders.tabular import FeatureEmbedding, MLPEncoder
+from sklearn_ssl.encoders.temporal import TemporalEncoder
+from sklearn_ssl.encoders.tokens import FeatureTokenEncoder, SeriesTokenEncoder, TokenEncoder
 from sklearn_ssl.encoders.vit import ViTEncoder
 
 __all__ = [
     "ConvEncoder",
     "FeatureEmbedding",
+    "FeatureTokenEncoder",
     "MLPEncoder",
     "SeriesEncoder",
+    "SeriesTokenEncoder",
+    "TemporalEncoder",
+    "TokenEncoder",
     "ViTEncoder",
     "make_encoder",
     "torchvision_encoder",

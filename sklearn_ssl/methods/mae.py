@@ -338,6 +338,7 @@ class MaskedAutoencoder(BaseSSLTransformer):
         "augment": [callable, None],
         "encoder": [callable, None],
     }
+    _parameter_constraints.pop("n_components")
 
     def __init__(
         self,

@@ -165,6 +165,11 @@ class NextFrameEmbedder(BaseSSLTransformer):
         "horizon": [Interval(Integral, 1, None, closed="left")],
         "encoder": [None, callable],
     }
+    _parameter_constraints.pop("modality")
+    _parameter_constraints.pop("image_shape")
+    _parameter_constraints.pop("n_components")
+    _parameter_constraints.pop("categorical_features")
+    _parameter_constraints.pop("scaling")
     _modalities = ("series", "video")
     _auto_modality = {2: "series", 3: "series", 4: "video", 5: "video"}
     _missing_allowed = ("series", "video")

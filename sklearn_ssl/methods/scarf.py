@@ -96,6 +96,8 @@ class SCARFTransformer(BaseSSLTransformer):
         "corruption_rate": [Interval(Real, 0, 1, closed="right")],
         "temperature": [Interval(Real, 0, None, closed="neither")],
     }
+    _parameter_constraints.pop("modality")
+    _parameter_constraints.pop("image_shape")
     _modalities = ("table",)
     _auto_modality = {2: "table"}
     _collapse_remedies = {"temperature": "smaller", "corruption_rate": "smaller", "lr": "smaller"}

@@ -155,6 +155,10 @@ class TS2VecTransformer(BaseSSLTransformer):
         "encoder": [None, callable],
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
     }
+    _parameter_constraints.pop("modality")
+    _parameter_constraints.pop("image_shape")
+    _parameter_constraints.pop("categorical_features")
+    _parameter_constraints.pop("scaling")
     _modalities = ("series",)
     _auto_modality = {2: "series", 3: "series"}
     _missing_allowed = ("series",)

@@ -101,6 +101,8 @@ class VIMETransformer(BaseSSLTransformer):
         "p_mask": [Interval(Real, 0, 1, closed="neither")],
         "alpha": [Interval(Real, 0, None, closed="neither")],
     }
+    _parameter_constraints.pop("modality")
+    _parameter_constraints.pop("image_shape")
     _modalities = ("table",)
     _auto_modality = {2: "table"}
     _collapse_remedies = {"p_mask": "smaller", "lr": "smaller"}
