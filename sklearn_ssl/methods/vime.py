@@ -105,6 +105,7 @@ class VIMETransformer(BaseSSLTransformer):
     _parameter_constraints.pop("image_shape")
     _modalities = ("table",)
     _auto_modality = {2: "table"}
+    _relative_cost = 0.5  # one view of each row
     _collapse_remedies = {"p_mask": "smaller", "lr": "smaller"}
 
     def __init__(
