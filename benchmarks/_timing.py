@@ -42,6 +42,11 @@ def seconds(function, *args):
     return perf_counter() - start
 
 
+def timed(function, *args):
+    """Return a function that calls this one and returns the seconds."""
+    return lambda: seconds(function, *args)
+
+
 def interleaved(measures, n_rounds):
     """Call each of some functions in turn, A B A B ..., after a first round that does not count.
 

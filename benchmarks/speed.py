@@ -11,24 +11,22 @@ some methods is printed only:
     python benchmarks/speed.py --only methods --methods moco byol
 
 Every figure is a ratio of two things that are measured in turn, in one process and with the same
-number of threads. Needs lightly, and Fashion-MNIST (see sklearn_ssl.datasets).
+number of threads. Needs lightly, transformers, ts3l, and Fashion-MNIST (see sklearn_ssl.datasets).
 """
 
 import argparse
 import copy
 import inspect
 import math
-import multiprocessing
 import tempfile
-import threading
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 import torch
+from _memory import in_new_process, sampled_peak
+from _speed_masking import mae, mask_ratio, million, scarf
 from _timing import (
     Row,
     compare,
@@ -38,6 +36,7 @@ from _timing import (
     seconds,
     show,
     show_ratio,
+    timed,
     write_part,
 )
 from skorch.callbacks import Callback
@@ -91,6 +90,9 @@ class Size:
     memory_rows: int
     method_rounds: int
     method_images: int
+    mae_images: int
+    scarf_rows: int
+    million_rows: int
     methods: tuple = tuple(METHODS)
 
 
@@ -102,6 +104,9 @@ FULL = Size(
     memory_rows=10_000,
     method_rounds=3,
     method_images=2_560,
+    mae_images=2_560,
+    scarf_rows=10_000,
+    million_rows=1_000_000,
 )
 QUICK = Size(
     n_rounds=1,
@@ -111,6 +116,9 @@ QUICK = Size(
     memory_rows=64,
     method_rounds=1,
     method_images=256,
+    mae_images=256,
+    scarf_rows=512,
+    million_rows=20_000,
 )
 
 
@@ -124,11 +132,6 @@ def estimator(kind, method="simclr", **params):
     return METHODS[method](
         modality=MODALITY[kind], **{"batch_size": BATCH_SIZE, "random_state": 0, **params}
     )
-
-
-def timed(function, *args):
-    """Return a function that calls this one and returns the seconds."""
-    return lambda: seconds(function, *args)
 
 
 # The loop of fit --------------------------------------------------------------------------------
@@ -437,12 +440,6 @@ def memory(size):
             )
 
 
-def in_new_process(function, *args):
-    """Return what a function returns in a fresh process."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
-        return executor.submit(function, *args).result()
-
-
 def peak_memory(kind, method, n_rows):
     """Return the bytes that a method needs beside X, weights and result, and the bytes of X."""
     with tempfile.TemporaryDirectory() as folder:
@@ -468,36 +465,6 @@ def memory_mapped(kind, n_rows, path):
     return np.load(path, mmap_mode="r")
 
 
-@contextmanager
-def sampled_peak(interval=0.001):
-    """Give a dict whose "bytes" is, after the block, the peak of anonymous memory above the start.
-
-    The memory is sampled a thousand times a second: a step takes ten times as long at least.
-    """
-    start = anonymous_memory()
-    peak, done = {"bytes": 0}, threading.Event()
-
-    def sample():
-        while not done.wait(interval):
-            peak["bytes"] = max(peak["bytes"], anonymous_memory() - start)
-
-    sampler = threading.Thread(target=sample)
-    sampler.start()
-    try:
-        yield peak
-    finally:
-        done.set()
-        sampler.join()
-
-
-def anonymous_memory():
-    """Return the bytes of this process's memory that no file backs (Linux)."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("RssAnon:"):
-            return 1024 * int(line.split()[1])
-    raise RuntimeError("/proc/self/status has no RssAnon: memory is measured on Linux only.")
-
-
 BENCHMARKS = {
     "fit": fit_loop,
     "lightly": against_lightly,
@@ -506,6 +473,10 @@ BENCHMARKS = {
     "augmentation": augmentation,
     "transform": transform,
     "memory": memory,
+    "mae": mae,
+    "mask_ratio": mask_ratio,
+    "scarf": scarf,
+    "million": million,
 }
 
 

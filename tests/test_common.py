@@ -75,6 +75,9 @@ every_estimator = pytest.mark.parametrize("Estimator", ESTIMATORS)
 every_kind = pytest.mark.parametrize(
     ("Estimator", "modality"), [(E, modality) for E in ESTIMATORS for modality in E._modalities]
 )
+every_table_estimator = pytest.mark.parametrize(
+    "Estimator", [E for E in ESTIMATORS if "table" in E._modalities]
+)
 every_image_estimator = pytest.mark.parametrize(
     "Estimator", [E for E in ESTIMATORS if "image" in E._modalities]
 )
@@ -320,6 +323,48 @@ def test_rows_of_a_data_frame_may_be_images(Estimator, frame, digits):
     assert not hasattr(reference, "feature_names_in_")
     with pytest.raises(ValueError, match="feature names"):
         estimator.transform(X_frame[columns[::-1]])
+
+
+@pytest.fixture
+def people():
+    """A DataFrame of numbers, some of them missing, and of categories."""
+    rng = np.random.default_rng(0)
+    people = pd.DataFrame(
+        {
+            "age": rng.normal(40, 10, 64),
+            "town": rng.choice(["Oslo", "Rome", "Lima"], 64),
+            "income": rng.lognormal(size=64),
+            "kind": pd.Categorical(rng.choice(["x", "y"], 64)),
+        }
+    )
+    people.loc[:9, "income"] = np.nan
+    people.loc[5:7, "town"] = None
+    return people
+
+
+@every_table_estimator
+@pytest.mark.parametrize("scaling", ["standard", "quantile"])
+def test_table_with_categories_and_holes(Estimator, scaling, people):
+    estimator = make(Estimator, {}, scaling=scaling).fit(people)
+    Z = estimator.transform(people)
+    assert np.isfinite(Z).all()
+    assert np.isfinite(estimator.score(people))
+    twin = pickle.loads(pickle.dumps(estimator))
+    np.testing.assert_array_equal(twin.transform(people), Z)
+    np.testing.assert_array_equal(clone(estimator).fit_transform(pl.from_pandas(people)), Z)
+    strange = people.assign(town="Paris", age=np.nan, kind="z")
+    assert np.isfinite(estimator.transform(strange)).all()
+    assert np.isfinite(estimator.partial_fit(strange).transform(people)).all()
+    with pytest.raises(ValueError, match="must be in the same order"):
+        estimator.transform(people[people.columns[::-1]])
+    with pytest.raises(ValueError, match="infinity"):
+        estimator.transform(people.assign(age=np.inf))
+
+
+@every_table_estimator
+def test_table_of_categories_alone(Estimator, people):
+    X = people[["town", "kind"]]
+    assert np.isfinite(make(Estimator, {}).fit_transform(X)).all()
 
 
 @every_kind
