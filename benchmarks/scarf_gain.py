@@ -36,7 +36,7 @@ from sklearn_ssl.datasets import load_adult, load_keel_table
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "build" / "scarf_gain"
 REPORT = ROOT / "doc" / "tables_gain.md"
-KEEL = ("letter", "magic", "penbased", "phoneme", "satimage", "segment", "spambase", "texture")
+KEEL = ("letter", "magic", "penbased", "phoneme", "satimage", "spambase")
 TABLES = {
     "adult": load_adult,
     "breast_cancer": lambda: load_breast_cancer(return_X_y=True),

@@ -73,6 +73,14 @@ class SCARFTransformer(BaseSSLTransformer):
 
     Notes
     -----
+    The defaults of `corruption_rate` and `temperature` are the paper's. With 0.3 and 0.2 a frozen
+    encoder was better on four of five tables: .782 on average in place of .749 (ten labels a class
+    of digits, penbased, letter, satimage and Adult, 2,000 rows, scored on validation rows; an
+    untrained encoder .723). Fine-tuned as a whole, both were alike (.901 and .898).
+
+    The default encoder has the paper's four layers of 256 units, and batch normalisation, which the
+    paper does not mention. Without it, the same averages were .722 and .857.
+
     Values are drawn from up to 256 quantiles of each column, which stand for its distribution in
     the training data.
 
