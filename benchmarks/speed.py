@@ -11,7 +11,8 @@ some methods is printed only:
     python benchmarks/speed.py --only methods --methods moco byol
 
 Every figure is a ratio of two things that are measured in turn, in one process and with the same
-number of threads. Needs lightly, transformers, ts3l, and Fashion-MNIST (see sklearn_ssl.datasets).
+number of threads. Needs lightly, transformers, ts3l (pip install --no-deps ts3l), and Fashion-MNIST
+(see sklearn_ssl.datasets).
 """
 
 import argparse
@@ -105,7 +106,7 @@ FULL = Size(
     method_rounds=3,
     method_images=2_560,
     mae_images=2_560,
-    scarf_rows=10_000,
+    scarf_rows=1_280,
     million_rows=1_000_000,
 )
 QUICK = Size(
@@ -117,7 +118,7 @@ QUICK = Size(
     method_rounds=1,
     method_images=256,
     mae_images=256,
-    scarf_rows=512,
+    scarf_rows=256,
     million_rows=20_000,
 )
 
