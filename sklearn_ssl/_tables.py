@@ -76,6 +76,28 @@ def encode_table(table, categories, estimator_name):
     return encoded
 
 
+def decode_table(encoded, categories):
+    """Put categories back in the place of their codes.
+
+    Parameters
+    ----------
+    encoded : ndarray of shape (n, features)
+        As :func:`encode_table` returns it.
+    categories : tuple
+        As :func:`learn_categories` returns it.
+
+    Returns
+    -------
+    table : ndarray of shape (n, features) of object
+        None for a category that is missing, or was not learnt.
+    """
+    table = encoded.astype(object)
+    for j, values in enumerate(categories):
+        if values is not None:
+            table[:, j] = np.array([None, *values], dtype=object)[encoded[:, j].astype(int)]
+    return table
+
+
 def _as_table(X):
     """Return a DataFrame or an array of two dimensions; None if X is neither."""
     if _is_frame(X):

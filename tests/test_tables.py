@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 
 from sklearn_ssl import SimCLRTransformer
 from sklearn_ssl._inputs import RowBlocks, describe
-from sklearn_ssl._tables import encode_table, learn_categories
+from sklearn_ssl._tables import decode_table, encode_table, learn_categories
 
 N = 120
 CITIES = ("Lima", "Oslo", "Rome", None)
@@ -121,6 +121,17 @@ def test_codes(people):
     city = people["city"]
     np.testing.assert_array_equal(encoded[:, 2], np.where(city.isna(), 2, city == "Oslo"))
     np.testing.assert_array_equal(encoded[:, 3], np.where(people["kind"] == "x", 1, 2))
+
+
+def test_codes_and_back(people):
+    categories = learn_categories([people], "from_dtype")
+    decoded = decode_table(encode_table(people, categories, "Test"), categories)
+    city = people["city"].astype(object).where(people["city"].notna(), None)
+    assert decoded[:, 2].tolist() == city.tolist()
+    assert decoded[:, 3].tolist() == people["kind"].tolist()
+    np.testing.assert_array_equal(decoded[:, 1].astype(float), people["income"])
+    unknown = encode_table(people.assign(city="Paris"), categories, "Test")
+    assert set(decode_table(unknown, categories)[:, 2]) == {None}
 
 
 VALUES = st.one_of(st.none(), st.text(max_size=3), st.integers(-5, 5), st.floats(-5, 5))
