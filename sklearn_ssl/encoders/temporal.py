@@ -104,11 +104,17 @@ def make_temporal_encoder(encoder, shape, *, causal):
         )
     channels, time = shape
     series = torch.randn(2, channels, time)
-    states = _states_in_training(module, series)
-    if states.ndim != 3 or len(states) != 2 or states.shape[2] != time:
+    try:
+        states = _states_in_training(module, series)
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise ValueError(
+            f"encoder={encoder!r} cannot take batches of shape (n, {channels}, {time}): {error}"
+        ) from error
+    got = tuple(states.shape) if isinstance(states, torch.Tensor) else type(states).__name__
+    if not isinstance(states, torch.Tensor) or states.ndim != 3 or got[::2] != (2, time):
         raise ValueError(
             "encoder must return a state for each frame, a tensor of shape (n, width, time); for a "
-            f"batch of shape {tuple(series.shape)} it returned {tuple(states.shape)}."
+            f"batch of shape {tuple(series.shape)} it returned {got}."
         )
     if causal:
         series[:, :, -1] += 1

@@ -2,7 +2,11 @@
 
 import math
 
+import torch
 from torch import nn
+from torch.nn import functional as F
+
+STAY = 4.0  # logit of a pixel itself, which has about 2 / 3 of the 25 weights at the start then
 
 
 def _n_halvings(height, width):
@@ -43,7 +47,12 @@ class FrameEncoder(nn.Module):
 
 
 class FrameDecoder(nn.Module):
-    """Predicts the frames of a video from its states and its last frame.
+    """Predicts the next frames of a video from a state and the frame it belongs to.
+
+    From each predicted frame to the next, pixels are moved: each becomes a weighted mean of those
+    around it, with the same weights everywhere, as in convolutional dynamic neural advection [1]_.
+    Then changes are added. At the start hardly anything moves and nothing changes: the prediction
+    is the frame itself.
 
     Parameters
     ----------
@@ -53,13 +62,22 @@ class FrameDecoder(nn.Module):
         ``(channels, height, width)`` of a frame.
     horizon : int
         Frames that are predicted.
+    reach : int, default=2
+        Pixels that something can move from a frame to the next.
+
+    References
+    ----------
+    .. [1] C. Finn, I. Goodfellow, S. Levine, "Unsupervised Learning for Physical Interaction
+       through Video Prediction", NeurIPS 2016, https://arxiv.org/abs/1605.07157
     """
 
-    def __init__(self, width, shape, horizon):
+    def __init__(self, width, shape, horizon, reach=2):
         super().__init__()
         self.shape = shape
         self.horizon = horizon
         channels, height, width_pixels = shape
+        n_weights = (2 * reach + 1) ** 2
+        self.kernels = nn.Linear(width, horizon * n_weights)
         n_doublings = _n_halvings(height, width_pixels)
         sides = (-(-height // 2**n_doublings), -(-width_pixels // 2**n_doublings))
         map_width = min(16 * 2**n_doublings, 64)
@@ -70,10 +88,33 @@ class FrameDecoder(nn.Module):
             layers += [nn.ConvTranspose2d(map_width, narrower, 4, stride=2, padding=1), nn.GELU()]
             map_width = narrower
         layers.append(nn.Conv2d(map_width, horizon * channels, 3, padding=1))
-        self.layers = nn.Sequential(*layers)
+        self.changes = nn.Sequential(*layers)
+        with torch.no_grad():
+            self.kernels.bias.view(horizon, -1)[:, n_weights // 2] += STAY
+            self.changes[-1].weight.zero_()
+            self.changes[-1].bias.zero_()
 
     def forward(self, states, frames):
         channels, height, width = self.shape
-        maps = self.layers(states.flatten(0, 1))[:, :, :height, :width]
-        changes = maps.unflatten(1, (self.horizon, channels)).unflatten(0, states.shape[:2])
-        return frames[:, :, None] + changes  # [n, time, horizon, channels, height, width]
+        states, frames, n_and_time = states.flatten(0, 1), frames.flatten(0, 1), frames.shape[:2]
+        kernels = self.kernels(states).unflatten(1, (self.horizon, -1)).softmax(dim=2)
+        moved = []
+        for kernel in kernels.unbind(1):
+            frames = _move(frames, kernel)
+            moved.append(frames)
+        changes = self.changes(states)[:, :, :height, :width]
+        predictions = torch.stack(moved, 1) + changes.unflatten(1, (self.horizon, channels))
+        return predictions.unflatten(0, n_and_time)  # [n, time, horizon, channels, height, width]
+
+
+def _move(frames, kernels):
+    """Convolve all channels of each frame ``(m, c, height, width)`` with its kernel of ``(m, s²)``.
+
+    Beyond the border stands what stands at the border.
+    """
+    m, channels, height, width = frames.shape
+    size = math.isqrt(kernels.shape[1])
+    frames = F.pad(frames, (size // 2,) * 4, mode="replicate").flatten(0, 1)
+    kernels = kernels.view(m, 1, size, size).repeat_interleave(channels, 0)
+    moved = F.conv2d(frames[None], kernels, groups=m * channels)
+    return moved.view(m, channels, height, width)
