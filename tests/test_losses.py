@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from sklearn_ssl.losses import (
     barlow_twins,
     cross_view_entropy,
+    hierarchical_contrast,
     info_nce,
     negative_cosine,
     nt_xent,
@@ -78,6 +79,7 @@ LOSSES = {
     "barlow_twins": lambda z_a, z_b: barlow_twins(z_a, z_b, 5e-3),
     "vicreg": lambda z_a, z_b: vicreg(z_a, z_b, invariance=25, variance=25, covariance=1),
     "cross_view_entropy": _cross_view_entropy,
+    "hierarchical_contrast": lambda z_a, z_b: hierarchical_contrast(z_a[..., None], z_b[..., None]),
     "sigreg": lambda z_a, z_b: sigreg(
         torch.stack([z_a, z_b]), _directions(z_a.shape[1], 6, _wide(z_a.dtype))
     ),
@@ -624,3 +626,78 @@ def test_sigreg_undoes_a_collapse():
         optimizer.step()
     assert sigreg(z, _directions(2, 16)) < 0.1  # nearer than a random draw
     torch.testing.assert_close(torch.cov(z.T), torch.eye(2).double(), rtol=0.2, atol=0.2)
+
+
+# Hierarchical contrast
+
+
+def _hierarchical_contrast_loop(z_a, z_b, alpha, observed):
+    """Algorithm 1 of TS2Vec with equations 1 and 2, one pair at a time."""
+
+    def of_pair(own, other, candidates):
+        similarities = [float(own @ candidate) for candidate in candidates]
+        return math.log(sum(math.exp(s) for s in similarities)) - float(own @ other)
+
+    levels = []
+    z_a, z_b, observed = z_a.copy(), z_b.copy(), observed.copy()
+    while True:
+        n, time, _ = z_a.shape
+        places = [(i, t) for i in range(n) for t in range(time) if observed[i, t]]
+        of_rows, of_steps = [], []
+        for i, t in places:
+            rows = [j for j in range(n) if observed[j, t]]
+            steps = [u for u in range(time) if observed[i, u]]
+            for own, other in ((z_a, z_b), (z_b, z_a)):
+                candidates = [other[j, t] for j in rows] + [own[j, t] for j in rows if j != i]
+                of_rows.append(of_pair(own[i, t], other[i, t], candidates))
+                candidates = [other[i, u] for u in steps] + [own[i, u] for u in steps if u != t]
+                of_steps.append(of_pair(own[i, t], other[i, t], candidates))
+        levels.append(alpha * np.mean(of_rows))
+        if time == 1:
+            return np.mean(levels)
+        levels[-1] += (1 - alpha) * np.mean(of_steps)
+        pooled_a, pooled_b, pooled = [], [], []
+        for i in range(n):
+            for t in range(0, time - 1, 2):
+                steps = [u for u in (t, t + 1) if observed[i, u]]
+                pooled.append(bool(steps))
+                pooled_a.append(z_a[i, steps].max(axis=0) if steps else 0 * z_a[i, t])
+                pooled_b.append(z_b[i, steps].max(axis=0) if steps else 0 * z_b[i, t])
+        z_a, z_b = (np.reshape(z, (n, time // 2, -1)) for z in (pooled_a, pooled_b))
+        observed = np.reshape(pooled, (n, time // 2))
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize(("n", "time"), [(2, 1), (2, 2), (3, 5), (4, 9), (1, 4)])
+@pytest.mark.parametrize("ragged", [False, True])
+def test_hierarchical_contrast_against_loops(alpha, n, time, ragged):
+    z_a, z_b = _embeddings(n * time, 3).unflatten(1, (n, time))
+    observed = torch.ones(n, time, dtype=torch.bool)
+    if ragged:
+        observed[0, time // 2 + 1 :] = False
+        observed[-1, 0] = time == 1
+    expected = _hierarchical_contrast_loop(z_a.numpy(), z_b.numpy(), alpha, observed.numpy())
+    loss = hierarchical_contrast(z_a, z_b, alpha, observed)
+    np.testing.assert_allclose(loss.item(), expected, rtol=1e-10, atol=1e-10)
+    if not ragged:
+        assert hierarchical_contrast(z_a, z_b, alpha) == loss
+
+
+def test_hierarchical_contrast_of_states_that_are_all_alike():
+    z = torch.ones(5, 4, 3, dtype=torch.float64)
+    levels = [math.log(9) + math.log(7), math.log(9) + math.log(3), math.log(9)]
+    assert hierarchical_contrast(z, z).item() == pytest.approx(np.mean(levels) / 2)
+
+
+def test_what_was_not_observed_counts_nowhere():
+    z = _embeddings(20, 3).unflatten(1, (4, 5)).requires_grad_()
+    observed = torch.ones(4, 5, dtype=torch.bool)
+    observed[1, 3:] = observed[2] = False
+    loss = hierarchical_contrast(*z, observed=observed)
+    loss.backward()
+    assert (z.grad[:, ~observed] == 0).all()
+    assert (z.grad[:, 0, 0] != 0).all()
+    changed = z.detach().clone()
+    changed[:, ~observed] = 1e6
+    assert hierarchical_contrast(*changed, observed=observed) == loss
+    assert hierarchical_contrast(*changed, observed=torch.zeros(4, 5)) == 0
