@@ -149,7 +149,7 @@ def load_ucr_series(name, *, train=True):
     Parameters
     ----------
     name : {"GunPoint", "ItalyPowerDemand", "JapaneseVowels"}
-        Other sets of the package can be read too.
+        Other sets of the package in the same format, without missing numbers, can be read too.
     train : bool, default=True
         The archive's training part, or its test part.
 
@@ -188,7 +188,7 @@ def _read_series(path):
     data = next(i for i, line in enumerate(lines) if line.strip().lower() == "@data")
     rows = [line.strip().split(":") for line in lines[data + 1 :] if line.strip()]
     numbers = [[[float(x) for x in channel.split(",")] for channel in row[:-1]] for row in rows]
-    return numbers, [row[-1] for row in rows]
+    return numbers, [row[-1].strip() for row in rows]
 
 
 def make_moving_digits(n_clips, n_frames=10, *, side=20, random_state=0):

@@ -73,6 +73,67 @@ def test_load_keel_table_reads_numbers_and_classes(keel_folder):
 
 
 @pytest.fixture
+def series_folder(tmp_path, monkeypatch):
+    """A package of series with one set, "toy": three channels, of other lengths."""
+    spec = ModuleSpec("aeon", loader=None, is_package=True)
+    spec.submodule_search_locations.append(str(tmp_path))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+    folder = tmp_path / "datasets" / "data" / "toy"
+    folder.mkdir(parents=True)
+    head = "# about it\n@problemName toy\n@classLabel true 1 2\n@data\n"
+    (folder / "toy_TRAIN.ts").write_text(head + "1,2:3,4:-5e1,6:one\n7:8:9:two\n")
+    (folder / "toy_TEST.ts").write_text(head + "1,2,3:4,5,6:7,8,9: two \n\n")
+
+
+def test_load_ucr_series_ends_shorter_series_in_nan(series_folder):
+    nan = np.nan
+    X, y = datasets.load_ucr_series("toy")
+    expected = [[[1, 2, nan], [3, 4, nan], [-50, 6, nan]], [[7, nan, nan], [8, nan, nan]]]
+    np.testing.assert_array_equal(X[0], expected[0])
+    np.testing.assert_array_equal(X[1, :2], expected[1])
+    assert y.tolist() == ["one", "two"]
+    X, y = datasets.load_ucr_series("toy", train=False)
+    np.testing.assert_array_equal(X, [[[1, 2, 3], [4, 5, 6], [7, 8, 9]]])
+    assert y.tolist() == ["two"]
+
+
+def test_load_ucr_series_not_installed(no_keel):
+    with pytest.raises(DatasetNotFoundError, match="pip install --no-deps aeon"):
+        datasets.load_ucr_series("GunPoint")
+
+
+def test_load_ucr_series_unknown_name(series_folder):
+    with pytest.raises(DatasetNotFoundError, match="no series 'toys'"):
+        datasets.load_ucr_series("toys")
+
+
+def test_moving_digits_are_digits_that_move_and_bounce(digits):
+    X, y = datasets.make_moving_digits(50, 12, side=14, random_state=3)
+    assert X.shape == (50, 12, 14, 14)
+    assert X.dtype == np.uint8
+    images = {
+        image.tobytes(): label for image, label in zip(np.rint(digits[0] * 255 / 16), digits[1])
+    }
+    for clip, label in zip(X, y):
+        corners = []
+        for frame in clip:
+            found = [
+                (i, j)
+                for i in range(7)
+                for j in range(7)
+                if images.get(frame[i : i + 8, j : j + 8].astype(float).tobytes()) == label
+                and frame[i : i + 8, j : j + 8].sum() == frame.sum()
+            ]
+            corners.append(found[0])
+        speed = np.abs(np.diff(corners, axis=0))
+        assert speed.max() in (1, 2)
+        assert (speed.max(axis=0) - speed.min(axis=0) <= 2).all()
+    again, _ = datasets.make_moving_digits(50, 12, side=14, random_state=3)
+    np.testing.assert_array_equal(again, X)
+    assert not np.array_equal(datasets.make_moving_digits(50, 12, side=14, random_state=4)[0], X)
+
+
+@pytest.fixture
 def photo_folder(tmp_path, monkeypatch):
     """Photos of two grey levels: the left 60 % is dark, the right 40 % bright."""
     monkeypatch.setattr(datasets, "PHOTO_FOLDER", tmp_path)
@@ -208,6 +269,28 @@ def test_adult():
     }
     assert not any("?" in X[name].cat.categories for name in categories)
     assert np.mean(y == ">50K") == pytest.approx(0.239, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "n_test", "n_classes"),
+    [
+        ("GunPoint", (50, 1, 150), 150, 2),
+        ("ItalyPowerDemand", (67, 1, 24), 1029, 2),
+        ("JapaneseVowels", (270, 12, 29), 370, 9),
+    ],
+)
+def test_ucr_series(name, shape, n_test, n_classes):
+    X, y = load_or_skip(datasets.load_ucr_series, name)
+    X_test, y_test = datasets.load_ucr_series(name, train=False)
+    assert X.shape == shape
+    assert X_test.shape == (n_test, *shape[1:])
+    assert len(np.unique(y)) == n_classes
+    assert set(y) == set(y_test)
+    for row in (*X, *X_test):
+        length = (~np.isnan(row[0])).sum()
+        assert np.isfinite(row[:, :length]).all()
+        assert np.isnan(row[:, length:]).all()
+        assert length == shape[2] or name == "JapaneseVowels"
 
 
 def test_load_digits_is_the_rest_of_optdigits(digits):

@@ -11,9 +11,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
+from sklearn_ssl import NextFrameEmbedder
 from sklearn_ssl.datasets import draw_labels, load_keel_table, make_moving_digits
 from sklearn_ssl.encoders.temporal import as_frames
-from sklearn_ssl.methods.next_frame import NextFrameEmbedder, next_frames
+from sklearn_ssl.methods.next_frame import next_frames
 
 SHAPES = {"series": (12, 3, 9), "video": (6, 5, 8, 9), "colour video": (6, 5, 8, 9, 3)}
 each_kind = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)

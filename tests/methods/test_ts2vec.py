@@ -9,9 +9,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
+from sklearn_ssl import TS2VecTransformer
 from sklearn_ssl.datasets import draw_labels, load_keel_table
 from sklearn_ssl.losses import hierarchical_contrast
-from sklearn_ssl.methods.ts2vec import TS2VecTransformer
 
 nan = torch.nan
 
