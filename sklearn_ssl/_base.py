@@ -30,7 +30,7 @@ from sklearn_ssl._inputs import (
     modality_of,
     resolve_modality,
 )
-from sklearn_ssl._net import train
+from sklearn_ssl._net import CollapseWatch, train
 from sklearn_ssl._runtime import (
     pinned_threads,
     resolve_device,
@@ -222,7 +222,11 @@ class BaseSSLTransformer(
         return make_encoder(self.encoder, spec, self.n_components)
 
     def _planned_epochs(self, modality, n_samples):
-        return self.max_epochs or defaults.max_epochs(modality, n_samples, self._relative_cost)
+        return self.max_epochs or defaults.max_epochs(modality, n_samples, self._cost(modality))
+
+    def _cost(self, modality):
+        """Return the time of a row in a fit, compared with SimCLR."""
+        return self._relative_cost
 
     def _momentum(self, spec):
         """Return the momentum of an averaged network: the parameter, or one for so many steps."""
@@ -351,9 +355,7 @@ class BaseSSLTransformer(
                 patience=self.n_iter_no_change if early_stopping else None,
                 callbacks=[*epoch_hooks, *(self.callbacks or ())],
                 progress_name=type(self).__name__ if self.verbose else None,
-                collapse_advice=self._collapse_advice(task),
-                fewest_directions=self._fewest_directions,
-                lengths_count=self._lengths_count,
+                watch=self._collapse_watch(task),
                 resume_state=getattr(self, "_resume_state", None) if partial and go_on else None,
             )
         task.eval()
@@ -364,18 +366,19 @@ class BaseSSLTransformer(
         fit_callbacks.end()
         return self
 
-    def _collapse_advice(self, task):
-        """Return the text of a CollapseWarning, with {} for the symptom."""
+    def _collapse_watch(self, task):
+        """Return what looks at the embeddings of a fit, with the text of its warning."""
         used = {**vars(self), "batch_size": self.batch_size_, **vars(task)}
         remedies = ", ".join(
             f"a {change} {name} (it is {used[name]:g})"
             for name, change in self._collapse_remedies.items()
         )
-        return (
+        advice = (
             f"{type(self).__name__} has collapsed: the embeddings that its loss compares {{}}. A "
             f"falling loss means nothing then. Try {remedies}, or an augmentation that changes "
             "less. The spread of each epoch is in history_."
         )
+        return CollapseWatch(advice, self._fewest_directions, self._lengths_count)
 
     def _check_same_rows(self, rows):
         expected, got = self.input_spec_.row_shape, rows.blocks[0].shape[1:]

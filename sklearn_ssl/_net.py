@@ -249,18 +249,21 @@ class CollapseWatch(Callback):
 
     Parameters
     ----------
-    seen : list of torch.Tensor
-        Holds the last embeddings, see :func:`~sklearn_ssl.collapse.watched_embeddings`.
     advice : str
         Text of the warning, with "{}" for the symptom.
     fewest_directions : float
         As in :func:`~sklearn_ssl.collapse.symptom`.
     lengths_count : bool
         As in :func:`~sklearn_ssl.collapse.embedding_spread`.
+
+    Attributes
+    ----------
+    seen : list of torch.Tensor
+        Holds the last embeddings, see :func:`~sklearn_ssl.collapse.watched_embeddings`.
     """
 
-    def __init__(self, seen, advice, fewest_directions, lengths_count):
-        self.seen = seen
+    def __init__(self, advice, fewest_directions, lengths_count):
+        self.seen = []
         self.advice = advice
         self.fewest_directions = fewest_directions
         self.lengths_count = lengths_count
@@ -313,9 +316,7 @@ def train(
     patience=None,
     callbacks=(),
     progress_name=None,
-    collapse_advice,
-    fewest_directions,
-    lengths_count,
+    watch,
     resume_state=None,
 ):
     """Train a pretext task in place.
@@ -343,12 +344,8 @@ def train(
         skorch callbacks, or ``(name, callback)`` pairs.
     progress_name : str or None
         Title of the progress bar; None shows none.
-    collapse_advice : str
-        Text of a CollapseWarning, with "{}" for the symptom.
-    fewest_directions : float
-        Embeddings with a smaller effective rank have collapsed.
-    lengths_count : bool
-        Whether the loss looks at the lengths of embeddings, not at their directions only.
+    watch : CollapseWatch
+        Looks at the embeddings of each epoch.
     resume_state : dict or None
         What an earlier call returned, to go on with its optimiser and random streams.
 
@@ -369,7 +366,6 @@ def train(
         delay=2,
         disable=progress_name is None,
     )
-    watch = CollapseWatch(seen := [], collapse_advice, fewest_directions, lengths_count)
     internal = [ProgressBar(bar), watch]
     if patience is not None:
         silent = {"sink": lambda *args: None}
@@ -393,7 +389,7 @@ def train(
         verbose=0,
     )
     try:
-        with bar, watched_embeddings(task, seen):
+        with bar, watched_embeddings(task, watch.seen):
             net.initialize()
             net.seed(random_state)
             if resume_state is not None:
