@@ -162,6 +162,7 @@ class TS2VecTransformer(BaseSSLTransformer):
     _modalities = ("series",)
     _auto_modality = {2: "series", 3: "series"}
     _missing_allowed = ("series",)
+    _relative_cost = 1.7
 
     def __init__(
         self,
