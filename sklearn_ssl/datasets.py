@@ -220,7 +220,7 @@ def make_moving_digits(n_clips, n_frames=10, *, side=20, random_state=0):
     speed = rng.choice(speeds, n_clips)
     room = side - 8
     start = rng.integers(0, 2 * room, (n_clips, 2))
-    # A point that goes round a circle of twice the room, seen from the side, goes to and fro.
+    # A point that goes round a circle of twice the room, seen from the side, goes back and forth.
     angle = (start[:, None] + speed[:, None] * np.arange(n_frames)[:, None]) % (2 * room)
     corner = np.minimum(angle, 2 * room - angle)  # [n_clips, n_frames, 2]
     X = np.zeros((n_clips, n_frames, side, side), np.uint8)

@@ -52,9 +52,12 @@ class NextFrameTask(PretextTask):
 
     def predict(self, frames):
         """Return the frames expected after each frame: ``(n, time, horizon, ...)``."""
+        return self.decoder(*self._read(frames))
+
+    def _read(self, frames):
+        """Return states ``(n, time, width)``, and the frames without NaN."""
         filled = forward_fill(frames)
-        states = self.encoder.states(filled).transpose(1, 2)  # [n, time, width]
-        return self.decoder(states, filled)
+        return self.encoder.states(filled).transpose(1, 2), filled
 
     def roll_out(self, batch, n_steps):
         """Return `n_steps` frames after the last observed one of each row: ``(n, n_steps, ...)``.
@@ -70,7 +73,8 @@ class NextFrameTask(PretextTask):
         room = torch.full_like(frames[:, :1], torch.nan).expand(-1, self.horizon, *frames.shape[2:])
         predictions = []
         for _ in range(-(-n_steps // self.horizon)):
-            predictions.append(self.predict(frames)[row[:, 0], last])  # [n, horizon, ...]
+            of_last = (x[row, last[:, None]] for x in self._read(frames))  # [n, 1, ...]
+            predictions.append(self.decoder(*of_last)[:, 0])  # [n, horizon, ...]
             frames = torch.cat([frames, room], dim=1)
             frames[row, last[:, None] + step] = predictions[-1]
             last = last + self.horizon
