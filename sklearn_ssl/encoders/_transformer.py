@@ -6,6 +6,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+# Up to so many tokens, a processor is faster with the weights written out than with torch's kernel.
+SHORT = 64
+
 
 class Attention(nn.Module):
     """Multi-head self-attention.
@@ -23,29 +26,37 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.projection = nn.Linear(width, width)
 
-    def forward(self, x, first=0):
-        """Return what the tokens from `first` on find in all tokens."""
-        if first == 0:
-            q, k, v = self._heads(self.qkv(x), 3)
-        else:  # the others ask nothing
-            weights, biases = self.qkv.weight, self.qkv.bias
-            width = x.shape[2]
-            (q,) = self._heads(F.linear(x[:, first:], weights[:width], biases[:width]), 1)
-            k, v = self._heads(F.linear(x, weights[width:], biases[width:]), 2)
-        x = F.scaled_dot_product_attention(q, k, v)  # [n, heads, length, width / heads]
-        return self.projection(x.transpose(1, 2).flatten(2))
+    def forward(self, x):
+        return self.attend(self.qkv(x))
+
+    def attend(self, qkv, first=0):
+        """Return what the tokens from `first` on find in all tokens.
+
+        Parameters
+        ----------
+        qkv : torch.Tensor of shape (n, length, 3 * width)
+            Queries, keys and values of the tokens, as the layer `qkv` makes them.
+        first : int, default=0
+        """
+        q, k, v = self._heads(qkv)
+        q = q[:, :, first:]
+        if q.device.type == "cpu" and k.shape[2] <= SHORT:
+            x = (q / math.sqrt(q.shape[3]) @ k.transpose(2, 3)).softmax(dim=3) @ v
+        else:
+            x = F.scaled_dot_product_attention(q, k, v)
+        return self.projection(x.transpose(1, 2).flatten(2))  # [n, length - first, width]
 
     def weights(self, x):
         """Return how much each token attends to each: ``(n, n_heads, length, length)``.
 
         The last axis sums to 1. :meth:`forward` never holds these weights as a whole.
         """
-        q, k, _ = self._heads(self.qkv(x), 3)
+        q, k, _ = self._heads(self.qkv(x))
         return (q @ k.transpose(2, 3) / math.sqrt(q.shape[3])).softmax(dim=3)
 
-    def _heads(self, x, n_parts):
-        parts = x.unflatten(2, (n_parts, self.n_heads, -1))
-        return parts.permute(2, 0, 3, 1, 4).unbind()  # [n, heads, length, width / heads] each
+    def _heads(self, qkv):
+        parts = qkv.unflatten(2, (3, self.n_heads, -1))
+        return parts.permute(2, 0, 3, 1, 4).unbind()  # q, k, v: [n, heads, length, width / heads]
 
 
 class Block(nn.Module):
@@ -69,16 +80,26 @@ class Block(nn.Module):
             nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
         )
 
-    def forward(self, x, first=0):
+    def forward(self, x):
+        return self.attend(x, self.project(x))
+
+    def project(self, x):
+        """Return queries, keys and values of tokens: ``(..., 3 * width)``."""
+        return self.attention.qkv(self.norm1(x))
+
+    def attend(self, x, qkv, first=0):
         """Return the tokens from `first` on, which have attended to all.
 
         Parameters
         ----------
-        x : torch.Tensor of shape (n, length, width)
+        x : torch.Tensor of shape (n, length - first, width)
+            Those tokens.
+        qkv : torch.Tensor of shape (n, length, 3 * width)
+            What :meth:`project` makes of all tokens.
         first : int, default=0
             After the last block, tokens that nobody asks for need not be computed.
         """
-        x = x[:, first:] + self.attention(self.norm1(x), first)  # [n, length - first, width]
+        x = x + self.attention.attend(qkv, first)
         return x + self.mlp(self.norm2(x))
 
 

@@ -152,7 +152,8 @@ class TokenEncoder(nn.Module):
         if places is None:
             tokens = self.embed(pieces, None) + self._positions_of(tuple(grid))
         else:
-            tokens = self.embed(gather_tokens(pieces, places), places) + self.positions[places]
+            shown = gather_tokens(pieces, places)
+            tokens = self.embed(shown, places) + F.embedding(places, self.positions)
         cls_token = self.cls_token.expand(n, 1, -1)  # at no position
         return torch.cat([cls_token, tokens], dim=1)
 

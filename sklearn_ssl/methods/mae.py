@@ -19,6 +19,7 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
+from torch.nn import functional as F
 
 from sklearn_ssl import defaults
 from sklearn_ssl._base import BaseSSLTransformer
@@ -126,12 +127,22 @@ class Decoder(nn.Module):
 
     def forward(self, latent, visible, hidden):
         cls, seen = self.embedding(latent).tensor_split([1], dim=1)
-        unseen = self.mask_token + self.positions  # [length, width], the same for all rows
-        x = torch.cat([cls, seen + self.positions[visible], unseen[hidden]], dim=1)
-        *blocks, last = self.blocks
-        for block in blocks:
-            x = block(x)  # [n, 1 + length, width], in the order of the mask
-        return self.norm(last(x, first=latent.shape[1]))  # [n, hidden, width]
+        seen = torch.cat([cls, seen + F.embedding(visible, self.positions)], dim=1)
+        masked = self.mask_token + self.positions  # [length, width], the same for all rows
+        unseen = F.embedding(hidden, masked)  # [n, hidden, width]
+
+        first, *others = self.blocks
+        n_seen = seen.shape[1]
+        # What the first block asks of mask tokens it need not ask in each row anew.
+        of_unseen = F.embedding(hidden, first.project(masked))
+        qkv = torch.cat([first.project(seen), of_unseen], dim=1)
+        if not others:
+            return self.norm(first.attend(unseen, qkv, n_seen))
+        x = first.attend(torch.cat([seen, unseen], dim=1), qkv)  # [n, 1 + length, width]
+        *others, last = others
+        for block in others:
+            x = block(x)
+        return self.norm(last.attend(x[:, n_seen:], last.project(x), n_seen))  # [n, hidden, width]
 
 
 class PatchHead(nn.Linear):
@@ -268,8 +279,8 @@ class MaskedAutoencoder(BaseSSLTransformer):
         Part of the pieces that is hidden; at least one is, and at least one is not. None is 0.75
         for images and 0.5 for series and tables.
     patch_size : int, default=None
-        Side of the patches of an image, or steps of those of a series. None is a power of two near
-        an eighth of the shorter side, or about a sixteenth of the time.
+        Side of the patches of an image, or steps of those of a series. None is a quarter of the
+        shorter side, 16 at most, or about a sixteenth of the time.
     norm_pix_loss : bool, default=True
         Whether each patch is normalised to mean 0 and deviation 1 to be the target, so that its
         structure counts and not its contrast. Not for tables.
@@ -287,7 +298,8 @@ class MaskedAutoencoder(BaseSSLTransformer):
         Given the shape of one row of a batch, and of a table with categories or missing numbers the
         keywords `cardinalities` and `missing` too, returns a
         :class:`~sklearn_ssl.encoders.TokenEncoder`: ``partial(ViTEncoder, width=128)`` say. Its own
-        `patch_size` and `pooling` count then. None is a small transformer.
+        `patch_size` and `pooling` count then. None is a small transformer: for images 128 wide and
+        2 deep.
     modality, image_shape, categorical_features, scaling
         How X is read. These and all that follow are shared by all estimators, and explained in
         :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
@@ -399,6 +411,9 @@ class MaskedAutoencoder(BaseSSLTransformer):
         self.decoder_depth = decoder_depth
         self.augment = augment
 
+    def _cost(self, modality):
+        return {"image": 0.6, "series": 0.6, "table": 2.4}[modality]  # tables have the most tokens
+
     def _make_task(self, spec):
         encoder = self._make_encoder(spec)
         decoder = Decoder(encoder, self.decoder_width, self.decoder_depth)
@@ -430,7 +445,8 @@ class MaskedAutoencoder(BaseSSLTransformer):
         if spec.modality == "series":
             return partial(SeriesTokenEncoder, patch_size=self.patch_size, pooling=self.pooling)
         patch_size = self.patch_size or defaults.masked_patch_size(spec.shape)
-        return partial(ViTEncoder, patch_size=patch_size, pooling=self.pooling)
+        size = {"width": 128, "depth": 2}  # wide and shallow: as good as deeper, and quicker
+        return partial(ViTEncoder, patch_size=patch_size, pooling=self.pooling, **size)
 
     def _check_pieces(self, grid, spec):
         if math.prod(grid) > 1:

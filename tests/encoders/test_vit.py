@@ -160,7 +160,8 @@ def test_a_width_that_cannot_be_divided(width, n_heads):
 def test_attention_is_that_of_the_cls_token_in_the_last_block():
     encoder, images = ViTEncoder((3, 8, 12), patch_size=2), torch.rand(2, 3, 8, 12)
     last, inputs = encoder.blocks[-1].attention, []
-    handle = last.register_forward_pre_hook(lambda module, args: inputs.append(args[0]))
+    norm = encoder.blocks[-1].norm1
+    handle = norm.register_forward_hook(lambda module, args, output: inputs.append(output))
     with torch.no_grad():
         encoder(images)
         handle.remove()
