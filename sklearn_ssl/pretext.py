@@ -29,6 +29,9 @@ class PretextTask(nn.Module):
     series   ``(n, channels, time)``          each channel with mean 0 and deviation 1
     ======== ================================ ============================================
 
+    In tables, columns of categories hold codes from 1 on, 0 for an unknown one, and missing numbers
+    are NaN; an encoder that is built by ``self._make_encoder(spec)`` takes care of both.
+
     Attributes
     ----------
     generator : torch.Generator or None
