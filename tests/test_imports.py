@@ -47,7 +47,7 @@ RULES = {
     # the methods: the base and the leaves, never another method
     "methods.__init__": ("", ""),
     "methods.*": (
-        "_base _runtime augment heads losses masking pretext reconstruction encoders.*",
+        "_base _runtime _tables augment heads losses masking pretext reconstruction encoders.*",
         "numpy sklearn torch",
     ),
 }

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from sklearn_ssl import defaults
 from sklearn_ssl._base import BaseSSLTransformer
 from sklearn_ssl._runtime import pinned_threads
+from sklearn_ssl._tables import decode_table
 from sklearn_ssl.augment import Augmentation, ImageAugmentation, make_views
 from sklearn_ssl.encoders._transformer import Block, initialise
 from sklearn_ssl.encoders.tokens import (
@@ -485,7 +486,8 @@ class MaskedAutoencoder(BaseSSLTransformer):
         reconstruction : Bunch
             Three arrays of the shape of X, in its units: ``input`` is X in float32, ``mask`` is
             True for each value that was hidden, and ``prediction`` has predicted values there, and
-            those of X elsewhere. Categories are codes, from 1 on. With `norm_pix_loss` a
+            those of X elsewhere. A table with categories becomes one of objects, in which a
+            category is None if it is missing, or came up after ``fit``. With `norm_pix_loss` a
             predicted patch has the mean and the deviation of the true one, for only its structure
             was predicted.
         """
@@ -504,8 +506,10 @@ class MaskedAutoencoder(BaseSSLTransformer):
             as_rows(batch, spec) for batch in (hidden, in_units(prediction, spec))
         )
         X = torch.from_numpy(X.astype("float32"))
-        prediction = torch.where(hidden, prediction, X)
-        return Bunch(input=X.numpy(), mask=hidden.numpy(), prediction=prediction.numpy())
+        shown = [X.numpy(), torch.where(hidden, prediction, X).numpy()]
+        if spec.categories is not None:
+            shown = [decode_table(table, spec.categories) for table in shown]
+        return Bunch(input=shown[0], mask=hidden.numpy(), prediction=shown[1])
 
     def _mask_of(self, X, mask):
         """Return which pieces are hidden, ``(n, length)`` of bool."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import batch_of, make_task
@@ -593,3 +594,14 @@ def test_ten_labels_a_class_are_worth_more_than_without_training(digits):
     trained = MaskedAutoencoder(max_epochs=25, random_state=0, **params).fit(X_train)
     untrained = MaskedAutoencoder(max_epochs=1, lr=1e-12, random_state=0, **params).fit(X_train)
     assert accuracy(trained) > accuracy(untrained) + 0.02
+
+
+def test_reconstructed_categories_are_categories():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"town": rng.choice(["Oslo", "Rome"], 60), "age": rng.normal(40, 10, 60)})
+    ssl = MaskedAutoencoder(max_epochs=1, random_state=0).fit(X)
+    shown = ssl.reconstruct(X, mask=[True, False])
+    assert shown.input[:, 0].tolist() == X["town"].tolist()
+    assert set(shown.prediction[:, 0]) <= {"Oslo", "Rome"}
+    np.testing.assert_allclose(shown.prediction[:, 1].astype(float), X["age"], rtol=1e-6)
+    assert shown.mask.tolist() == [[True, False]] * 60
