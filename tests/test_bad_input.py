@@ -443,8 +443,11 @@ def test_anything_fits_or_is_refused(modality):
         X=arrays(),
         image_shape=st.one_of(st.none(), st.none(), st.tuples(*[st.integers(1, 6)] * 2)),
         early_stopping=st.booleans(),
+        holes=st.booleans(),
     )
-    def check(X, image_shape, early_stopping):
+    def check(X, image_shape, early_stopping, holes):
+        if holes and X.dtype.kind == "f" and X.size:
+            X.flat[::3] = np.nan
         before = X.copy()
         estimator = make(modality=modality, image_shape=image_shape, early_stopping=early_stopping)
         attributes = dict(vars(estimator))
