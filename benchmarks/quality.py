@@ -24,7 +24,7 @@ import re
 import sys
 import time
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -261,19 +261,18 @@ def boosted_trees(X, y):
     return HistGradientBoostingClassifier(min_samples_leaf=leaf, random_state=0).fit(X, y)
 
 
-BASELINES = {
-    "raw": raw_features,
-    "pca": pca,
-    "colour": colour,
-    "untrained": lambda data, settings: untrained("simclr", data, settings),
-    "untrained_mae": lambda data, settings: untrained("mae", data, settings),
-    "untrained_next_frame": lambda data, settings: untrained("next_frame", data, settings),
-    "untrained_ts2vec": lambda data, settings: untrained("ts2vec", data, settings),
+BASELINES = {"raw": raw_features, "pca": pca, "colour": colour}
+UNTRAINED = {  # and whose encoder it is
+    "untrained": "simclr",
+    "untrained_mae": "mae",
+    "untrained_next_frame": "next_frame",
+    "untrained_ts2vec": "ts2vec",
 }
 # Of these there is no representation, but a classifier of the drawn rows.
 CLASSIFIERS = {"1nn": nearest_neighbour, "trees": boosted_trees}
 NETWORKS = {"supervised": "simclr", "supervised_mae": "mae"}  # whose network gets the labels alone
-OTHERS = (*BASELINES, *CLASSIFIERS, *NETWORKS)
+VEHICLES = {**UNTRAINED, **NETWORKS}
+OTHERS = (*BASELINES, *UNTRAINED, *CLASSIFIERS, *NETWORKS)
 TITLES = {
     "raw": "raw features",
     "pca": "PCA, at most 128 components",
@@ -439,6 +438,7 @@ def pretrain(method, data, settings):
 
 def measure(name, data, method, settings, validation):
     """Return the result of a method on a data set, ready to be written as JSON."""
+    data = filled_for(method, data)
     labelled, scored = rows_for_probe(data, validation)
     facts = {}
     if method in CLASSIFIERS:
@@ -449,6 +449,8 @@ def measure(name, data, method, settings, validation):
     else:
         if method in METHODS:
             transformer, facts = pretrain(method, data, settings)
+        elif method in UNTRAINED:
+            transformer = untrained(UNTRAINED[method], data, settings)
         else:
             transformer = BASELINES[method](data, settings)
         embedded = [(transformer.transform(X), y) for X, y in (labelled, scored)]
@@ -467,11 +469,22 @@ def measure(name, data, method, settings, validation):
     }
 
 
+def filled_for(method, data):
+    """Return the data as a method takes it: zeros after the end of series, if it wants numbers."""
+    Estimator = METHODS.get(VEHICLES.get(method, method))
+    if data.settings.get("modality") != "series" or Estimator is None:
+        return data
+    if "series" in Estimator._missing_allowed:
+        return data
+    X_train, X_test = np.nan_to_num(data.X_train), np.nan_to_num(data.X_test)
+    return replace(data, X_train=X_train, X_test=X_test)
+
+
 def settings_for(method, settings):
     """Return those of the settings that change a method: a baseline has no more than a network."""
     if method in METHODS:
         return settings
-    network = ("encoder", "n_components") if method in ("untrained", *NETWORKS) else ()
+    network = ("encoder", "n_components") if method in VEHICLES else ()
     return {name: value for name, value in settings.items() if name in network}
 
 
