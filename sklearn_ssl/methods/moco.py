@@ -129,7 +129,7 @@ class MoCoTransformer(BaseSSLTransformer):
     }
     _relative_cost = 0.7
     _collapse_remedies = {"temperature": "smaller", "lr": "smaller"}
-    _fewest_directions = 3.0  # negatives push embeddings apart in all directions
+    _fewest_directions = 2.5  # negatives push embeddings apart in all directions
 
     def __init__(
         self,

@@ -108,7 +108,7 @@ class MoCoV3Transformer(BaseSSLTransformer):
     }
     _relative_cost = 1.4
     _collapse_remedies = {"temperature": "smaller", "lr": "smaller"}
-    _fewest_directions = 3.0  # negatives push embeddings apart in all directions
+    _fewest_directions = 2.5  # negatives push embeddings apart in all directions
 
     def __init__(
         self,

@@ -100,7 +100,7 @@ class SimCLRTransformer(BaseSSLTransformer):
         "augment": [callable, None],
     }
     _collapse_remedies = {"temperature": "smaller", "lr": "smaller"}
-    _fewest_directions = 3.0  # negatives push embeddings apart in all directions
+    _fewest_directions = 2.5  # negatives push embeddings apart in all directions
 
     def __init__(
         self,
