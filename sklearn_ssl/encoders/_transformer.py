@@ -6,9 +6,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-# Up to so many tokens, a processor is faster with the weights written out than with torch's kernel.
-SHORT = 64
-
 
 class Attention(nn.Module):
     """Multi-head self-attention.
@@ -39,11 +36,7 @@ class Attention(nn.Module):
         first : int, default=0
         """
         q, k, v = self._heads(qkv)
-        q = q[:, :, first:]
-        if q.device.type == "cpu" and k.shape[2] <= SHORT:
-            x = (q / math.sqrt(q.shape[3]) @ k.transpose(2, 3)).softmax(dim=3) @ v
-        else:
-            x = F.scaled_dot_product_attention(q, k, v)
+        x = F.scaled_dot_product_attention(q[:, :, first:], k, v)
         return self.projection(x.transpose(1, 2).flatten(2))  # [n, length - first, width]
 
     def weights(self, x):

@@ -172,34 +172,50 @@ class PatchHead(nn.Linear):
     def loss(self, predicted, pieces, hidden):
         """Return the mean squared error of the values that are not filling."""
         target = gather_tokens(pieces.flatten(1, -2), hidden)  # [n, hidden, values]
+        inside = self.inside[hidden] if self.is_filled else None
         if self.normalise:
-            mean, deviation = self._moments(target, hidden)
-            target = (target - mean) / deviation
+            centred, _, deviation = centre(target, inside)
+            target = centred / deviation
         errors = (self(predicted) - target).square()
-        if not self.is_filled:
-            return errors.mean()
-        inside = self.inside[hidden]
-        return (errors * inside).sum() / inside.sum()
+        return errors.mean() if inside is None else (errors * inside).sum() / inside.sum()
 
     def predict(self, predicted, pieces, hidden):
         """Return predicted values; mean and deviation of a normalised patch are its true ones."""
         values = self(predicted)
         if self.normalise:
-            mean, deviation = self._moments(gather_tokens(pieces.flatten(1, -2), hidden), hidden)
+            target = gather_tokens(pieces.flatten(1, -2), hidden)
+            _, mean, deviation = centre(target, self.inside[hidden] if self.is_filled else None)
             values = values * deviation + mean
         return values
 
-    def _moments(self, patches, hidden):
-        """Return the means and deviations, ``(n, hidden, 1)``, of what is not filling."""
-        if not self.is_filled:
-            variance, mean = torch.var_mean(patches, dim=2, keepdim=True)  # the unbiased one
-        else:
-            inside = self.inside[hidden]
-            count = inside.sum(dim=2, keepdim=True)
-            mean = (patches * inside).sum(dim=2, keepdim=True) / count
-            squares = ((patches - mean) * inside).square().sum(dim=2, keepdim=True)
-            variance = squares / (count - 1).clamp(min=1)
-        return mean, (variance + 1e-6).sqrt()
+
+def centre(patches, inside=None):
+    """Return patches less their means, the means, and the deviations, each patch by itself.
+
+    Parameters
+    ----------
+    patches : torch.Tensor of shape (..., values)
+    inside : torch.Tensor of shape (..., values), default=None
+        1 for the values that count, and 0 for others. None if all do.
+
+    Returns
+    -------
+    centred : torch.Tensor of shape (..., values)
+        0 where a value does not count.
+    mean, deviation : torch.Tensor of shape (..., 1)
+        The deviation is the root of the unbiased variance and 1e-6.
+    """
+    if inside is None:
+        count = patches.shape[-1]
+        mean = patches.mean(dim=-1, keepdim=True)
+        centred = patches - mean
+    else:
+        count = inside.sum(dim=-1, keepdim=True)
+        mean = (patches * inside).sum(dim=-1, keepdim=True) / count
+        centred = (patches - mean) * inside
+        count = count.clamp(min=2)  # a single value has no deviation
+    variance = centred.square().sum(dim=-1, keepdim=True) / (count - 1)
+    return centred, mean, (variance + 1e-6).sqrt()
 
 
 class FeatureHead(nn.Module):
