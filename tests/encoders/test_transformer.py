@@ -77,6 +77,15 @@ def test_attention_weights_are_the_softmax_of_scaled_products(width, n_heads, le
     torch.testing.assert_close(attention(x), attention.projection(outputs))
 
 
+@SIZES
+@pytest.mark.parametrize("first", [1, 2])
+def test_tokens_that_nobody_asks_for_need_not_be_computed(width, n_heads, length, first):
+    block = _block(width, n_heads)
+    x = torch.randn(3, length + 2, width, dtype=torch.float64)
+    expected = block(x)[:, first:]
+    torch.testing.assert_close(block.attend(x[:, first:], block.project(x), first), expected)
+
+
 def test_block_knows_no_order():
     block = _block(8, 2)
     x = torch.randn(2, 6, 8, dtype=torch.float64)
