@@ -1,6 +1,9 @@
 """The masked autoencoder of transformers, trained as its users do: what ours is compared with."""
 
 import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
 from transformers import ViTMAEConfig, ViTMAEForPreTraining
 
 import sklearn_ssl  # noqa: F401 - its import sets what torch does with idle threads
@@ -8,11 +11,11 @@ from sklearn_ssl._inputs import RowBlocks, describe
 from sklearn_ssl.encoders.vit import PIXEL_DEVIATION, PIXEL_MEAN
 
 
-def vit_mae_epoch(estimator, X):
+def vit_mae_epoch(estimator, X, n_workers=None):
     """Return a function that trains transformers' model for an epoch, with an estimator's sizes.
 
     Widths, depths, heads, patches, mask ratio and batch size are the estimator's, and the optimiser
-    is fused AdamW. Batches are tensors, normalised as ours are; images are not augmented.
+    is fused AdamW.
 
     Parameters
     ----------
@@ -20,6 +23,10 @@ def vit_mae_epoch(estimator, X):
         With a batch size.
     X : ndarray of shape (n, side, side)
         Grey images, in uint8; the side is a multiple of the patch size.
+    n_workers : int, default=None
+        Processes of a DataLoader, which crops and flips PIL images as the example of transformers
+        does, `run_mae.py`. None takes the images as they are, from one tensor: it measures the
+        model alone.
 
     Returns
     -------
@@ -36,13 +43,20 @@ def vit_mae_epoch(estimator, X):
         betas=(0.9, 0.95),
         fused=True,
     )
-    images = torch.from_numpy(X)
+    if n_workers is None:
+        batches = TensorBatches(X, estimator.batch_size)
+    else:
+        batches = DataLoader(
+            PILImages(X, crop_and_flip(X.shape[1])),
+            batch_size=estimator.batch_size,
+            shuffle=True,
+            num_workers=n_workers,
+            persistent_workers=n_workers > 0,  # so that starting them is not measured
+        )
 
     def epoch():
-        batches = torch.randperm(len(images)).split(estimator.batch_size)
         total = 0.0
-        for indices in batches:
-            pixels = images[indices, None].float().div_(255).sub_(PIXEL_MEAN).div_(PIXEL_DEVIATION)
+        for pixels in batches:
             loss = model(pixels).loss
             total += loss.item()
             optimizer.zero_grad()
@@ -51,6 +65,50 @@ def vit_mae_epoch(estimator, X):
         return total / len(batches)
 
     return epoch
+
+
+class TensorBatches:
+    """Shuffled batches of normalised images, made a batch at a time."""
+
+    def __init__(self, X, batch_size):
+        self.images = torch.from_numpy(X.copy())
+        self.batch_size = batch_size
+
+    def __len__(self):
+        return -(-len(self.images) // self.batch_size)
+
+    def __iter__(self):
+        for indices in torch.randperm(len(self.images)).split(self.batch_size):
+            pixels = self.images[indices, None].float().div_(255)
+            yield pixels.sub_(PIXEL_MEAN).div_(PIXEL_DEVIATION)
+
+
+class PILImages(Dataset):
+    """Grey PIL images, made beforehand: decoding them is not the model's business."""
+
+    def __init__(self, X, transform):
+        self.images = [Image.fromarray(image) for image in X]
+        self.transform = transform
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        return self.transform(self.images[index])
+
+
+def crop_and_flip(side):
+    """Return the transform of transformers' example, for grey images."""
+    return transforms.Compose(
+        [
+            transforms.RandomResizedCrop(
+                side, scale=(0.2, 1.0), interpolation=transforms.InterpolationMode.BICUBIC
+            ),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize(PIXEL_MEAN, PIXEL_DEVIATION),
+        ]
+    )
 
 
 def as_transformers(task):
