@@ -663,6 +663,7 @@ The default strength of the colour jitter and the shape of the image encoder, wh
 share, were settled with SimCLR while looking at the test images of digits and Fashion-MNIST: the
 rows of these two sets flatter, those of SimCLR most. What is new in the other methods (momentum,
 normalised heads, no local views of small images) was settled on training rows (`--validation`).
+So were patches, width and depth of MaskedAutoencoder, on training rows of Fashion-MNIST.
 """
 
 
