@@ -350,7 +350,7 @@ class MaskedAutoencoder(BaseSSLTransformer):
     >>> ssl = MaskedAutoencoder(image_shape=(8, 8), max_epochs=1, random_state=0)
     >>> Z = ssl.fit_transform(X)
     >>> Z.shape
-    (1797, 1024)
+    (1797, 2048)
     >>> classifier = make_pipeline(StandardScaler(), LogisticRegression()).fit(Z[:50], y[:50])
     >>> ssl.reconstruct(X[:3]).prediction.shape
     (3, 64)
