@@ -429,7 +429,7 @@ class MaskedAutoencoder(BaseSSLTransformer):
         self.augment = augment
 
     def _cost(self, modality):
-        return {"image": 0.6, "series": 0.6, "table": 2.4}[modality]  # tables have the most tokens
+        return {"image": 0.7, "series": 0.6, "table": 2.4}[modality]  # tables have the most tokens
 
     def _make_task(self, spec):
         encoder = self._make_encoder(spec)
