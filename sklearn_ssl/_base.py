@@ -81,7 +81,7 @@ class BaseSSLTransformer(
         numbers (NaN) are 0 then, beside an indicator for each column that lacked some in ``fit``.
     max_epochs : int, default=None
         How often the data is seen. None lets the networks see about 600,000 images, 1,000,000 rows
-        of a table or 500,000 series, but every row 4 to 200 times.
+        of a table, 500,000 series or 60,000 videos, but every row 4 to 200 times.
     batch_size : int, default=None
         Largest number of rows in a step. None is 256, or less, down to 64, below 4,096 rows.
     optimizer : callable, default=torch.optim.AdamW

@@ -7,7 +7,6 @@ from torch import nn
 
 from sklearn_ssl import defaults
 from sklearn_ssl._evaluate import row_batches
-from sklearn_ssl._inputs import check_input
 from sklearn_ssl._runtime import pinned_threads
 
 
@@ -51,7 +50,7 @@ def attention_maps(estimator, X):
     check_is_fitted(estimator)
     encoder = _with_attention(estimator)
     spec = estimator.input_spec_
-    X = check_input(estimator, X, reset=False, row_shape=spec.row_shape)
+    X = estimator._check_rows(X)
     device = next(encoder.parameters()).device
     with pinned_threads(), torch.inference_mode():
         maps = [

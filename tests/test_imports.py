@@ -39,7 +39,7 @@ RULES = {
     "_evaluate": ("_runtime", "numpy torch"),
     "_net": ("_evaluate _runtime collapse", "numpy skorch torch tqdm"),
     "_callbacks": ("_net", "sklearn"),
-    "inspection": ("_evaluate _inputs _runtime", "numpy sklearn torch"),
+    "inspection": ("_evaluate _runtime", "numpy sklearn torch"),
     "_base": (
         "_callbacks _evaluate _inputs _net _runtime _tables pretext encoders encoders.__init__",
         "numpy sklearn torch",

@@ -1,4 +1,4 @@
-"""What every method must do, whatever its data and its encoder."""
+"""What every method that compares views must do, whatever its data and its encoder."""
 
 import pickle
 
@@ -19,7 +19,7 @@ from sklearn_ssl.datasets import draw_labels
 METHODS = [
     name.removesuffix("Transformer")
     for name in sklearn_ssl.__all__
-    if name.endswith("Transformer") and name != "BaseSSLTransformer"
+    if name.endswith("Transformer") and "augment" in getattr(sklearn_ssl, name)().get_params()
 ]
 
 # Networks that no gradient trains.
