@@ -51,7 +51,7 @@ class TokenEncoder(nn.Module):
     n_heads : int
         Heads of attention in each block.
     pooling : {"cls_and_mean", "cls", "mean", "grid"}
-        What :meth:`forward` returns: the CLS token, the mean of the others, both side by side, or
+        What ``forward`` returns: the CLS token, the mean of the others, both side by side, or
         the means of parts of the row side by side, which keep where something is. The parts are
         `most_cells` along each axis, or all pieces if they are fewer.
 
@@ -121,7 +121,8 @@ class TokenEncoder(nn.Module):
 
         Parameters
         ----------
-        pieces : torch.Tensor of shape (n, *grid, values)
+        pieces : torch.Tensor of shape (n, ..., values)
+            With the grid in the middle.
         places : torch.Tensor of shape (n, k), default=None
             The pieces that are shown, counted along the whole grid; no work is done for the others.
             None are all.
