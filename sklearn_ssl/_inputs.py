@@ -282,9 +282,15 @@ def resolve_modality(row_shape, modality="auto", image_shape=None, auto_modality
         "series": "(n, channels, time), or (n, time) for one channel",
         "image": "(n, height, width) or (n, height, width, channels), or flat rows and image_shape",
         "video": "(n, time, height, width) or (n, time, height, width, channels)",
-        None: "2, 3 or 4 dimensions" if auto_modality is AUTO_MODALITY else "2 or 3 dimensions",
+        None: f"{_among(auto_modality)} dimensions",
     }[modality]
     raise ValueError(f"X has shape {X_shape}, expected {expected}.")
+
+
+def _among(auto_modality):
+    """Name the numbers of dimensions that X may have; three of them may be grey images."""
+    *most, last = sorted({*auto_modality, 3} if 4 in auto_modality else auto_modality)
+    return f"{', '.join(map(str, most))} or {last}" if most else str(last)
 
 
 def _image_shape(row_shape, image_shape, X_shape):
