@@ -1,18 +1,22 @@
 """Self-supervised learning with scikit-learn's tools."""
 
 from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl._base_text import BaseTextTransformer
 from sklearn_ssl._version import __version__
 from sklearn_ssl.collapse import CollapseWarning
 from sklearn_ssl.methods.barlow_twins import BarlowTwinsTransformer
 from sklearn_ssl.methods.byol import BYOLTransformer
+from sklearn_ssl.methods.causal_lm import CausalLMEmbedder
 from sklearn_ssl.methods.dino import DINOTransformer
 from sklearn_ssl.methods.lejepa import LeJEPATransformer
 from sklearn_ssl.methods.mae import MaskedAutoencoder
+from sklearn_ssl.methods.masked_lm import MaskedLMEmbedder
 from sklearn_ssl.methods.moco import MoCoTransformer
 from sklearn_ssl.methods.moco_v3 import MoCoV3Transformer
 from sklearn_ssl.methods.next_frame import NextFrameEmbedder
 from sklearn_ssl.methods.scarf import SCARFTransformer
 from sklearn_ssl.methods.simclr import SimCLRTransformer
+from sklearn_ssl.methods.simcse import SimCSETransformer
 from sklearn_ssl.methods.simsiam import SimSiamTransformer
 from sklearn_ssl.methods.swav import SwAVTransformer
 from sklearn_ssl.methods.ts2vec import TS2VecTransformer
@@ -26,16 +30,20 @@ __all__ = [
     "BYOLTransformer",
     "BarlowTwinsTransformer",
     "BaseSSLTransformer",
+    "BaseTextTransformer",
+    "CausalLMEmbedder",
     "CollapseWarning",
     "DINOTransformer",
     "LeJEPATransformer",
     "MaskedAutoencoder",
+    "MaskedLMEmbedder",
     "MoCoTransformer",
     "MoCoV3Transformer",
     "NextFrameEmbedder",
     "PretextTask",
     "SCARFTransformer",
     "SimCLRTransformer",
+    "SimCSETransformer",
     "SimSiamTransformer",
     "SwAVTransformer",
     "TS2VecTransformer",

@@ -263,8 +263,8 @@ class BaseSSLTransformer(
         """
         with self._all_or_nothing():
             go_on = self.warm_start and hasattr(self, "task_")
-            rows, categories = self._read_training_rows(X, X_unlabeled, reset=True, go_on=go_on)
-            return self._fit(rows, categories, X, y, go_on=go_on)
+            rows, known = self._read_training_rows(X, X_unlabeled, reset=True, go_on=go_on)
+            return self._fit(rows, known, X, y, go_on=go_on)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
@@ -288,11 +288,14 @@ class BaseSSLTransformer(
         """
         with self._all_or_nothing():
             go_on = hasattr(self, "task_")
-            rows, categories = self._read_training_rows(X, None, reset=not go_on, go_on=go_on)
-            return self._fit(rows, categories, X, y, go_on=go_on, partial=True)
+            rows, known = self._read_training_rows(X, None, reset=not go_on, go_on=go_on)
+            return self._fit(rows, known, X, y, go_on=go_on, partial=True)
 
     def _read_training_rows(self, X, X_unlabeled, *, reset, go_on):
-        """Return the rows as they are read in batches, and the categories of their columns."""
+        """Return the rows as they are read in batches, and what :meth:`_describe` is to know.
+
+        That is the categories of the columns of a table.
+        """
         further = [] if X_unlabeled is None else [X_unlabeled]
         spec = self.input_spec_ if go_on else None
         modality = spec.modality if go_on else modality_of(self, X)
@@ -310,7 +313,7 @@ class BaseSSLTransformer(
         ]
         return RowBlocks(X, *blocks), categories
 
-    def _fit(self, rows, categories, X, y, *, go_on, partial=False):
+    def _fit(self, rows, known, X, y, *, go_on, partial=False):
         device = resolve_device(self.device)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         with pinned_threads():
@@ -318,18 +321,15 @@ class BaseSSLTransformer(
                 self._check_same_rows(rows)
                 spec, task = self.input_spec_, copy.deepcopy(self.task_)
             else:
-                modality, shape = resolve_modality(
-                    rows.blocks[0].shape[1:], self.modality, self.image_shape, self._auto_modality
-                )
-                spec = describe(rows, modality, shape, categories=categories, scaling=self.scaling)
+                spec = self._describe(rows, known)
                 with seeded_global_stream(seed):
-                    task = self._make_task(spec)
+                    task = self._first_task(spec)
                 self._task_params = self.get_params(deep=False)
             task.to(device, memory_format=torch.channels_last)
 
             self.task_ = task
             self.input_spec_ = spec
-            self.batch_size_ = self.batch_size or defaults.batch_size(len(rows))
+            self.batch_size_ = self.batch_size or self._default_batch_size(rows)
             self._n_features_out = task.encoder.output_dim
             max_epochs = self._planned_epochs(spec.modality, len(rows))
             early_stopping = self.early_stopping and not partial
@@ -347,7 +347,7 @@ class BaseSSLTransformer(
                 planned_epochs=max_epochs,
                 batch_size=self.batch_size_,
                 optimizer=self.optimizer,
-                lr=self.lr,
+                lr=self._largest_lr(),
                 weight_decay=self.weight_decay,
                 autocast_dtype=resolve_precision(self.precision, device),
                 cosine=not partial,
@@ -366,9 +366,27 @@ class BaseSSLTransformer(
         fit_callbacks.end()
         return self
 
+    def _describe(self, rows, categories):
+        """Measure the training rows: return an InputSpec."""
+        modality, shape = resolve_modality(
+            rows.blocks[0].shape[1:], self.modality, self.image_shape, self._auto_modality
+        )
+        return describe(rows, modality, shape, categories=categories, scaling=self.scaling)
+
+    def _first_task(self, spec):
+        """Build the task that a training starts from."""
+        return self._make_task(spec)
+
+    def _default_batch_size(self, rows):
+        return defaults.batch_size(len(rows))
+
+    def _largest_lr(self):
+        return self.lr
+
     def _collapse_watch(self, task):
         """Return what looks at the embeddings of a fit, with the text of its warning."""
-        used = {**vars(self), "batch_size": self.batch_size_, **vars(task)}
+        derived = {"batch_size": self.batch_size_, "lr": self._largest_lr()}
+        used = {**vars(self), **derived, **vars(task)}
         remedies = ", ".join(
             f"a {change} {name} (it is {used[name]:g})"
             for name, change in self._collapse_remedies.items()
@@ -473,15 +491,18 @@ class BaseSSLTransformer(
             At most 0 for losses that are not negative.
         """
         check_is_fitted(self)
-        X = self._check_rows(X, min_samples=2)
+        rows = self._rows_to_score(X)
         with pinned_threads():
             return -pretext_loss(
                 self.task_,
-                RowBlocks(X),
+                rows,
                 self.input_spec_,
                 batch_size=self.batch_size_,
                 device=self._task_device(),
             )
+
+    def _rows_to_score(self, X):
+        return RowBlocks(self._check_rows(X, min_samples=2))
 
     def _check_rows(self, X, min_samples=1):
         """Return X as numbers, checked against the rows of ``fit``."""

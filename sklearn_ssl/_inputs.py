@@ -148,6 +148,11 @@ class RowSubset:
     def __getitem__(self, indices):
         return self.rows[self.indices[indices]]
 
+    @property
+    def lengths(self):
+        """Lengths of the rows, where they differ."""
+        return self.rows.lengths[self.indices]
+
 
 def modality_of(estimator, X):
     """Say what X holds, as far as the parameters and the number of dimensions tell.

@@ -24,6 +24,7 @@ from sklearn_ssl.collapse import (
 
 WARM_UP = 0.05  # part of the steps in which the learning rate rises
 MAX_SEED = 2**62
+SORTED_TOGETHER = 50  # batches of rows of different lengths
 
 
 class StopTraining(Exception):  # noqa: N818 - like StopIteration, it is no error
@@ -200,11 +201,12 @@ class IndexBatches:
     """Batches of rows, fetched by index arrays, of sizes that differ by one at most.
 
     No row is dropped and no batch is left with a single row, which batch normalisation could not
-    take. Rows are sorted within a batch, so that memory-mapped data is read forwards.
+    take. Rows are sorted within a batch, so that memory-mapped data is read forwards. Those that
+    have ``lengths`` are put together with others about as long.
 
     Parameters
     ----------
-    rows : RowBlocks
+    rows : RowBlocks or TokenRows
     batch_size : int
         Largest number of rows in a batch.
     order : torch.Generator or None
@@ -225,8 +227,22 @@ class IndexBatches:
             yield from row_batches(self.rows, self.batch_size)
             return
         permutation = torch.randperm(n_rows, generator=self.order, dtype=torch.int32).numpy()
-        for indices in np.array_split(permutation, len(self)):
+        batches = np.array_split(permutation, len(self))
+        if hasattr(self.rows, "lengths"):
+            batches = self._of_like_length(batches)
+        for indices in batches:
             yield self.rows[np.sort(indices)]
+
+    def _of_like_length(self, batches):
+        """Sort the rows of some batches at a time by their lengths, so that little is padded."""
+        sorted_batches = []
+        for start in range(0, len(batches), SORTED_TOGETHER):
+            some = batches[start : start + SORTED_TOGETHER]
+            rows = np.concatenate(some)
+            rows = rows[np.argsort(self.rows.lengths[rows], kind="stable")]
+            sorted_batches += np.array_split(rows, len(some))
+        order = torch.randperm(len(sorted_batches), generator=self.order)
+        return [sorted_batches[i] for i in order]
 
 
 class ProgressBar(Callback):
@@ -402,7 +418,7 @@ def train(
     history = {
         {"dur": "duration"}.get(column, column): [float(epoch[column]) for epoch in net.history]
         for column in columns
-        if column in net.history[0]
+        if column in (net.history[0] if net.history else ("train_loss", "dur"))
     }
     return history, resume_state
 

@@ -9,6 +9,8 @@ import math
 # Rows a network sees in a fit, all epochs together.
 ROWS_TO_SEE = {"image": 600_000, "table": 1_000_000, "series": 500_000, "video": 60_000}
 FEWEST_EPOCHS, MOST_EPOCHS = 4, 200
+TOKENS_TO_SEE, MOST_TEXT_EPOCHS = 12_000_000, 100
+TOKENS_IN_A_STEP = 4096
 
 # Part of the steps after which the prototypes of SwAV and DINO learn too.
 FROZEN_PROTOTYPES = 0.02
@@ -136,3 +138,21 @@ def masked_patch_size(shape):
     of 4, and five points better with ten labels a class.
     """
     return min(max(min(shape[1:]) // 4, 1), 16)
+
+
+def vocabulary_size(n_characters):
+    """Return how many tokens a vocabulary has: four times the root of the text's length, to 16,384.
+
+    Words of a short text are too rare to have tokens, and states, of their own.
+    """
+    return int(min(max(4 * math.sqrt(n_characters), 512), 16_384))
+
+
+def text_epochs(n_tokens, cost=1.0):
+    """Return how often texts are read: 12,000,000 tokens in all, but every text 1 to 100 times."""
+    return int(min(max(TOKENS_TO_SEE / cost / n_tokens, 1), MOST_TEXT_EPOCHS))
+
+
+def text_batch_size(mean_length):
+    """Return how many pieces of text, of so many tokens, are a step: 4,096 tokens, 8 to 256."""
+    return int(min(max(TOKENS_IN_A_STEP / mean_length, 8), 256))

@@ -71,3 +71,62 @@ def corrupt_features(batch, mask, marginals, generator):
     """
     drawn = torch.randint(len(marginals), batch.shape, generator=generator, device=generator.device)
     return torch.where(mask, marginals.gather(0, drawn), batch)
+
+
+def corrupt_tokens(ids, mask_ratio, generator, *, mask, special, vocabulary_size):
+    """Choose tokens to be predicted, and hide them, as BERT does [1]_.
+
+    In each row the rounded part of its tokens is chosen, and at least one. Of the chosen ones 80 %
+    become the mask token, 10 % any other token, and 10 % stay what they are.
+
+    Parameters
+    ----------
+    ids : torch.Tensor of shape (n, length) of int64
+        Negative behind the end of a row. Rows without ordinary tokens are left alone.
+    mask_ratio : float
+        In (0, 1].
+    generator : torch.Generator
+    mask : int
+        Id of the mask token.
+    special : sequence of int
+        Ids that are neither chosen nor put in the place of others.
+    vocabulary_size : int
+
+    Returns
+    -------
+    corrupted : torch.Tensor of shape (n, length) of int64
+    chosen : torch.Tensor of shape (n, length) of bool
+        True where the token is to be predicted.
+
+    References
+    ----------
+    .. [1] J. Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers for Language
+       Understanding", NAACL 2019, https://arxiv.org/abs/1810.04805
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_ssl.masking import corrupt_tokens
+    >>> ids = torch.arange(3, 23)[None]
+    >>> options = {"mask": 0, "special": (0, 1, 2), "vocabulary_size": 100}
+    >>> corrupted, chosen = corrupt_tokens(ids, 0.15, torch.Generator().manual_seed(0), **options)
+    >>> chosen.sum().item(), torch.equal(corrupted[~chosen], ids[~chosen])
+    (3, True)
+    """
+    device = ids.device
+    special = torch.tensor(special, device=device)
+    ordinary = (ids >= 0) & ~torch.isin(ids, special)
+    scores = torch.rand(ids.shape, generator=generator, device=device)
+    # The places of the largest scores come first; those that are not ordinary come last.
+    rank = scores.masked_fill(~ordinary, -1).argsort(dim=1, descending=True).argsort(dim=1)
+    n_ordinary = ordinary.sum(dim=1, keepdim=True)
+    n_chosen = (mask_ratio * n_ordinary).round().clamp(min=1)
+    chosen = (rank < n_chosen) & ordinary
+
+    fate = torch.rand(ids.shape, generator=generator, device=device)
+    words = torch.arange(vocabulary_size, device=device)
+    words = words[~torch.isin(words, special)]
+    drawn = torch.randint(len(words), ids.shape, generator=generator, device=device)
+    corrupted = torch.where(chosen & (fate < 0.8), mask, ids)
+    corrupted = torch.where(chosen & (fate >= 0.9), words[drawn], corrupted)
+    return corrupted, chosen

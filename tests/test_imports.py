@@ -18,7 +18,7 @@ SOURCES = {
 # For each module: what it may import of the package, and which other packages. `defaults` and
 # `_version` hold constants only, and may be imported by all.
 RULES = {
-    "__init__": ("_base _version _workers collapse methods.* pretext", ""),
+    "__init__": ("_base _base_text _version _workers collapse methods.* pretext", ""),
     "_version": ("", ""),
     "_workers": ("", ""),
     "defaults": ("", ""),
@@ -27,11 +27,15 @@ RULES = {
     "heads": ("", "torch"),
     "augment": ("", "torch torchvision"),
     "pretext": ("", "torch"),
+    "encoders.huggingface": ("encoders.*", "torch transformers"),
     "encoders.*": ("encoders.*", "torch torchvision"),
     "collapse": ("", "torch"),
     "datasets": ("", "PIL numpy pandas scipy sklearn"),
     "masking": ("", "torch"),
+    "optim": ("", "torch"),
     "reconstruction": ("", "torch"),
+    "tokenization": ("", "numpy tokenizers"),
+    "vocabulary_loss": ("", "torch"),
     # the shared machinery
     "_tables": ("", "numpy sklearn"),
     "_inputs": ("_tables", "numpy scipy sklearn torch"),
@@ -44,10 +48,13 @@ RULES = {
         "_callbacks _evaluate _inputs _net _runtime _tables pretext encoders encoders.__init__",
         "numpy sklearn torch",
     ),
+    "_texts": ("tokenization", "numpy torch"),
+    "_base_text": ("_base _runtime _texts optim tokenization encoders.*", "numpy sklearn torch"),
     # the methods: the base and the leaves, never another method
     "methods.__init__": ("", ""),
     "methods.*": (
-        "_base _runtime _tables augment heads losses masking pretext reconstruction encoders.*",
+        "_base _base_text _evaluate _runtime _tables _texts augment heads losses masking optim "
+        "pretext reconstruction tokenization vocabulary_loss encoders.*",
         "numpy sklearn torch",
     ),
 }

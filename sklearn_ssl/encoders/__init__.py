@@ -7,6 +7,7 @@ from sklearn_ssl.encoders.image import ConvEncoder, torchvision_encoder
 from sklearn_ssl.encoders.series import SeriesEncoder
 from sklearn_ssl.encoders.tabular import FeatureEmbedding, MLPEncoder
 from sklearn_ssl.encoders.temporal import TemporalEncoder
+from sklearn_ssl.encoders.text import TextEncoder
 from sklearn_ssl.encoders.tokens import FeatureTokenEncoder, SeriesTokenEncoder, TokenEncoder
 from sklearn_ssl.encoders.vit import ViTEncoder
 
@@ -18,6 +19,7 @@ __all__ = [
     "SeriesEncoder",
     "SeriesTokenEncoder",
     "TemporalEncoder",
+    "TextEncoder",
     "TokenEncoder",
     "ViTEncoder",
     "make_encoder",

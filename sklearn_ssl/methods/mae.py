@@ -35,6 +35,7 @@ from sklearn_ssl.encoders.tokens import (
     gather_tokens,
 )
 from sklearn_ssl.encoders.vit import ViTEncoder
+from sklearn_ssl.optim import adamw
 from sklearn_ssl.pretext import PretextTask
 from sklearn_ssl.reconstruction import feature_loss
 
@@ -264,19 +265,6 @@ class FeatureHead(nn.Module):
         columns = dict(zip(self.numeric, numbers.split(1, dim=1)))
         columns |= {int(j): linear(tokens[:, int(j)]) for j, linear in self.logits.items()}
         return [columns[j] for j in range(len(columns))]
-
-
-def adamw(params, lr, weight_decay=0.05, fused=False):
-    """AdamW with the paper's betas: a shorter memory of squared gradients than torch's own.
-
-    Parameters
-    ----------
-    params, lr, weight_decay, fused
-        As in :class:`torch.optim.AdamW`.
-    """
-    return torch.optim.AdamW(
-        params, lr=lr, weight_decay=weight_decay, betas=(0.9, 0.95), fused=fused
-    )
 
 
 class MaskedAutoencoder(BaseSSLTransformer):

@@ -1,0 +1,303 @@
+"""What the estimators of texts share: tokens, windows, embeddings of texts of any length."""
+
+from dataclasses import replace
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_ssl import defaults, tokenization
+from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl._runtime import pinned_threads
+from sklearn_ssl._texts import TextSpec, TokenRows, check_texts
+from sklearn_ssl.encoders.huggingface import PretrainedEncoder, read_pretrained
+from sklearn_ssl.encoders.text import POOLINGS, TextEncoder
+from sklearn_ssl.optim import adamw
+
+
+class BaseTextTransformer(BaseSSLTransformer):
+    """Base class of self-supervised transformers of texts.
+
+    A subclass defines ``_make_task(self, spec)``, as those of
+    :class:`~sklearn_ssl.BaseSSLTransformer` do, and builds its encoder by ``_make_encoder(spec)``.
+    A batch of its task holds the ids of tokens, int64 of shape ``(n, length)``: each row begins
+    with the token ``spec.begin``, one in which a text ends has ``spec.end``, and behind its end a
+    row is filled up with -1.
+
+    Parameters
+    ----------
+    tokenizer : None, "char", "byte", path or tokenizers.Tokenizer, default=None
+        How texts become tokens. None trains a byte-level BPE on the texts of ``fit``; it reads any
+        text afterwards. "char" and "byte" take single characters or bytes; a path is that of a
+        ``tokenizer.json``, or of a folder that holds one.
+    vocabulary_size : int, default=None
+        The most tokens of a BPE that is trained, the 256 bytes and the special tokens included.
+        None is four times the root of the number of characters, from 512 to 16,384.
+    max_length : int, default=128
+        The most tokens that are read at once. Longer texts are cut: in ``fit`` each piece is a row
+        of its own, and ``transform`` averages the representations of a text's pieces, weighted by
+        their lengths.
+    width, depth, n_heads : int, default=128, 4 and 4
+        Of the transformer, see :class:`~sklearn_ssl.encoders.TextEncoder`.
+    dropout : float, default=0.1
+        Part of the states that a training step drops.
+    pooling : {"mean", "last", "cls"}, default="mean"
+        What represents a text: the mean of the states of its tokens, or that of the last or the
+        first one.
+    pretrained : str or path, default=None
+        A folder with a model of Hugging Face's transformers, which is trained on from its weights;
+        with ``max_epochs=0`` it embeds as it is. It brings its own tokenizer and sizes, so
+        `tokenizer`, `vocabulary_size`, `width`, `depth`, `n_heads` and `dropout` have no say, and
+        `max_length` is the model's own if that is less. Needs ``pip install 'sklearn-ssl[hf]'``;
+        nothing is downloaded. A fitted estimator does not need the folder any more.
+    max_epochs : int, default=None
+        How often the texts are read. None lets the network read about 12,000,000 tokens, but every
+        text once to 100 times. With 0 nothing is trained.
+    batch_size : int, default=None
+        Largest number of pieces of text in a step. None is as many as have about 4,096 tokens,
+        from 8 to 256.
+    lr : float, default=None
+        Largest learning rate. None is 2e-3, or 5e-5 for a pretrained model.
+    weight_decay : float, default=0.01
+        Decay of matrices; biases and normalisations have none.
+    optimizer : callable, default=adamw
+        A torch optimiser class, or anything called alike; AdamW with GPT's betas, 0.9 and 0.95.
+    early_stopping, validation_fraction, n_iter_no_change, warm_start, callbacks, device
+        As in :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
+    precision, verbose, random_state
+        As there.
+
+    Attributes
+    ----------
+    tokenizer_ : tokenizers.Tokenizer
+        The tokenizer that is used.
+    """
+
+    _parameter_constraints = {
+        **BaseSSLTransformer._parameter_constraints,
+        "vocabulary_size": [
+            Interval(Integral, tokenization.SMALLEST_VOCABULARY, None, closed="left"),
+            None,
+        ],
+        "max_length": [Interval(Integral, 4, None, closed="left")],
+        "width": [Interval(Integral, 2, None, closed="left")],
+        "depth": [Interval(Integral, 1, None, closed="left")],
+        "n_heads": [Interval(Integral, 1, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "pooling": [StrOptions(set(POOLINGS))],
+        "max_epochs": [Interval(Integral, 0, None, closed="left"), None],
+        "lr": [Interval(Real, 0, None, closed="neither"), None],
+    }
+    for _name in (
+        *("encoder", "n_components", "modality", "image_shape"),
+        *("categorical_features", "scaling"),
+    ):
+        _parameter_constraints.pop(_name)
+    del _name
+
+    _modalities = ("text",)
+    _causal = False  # whether a token sees only what is before it
+
+    def __init__(
+        self,
+        *,
+        tokenizer=None,
+        vocabulary_size=None,
+        max_length=128,
+        width=128,
+        depth=4,
+        n_heads=4,
+        dropout=0.1,
+        pooling="mean",
+        pretrained=None,
+        max_epochs=None,
+        batch_size=None,
+        optimizer=adamw,
+        lr=None,
+        weight_decay=0.01,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        warm_start=False,
+        callbacks=None,
+        device="auto",
+        precision="auto",
+        verbose=0,
+        random_state=None,
+    ):
+        super().__init__(
+            modality="text",
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            lr=lr,
+            weight_decay=weight_decay,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            device=device,
+            precision=precision,
+            verbose=verbose,
+            random_state=random_state,
+        )
+        self.tokenizer = tokenizer
+        self.vocabulary_size = vocabulary_size
+        self.max_length = max_length
+        self.width = width
+        self.depth = depth
+        self.n_heads = n_heads
+        self.dropout = dropout
+        self.pooling = pooling
+        self.pretrained = pretrained
+
+    # Fitting ----------------------------------------------------------------------------------
+
+    def _read_training_rows(self, X, X_unlabeled, *, reset, go_on):
+        """Return the pieces of all texts, and the description of the texts."""
+        name = type(self).__name__
+        texts = check_texts(X, name)
+        if X_unlabeled is not None:
+            texts += check_texts(X_unlabeled, name)
+        spec = self.input_spec_ if go_on else self._read_vocabulary(texts)
+        rows = TokenRows(texts, spec)
+        rows.keep(rows.n_ids > 0)
+        if len(rows) < 2:
+            raise ValueError(
+                f"{name} needs texts of two pieces at least to train on, of up to "
+                f"{spec.max_length} tokens each; got {len(texts)} text(s) with {len(rows)}."
+            )
+        return rows, replace(spec, n_samples=len(rows), n_tokens=int(rows.lengths.sum()))
+
+    def _read_vocabulary(self, texts):
+        """Return a TextSpec that knows the tokens, and no rows yet."""
+        config, max_length = None, self.max_length
+        if self.pretrained is None:
+            if self.width % (2 * self.n_heads):
+                raise ValueError(
+                    "width must be a multiple of twice n_heads, whose rotary positions turn pairs; "
+                    f"got width={self.width} and n_heads={self.n_heads}."
+                )
+            if not any(texts):
+                raise ValueError(f"{type(self).__name__} got empty texts only: nothing to learn.")
+            json = tokenization.resolve_tokenizer(self.tokenizer, texts, self.vocabulary_size)
+            names = {
+                "begin": tokenization.BEGIN,
+                "end": tokenization.END,
+                "mask": tokenization.MASK,
+            }
+        else:
+            config, json, names, longest = read_pretrained(self.pretrained)
+            names = {role: (name,) for role, name in names.items() if name is not None}
+            max_length = min(max_length, longest)
+        tokenizer = tokenization.tokenizer_from(json)
+        ids = {role: tokenization.special_token(tokenizer, names.get(role, ())) for role in ROLES}
+        special = tokenization.special_ids(json)
+        size = tokenizer.get_vocab_size()
+        return TextSpec(
+            json, size, **ids, special=special, max_length=max_length, pretrained=config
+        )
+
+    def _describe(self, rows, spec):
+        return spec
+
+    def _check_same_rows(self, rows):
+        """Rows that the known tokenizer has made are always of the same kind."""
+
+    def _make_encoder(self, spec):
+        if spec.pretrained is not None:
+            return PretrainedEncoder(spec.pretrained, causal=self._causal, pooling=self.pooling)
+        return TextEncoder(
+            spec.vocabulary_size,
+            spec.max_length,
+            width=self.width,
+            depth=self.depth,
+            n_heads=self.n_heads,
+            causal=self._causal,
+            pooling=self.pooling,
+            dropout=self.dropout,
+        )
+
+    def _first_task(self, spec):
+        task = self._make_task(spec)
+        if spec.pretrained is not None:
+            task.encoder.load(self.pretrained)
+        return task
+
+    def _default_batch_size(self, rows):
+        return defaults.text_batch_size(rows.lengths.mean())
+
+    def _planned_epochs(self, modality, n_samples):
+        if self.max_epochs is not None:
+            return self.max_epochs
+        spec = self.input_spec_
+        n_tokens = n_samples * spec.n_tokens / spec.n_samples
+        return defaults.text_epochs(n_tokens, self._relative_cost)
+
+    def _largest_lr(self):
+        if self.lr is not None:
+            return self.lr
+        return 2e-3 if self.pretrained is None else 5e-5
+
+    # After fitting ----------------------------------------------------------------------------
+
+    @property
+    def tokenizer_(self):
+        """The tokenizer, a `tokenizers.Tokenizer`."""
+        check_is_fitted(self, "input_spec_")
+        return tokenization.tokenizer_from(self.input_spec_.tokenizer)
+
+    def _rows(self, X, overlap=0):
+        return TokenRows(check_texts(X, type(self).__name__), self.input_spec_, overlap)
+
+    def _rows_to_score(self, X):
+        rows = self._rows(X)
+        rows.keep(rows.n_ids > 0)
+        if len(rows) == 0:
+            raise ValueError(f"{type(self).__name__} got empty texts only: nothing to score.")
+        return rows
+
+    def _embed(self, task, X):
+        """Return the mean of what a task says of the pieces of each text.
+
+        A batch has the same shape whenever its rows are about as long, for a row's embedding must
+        not depend on the rows beside it.
+        """
+        rows = self._rows(X)
+        n_texts = rows.text[-1] + 1
+        embeddings = np.zeros((n_texts, task.encoder.output_dim), np.float32)
+        longest = self.input_spec_.max_length
+        padded = np.minimum(-(-rows.lengths // PADDED_TO) * PADDED_TO, longest)
+        task.eval()
+        with pinned_threads(), torch.inference_mode():
+            for length in np.unique(padded):
+                alike = np.flatnonzero(padded == length)
+                n_rows = -(-TOKENS_AT_ONCE // length)
+                for start in range(0, len(alike), n_rows):
+                    some = alike[start : start + n_rows]
+                    batch = np.full((n_rows, length), -1, np.int32)
+                    ids = rows[some]
+                    batch[: len(ids), : ids.shape[1]] = ids
+                    batch[len(ids) :, 0] = self.input_spec_.begin
+                    output = task.encode(self.input_spec_.to_tensor(batch, self._task_device()))
+                    weights = rows.lengths[some, None].astype(np.float32)
+                    output = output[: len(ids)].float().cpu().numpy()
+                    np.add.at(embeddings, rows.text[some], weights * output)
+        n_tokens = np.bincount(rows.text, rows.lengths)
+        return embeddings / n_tokens[:, None].astype(np.float32)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = True
+        tags.input_tags.allow_nan = False
+        return tags
+
+
+ROLES = ("begin", "end", "mask")
+PADDED_TO = 8  # lengths of batches in `transform` are multiples of this
+TOKENS_AT_ONCE = 1024  # in a batch there

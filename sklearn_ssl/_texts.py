@@ -1,0 +1,177 @@
+"""From what users hand in as texts to batches of token ids."""
+
+import numbers
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from sklearn_ssl.tokenization import encode
+
+
+@dataclass(frozen=True)
+class TextSpec:
+    """What an estimator knows of its training texts.
+
+    Attributes
+    ----------
+    tokenizer : str
+        In the JSON format of `tokenizers`.
+    vocabulary_size : int
+    begin, end, mask : int or None
+        Ids of the tokens that begin and end a text and stand for a masked token.
+    special : tuple of int
+        Ids of all tokens that no text has.
+    max_length : int
+        The most tokens in a row of a batch, that at the beginning and that at the end included.
+    n_samples, n_tokens : int
+        Number of rows in ``fit``, into which the texts were cut, and of their tokens.
+    pretrained : str or None
+        The configuration of a transformers model, as JSON.
+    modality : "text"
+    categories : None
+        Only tables have some.
+    """
+
+    tokenizer: str
+    vocabulary_size: int
+    begin: int
+    end: int
+    mask: int | None
+    special: tuple
+    max_length: int
+    n_samples: int = 0
+    n_tokens: int = 0
+    pretrained: str | None = None
+    modality: str = "text"
+    categories: None = None
+
+    def to_tensor(self, rows, device="cpu"):
+        """Turn rows of ids into an int64 batch on the device."""
+        return torch.from_numpy(rows).to(device, torch.int64)
+
+
+class TokenRows:
+    """Texts as rows of token ids, of at most `max_length` tokens each; longer texts are cut.
+
+    Each row begins with the token for a beginning; the one for an end stands where its text ends.
+
+    Parameters
+    ----------
+    texts : list of str
+    spec : TextSpec
+    overlap : int, default=0
+        Tokens at the beginning of a row that its predecessor from the same text ends with.
+
+    Attributes
+    ----------
+    text : ndarray of shape (n_rows,)
+        The text that each row is cut from.
+    lengths : ndarray of shape (n_rows,)
+        Number of tokens, special ones included.
+    overlaps : ndarray of shape (n_rows,)
+        How many of them, behind the first one, the row before has too.
+    """
+
+    def __init__(self, texts, spec, overlap=0):
+        self.spec = spec
+        self.ids, starts = encode(spec.tokenizer, texts)
+        stride = spec.max_length - 2 - overlap
+        n_ids = np.diff(starts)
+        n_rows = np.maximum(-(-(n_ids - overlap) // stride), 1)  # an empty text has a row, too
+        self.text = np.repeat(np.arange(len(n_ids)), n_rows)
+        place = np.arange(len(self.text)) - np.repeat(np.cumsum(n_rows) - n_rows, n_rows)
+        self.starts = starts[self.text] + place * stride
+        stops = np.minimum(self.starts + stride + overlap, starts[self.text + 1])
+        self.ends_text = stops == starts[self.text + 1]
+        self.overlaps = np.where(place > 0, overlap, 0)
+        self.n_ids = stops - self.starts
+        self.lengths = 1 + self.n_ids + self.ends_text
+
+    def __len__(self):
+        return len(self.starts)
+
+    def keep(self, rows):
+        """Drop all rows but some, an array of indices or booleans."""
+        for name in ("text", "starts", "ends_text", "overlaps", "n_ids", "lengths"):
+            setattr(self, name, getattr(self, name)[rows])
+        return self
+
+    def __getitem__(self, rows):
+        """Return the ids of rows: ``(n, length of the longest)`` of int32, filled up with -1."""
+        lengths = self.lengths[rows]
+        batch = np.full((len(lengths), lengths.max()), -1, np.int32)
+        batch[:, 0] = self.spec.begin
+        places = np.arange(batch.shape[1] - 1)
+        real = places < self.n_ids[rows, None]
+        batch[:, 1:][real] = self.ids[(self.starts[rows, None] + places)[real]]
+        ending = np.flatnonzero(self.ends_text[rows])
+        batch[ending, lengths[ending] - 1] = self.spec.end
+        return batch
+
+
+def check_texts(X, name, *, min_samples=1):
+    """Return texts as a list of str.
+
+    Parameters
+    ----------
+    X : iterable of str
+    name : str
+        Of the estimator, for messages.
+    min_samples : int, default=1
+        Fewer texts are an error.
+
+    Raises
+    ------
+    ValueError
+        If X is a single string, has two dimensions or too few texts, or if one of them is missing.
+    TypeError
+        If X is no iterable, or holds something else than str.
+    """
+    expected = f"{name} expects an iterable of str, a list or a column of texts"
+    if isinstance(X, str | bytes):
+        raise ValueError(
+            f"{expected}; got a single {type(X).__name__}. For one text, pass a list of it."
+        )
+    if len(getattr(X, "shape", (0,))) != 1:
+        hint = "pass one of its columns" if hasattr(X, "columns") else "use X[:, 0] or X.ravel()"
+        raise ValueError(f"{expected}; got a {type(X).__name__} of shape {X.shape}: {hint}.")
+    try:
+        texts = list(X)
+    except TypeError as error:
+        raise TypeError(f"{expected}; got {type(X).__name__}.") from error
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise _not_a_text(text, i, expected)
+        if not text.isascii():
+            _check_unicode(text, i)
+    if len(texts) < min_samples:
+        raise ValueError(
+            f"Found array with {len(texts)} sample(s) while a minimum of {min_samples} is required "
+            f"by {name}."
+        )
+    return texts
+
+
+def _not_a_text(text, i, expected):
+    if text is None or (isinstance(text, numbers.Real) and text != text) or _is_na(text):
+        return ValueError(
+            f"{expected}; text {i} is missing ({text}). Drop it, or put an empty string there."
+        )
+    hint = " Decode it: text.decode('utf-8')." if isinstance(text, bytes) else ""
+    return TypeError(f"{expected}; text {i} is of type {type(text).__name__}.{hint}")
+
+
+def _is_na(value):
+    return type(value).__name__ in ("NAType", "NaTType")  # pandas' own, which need not be there
+
+
+def _check_unicode(text, i):
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"Text {i} has a half of a surrogate pair, which is no character, at {error.start}. "
+            "Read the file with the right encoding, or drop it: "
+            "text.encode('utf-8', 'ignore').decode('utf-8')."
+        ) from error

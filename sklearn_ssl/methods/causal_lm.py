@@ -1,0 +1,236 @@
+"""Causal language model, GPT's (Radford et al., 2018 and 2019; the recipe is nanoGPT's).
+
+::
+
+    for each batch of token ids x_1 ... x_T:
+        s_t = encoder(x_1 ... x_t)       # causal: nothing comes from the future
+        logits_t = embeddings @ s_t      # the head is the embedding, tied
+        loss = mean over t of cross_entropy(logits_t, x_t+1)
+    embedding = mean of the states s_t, or the last one
+"""
+
+import math
+from itertools import pairwise
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state, check_scalar
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from sklearn_ssl import tokenization
+from sklearn_ssl._base_text import BaseTextTransformer
+from sklearn_ssl._evaluate import row_batches
+from sklearn_ssl._runtime import pinned_threads
+from sklearn_ssl._texts import check_texts
+from sklearn_ssl.pretext import PretextTask
+from sklearn_ssl.vocabulary_loss import linear_cross_entropy
+
+LARGEST_NORM = 1.0  # of the gradients
+
+
+class CausalLMTask(PretextTask):
+    """Predict each token from those before it."""
+
+    def __init__(self, encoder):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, ids, known=0):
+        """Return the loss of a batch.
+
+        Parameters
+        ----------
+        ids : torch.Tensor of shape (n, length) of int64
+        known : int or torch.Tensor of shape (n, 1)
+            How many tokens of each row, behind the first, are read and not to be predicted.
+        """
+        states, target = self.encoder.states(ids)[:, :-1], ids[:, 1:]
+        place = torch.arange(target.shape[1], device=ids.device)
+        asked = (target >= 0) & (place >= known)
+        return linear_cross_entropy(states[asked], self.encoder.embedding.weight, target[asked])
+
+    def next_logits(self, ids, cache):
+        """Return what may follow rows without padding: ``(n, vocabulary_size)``."""
+        return self.encoder.states(ids, cache)[:, -1] @ self.encoder.embedding.weight.T
+
+    def after_backward(self, progress):
+        nn.utils.clip_grad_norm_(self.parameters(), LARGEST_NORM)
+
+
+class CausalLMEmbedder(BaseTextTransformer):
+    """Representations of texts by prediction of the next token (GPT).
+
+    A small transformer, in which each token sees only those before it, is trained to say which
+    token comes next [1]_. ``transform`` returns the mean of the states of a text's tokens;
+    :meth:`generate` goes on with a text, and :meth:`perplexity` says how well the model knows what
+    comes next.
+
+    Parameters
+    ----------
+    tokenizer, vocabulary_size, max_length
+        How texts become tokens. These and all that follow are shared by all estimators of texts,
+        and explained in :class:`~sklearn_ssl.BaseTextTransformer`; so are the attributes.
+    width, depth, n_heads, dropout, pooling, pretrained
+        The network.
+    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
+        The training.
+    early_stopping, validation_fraction, n_iter_no_change
+        When it ends.
+    callbacks, device, precision, verbose, random_state
+        How it runs.
+
+    References
+    ----------
+    .. [1] A. Radford, J. Wu, R. Child, D. Luan, D. Amodei, I. Sutskever, "Language Models are
+       Unsupervised Multitask Learners", 2019; A. Karpathy, https://github.com/karpathy/nanoGPT
+
+    Examples
+    --------
+    >>> from sklearn_ssl import CausalLMEmbedder
+    >>> texts = ["the cat sat on the mat", "the dog lay on the rug"] * 20
+    >>> ssl = CausalLMEmbedder(max_epochs=20, batch_size=8, random_state=0).fit(texts)
+    >>> ssl.transform(["the dog sat on the mat"]).shape
+    (1, 128)
+    >>> ssl.generate("the dog lay", temperature=0)
+    'the dog lay on the rug'
+    """
+
+    _relative_cost = 1.3  # all tokens are predicted
+    _causal = True
+
+    def _make_task(self, spec):
+        return CausalLMTask(self._make_encoder(spec))
+
+    def score(self, X, y=None):
+        """Return minus the mean loss in nats a token.
+
+        Every token is predicted, and the end of every text; not the beginning. A text that is
+        longer than `max_length` is read in windows that overlap by half, so that its tokens are
+        predicted from half a window at least.
+
+        Parameters
+        ----------
+        X : iterable of str
+        y : ignored
+            Present for API consistency.
+
+        Returns
+        -------
+        score : float
+            At most 0; ``-ln(vocabulary_size)`` is a guess.
+        """
+        check_is_fitted(self)
+        rows = self._rows(X, overlap=(self.input_spec_.max_length - 2) // 2)
+        n_asked = rows.lengths - 1 - rows.overlaps
+        total = 0.0
+        with pinned_threads(), torch.inference_mode():
+            task = self.task_.eval()
+            in_order = np.argsort(rows.lengths, kind="stable")
+            for some in row_batches(in_order, self.batch_size_):
+                ids = self.input_spec_.to_tensor(rows[some], self._task_device())
+                known = torch.from_numpy(rows.overlaps[some, None]).to(ids.device)
+                total += task(ids, known).item() * n_asked[some].sum()
+        return -total / n_asked.sum()
+
+    def perplexity(self, X):
+        """Return the exponential of the mean loss: between how many tokens the model wavers.
+
+        Parameters
+        ----------
+        X : iterable of str
+
+        Returns
+        -------
+        perplexity : float
+            From 1 on. It depends on the tokenizer: compare models that share theirs.
+        """
+        return math.exp(-self.score(X))
+
+    def generate(self, prompts, max_new_tokens=50, temperature=1.0, top_k=None, random_state=None):
+        """Go on with texts, token by token, until they end.
+
+        Parameters
+        ----------
+        prompts : str or iterable of str
+            Beginnings of texts; an empty one begins anew.
+        max_new_tokens : int, default=50
+        temperature : float, default=1.0
+            Divides the logits before a token is drawn: below 1 likely tokens become likelier, and
+            0 takes the likeliest.
+        top_k : int, default=None
+            Draw from so many of the likeliest tokens only.
+        random_state : int, RandomState instance or None, default=None
+            Seed of the draws.
+
+        Returns
+        -------
+        texts : str or list of str
+            The prompts and what follows them. Spaces at the end of a prompt are left out where
+            tokens of words begin with their own.
+        """
+        check_is_fitted(self)
+        check_scalar(max_new_tokens, "max_new_tokens", Integral, min_val=1)
+        check_scalar(temperature, "temperature", Real, min_val=0)
+        if top_k is not None:
+            check_scalar(top_k, "top_k", Integral, min_val=1)
+        single = isinstance(prompts, str)
+        texts = check_texts([prompts] if single else prompts, type(self).__name__)
+        json, begin = self.input_spec_.tokenizer, self.input_spec_.begin
+        if tokenization.joins_spaces(json):
+            texts = [text.rstrip(" ") for text in texts]
+        ids, starts = tokenization.encode(json, texts)
+        beginnings = [[begin, *ids[i:j].tolist()] for i, j in pairwise(starts)]
+        chances = check_random_state(random_state).random_sample((len(texts), max_new_tokens))
+        lengths = np.array([len(beginning) for beginning in beginnings])
+        with pinned_threads(), torch.inference_mode():
+            for length in np.unique(lengths):  # equally long ones go on together
+                alike = np.flatnonzero(lengths == length)
+                known = torch.tensor([beginnings[i] for i in alike], device=self._task_device())
+                new = self._continue(known, chances[alike], temperature, top_k)
+                for i, ids in zip(alike, new):
+                    texts[i] += tokenization.decode(json, ids)
+        return texts[0] if single else texts
+
+    def _continue(self, ids, chances, temperature, top_k):
+        """Return the new tokens of rows of ids, as lists that end before the token for an end."""
+        task, spec = self.task_.eval(), self.input_spec_
+        n_known, longest = ids.shape[1], spec.max_length
+        cache, unread = task.encoder.new_cache(), ids[:, -longest:]
+        for chance in torch.from_numpy(chances).to(ids.device).T:
+            if cache.length == longest:  # it is full: the older half is forgotten
+                cache, unread = task.encoder.new_cache(), ids[:, -(longest // 2) :]
+            logits = task.next_logits(unread, cache)
+            logits[:, [token for token in spec.special if token != spec.end]] = -torch.inf
+            unread = draw(logits, temperature, top_k, chance)
+            ids = torch.cat([ids, unread], dim=1)
+            if (ids[:, n_known:] == spec.end).any(dim=1).all():
+                break
+        new = ids[:, n_known:].tolist()
+        return [row[: row.index(spec.end)] if spec.end in row else row for row in new]
+
+
+def draw(logits, temperature, top_k, chance):
+    """Draw a token for each row.
+
+    Parameters
+    ----------
+    logits : torch.Tensor of shape (n, vocabulary_size)
+    temperature : float
+    top_k : int or None
+    chance : torch.Tensor of shape (n,) of float64
+        Uniform numbers from [0, 1), one for each draw.
+
+    Returns
+    -------
+    tokens : torch.Tensor of shape (n, 1)
+    """
+    if temperature == 0:
+        return logits.argmax(dim=1, keepdim=True)
+    likeliest, tokens = logits.double().sort(dim=1, descending=True, stable=True)
+    likeliest, tokens = likeliest[:, :top_k], tokens[:, :top_k]
+    cumulated = (likeliest / temperature).softmax(dim=1).cumsum(dim=1)
+    # The first token at which the cumulated probability is beyond the uniform number.
+    place = (cumulated <= chance[:, None] * cumulated[:, -1:]).sum(dim=1, keepdim=True)
+    return tokens.gather(1, place)

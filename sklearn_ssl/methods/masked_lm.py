@@ -1,0 +1,228 @@
+"""Masked language model, BERT's (Devlin et al., 2018, https://arxiv.org/abs/1810.04805).
+
+::
+
+    for each batch of token ids x:
+        chosen = 15 % of the tokens of each text
+        corrupted = x, of the chosen 80 % [MASK], 10 % random, 10 % as they are
+        s = encoder(corrupted)                      # states, each sees the whole text
+        logits = head(s[chosen]) @ embeddings.T + b # the decoder is the embedding, tied
+        loss = cross_entropy(logits, x[chosen])
+    embedding = mean of the states of x
+"""
+
+from numbers import Integral, Real
+
+import torch
+from sklearn.utils import check_scalar
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from sklearn_ssl import tokenization
+from sklearn_ssl._base_text import BaseTextTransformer
+from sklearn_ssl._runtime import pinned_threads
+from sklearn_ssl._texts import check_texts
+from sklearn_ssl.masking import corrupt_tokens
+from sklearn_ssl.optim import adamw
+from sklearn_ssl.pretext import PretextTask
+from sklearn_ssl.vocabulary_loss import linear_cross_entropy
+
+LARGEST_NORM = 1.0  # of the gradients
+
+
+class MaskedLMTask(PretextTask):
+    """Predict the tokens that were hidden from what stands around them."""
+
+    def __init__(self, encoder, mask_ratio, *, mask, special, vocabulary_size):
+        super().__init__()
+        self.encoder = encoder
+        self.mask_ratio = mask_ratio
+        self.words = {"mask": mask, "special": special, "vocabulary_size": vocabulary_size}
+        width = encoder.output_dim
+        self.head = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width))
+        self.bias = nn.Parameter(torch.zeros(len(encoder.embedding.weight)))
+
+    def forward(self, ids):
+        corrupted, chosen = corrupt_tokens(ids, self.mask_ratio, self.generator, **self.words)
+        states = self.head(self.encoder.states(corrupted)[chosen])  # [n_chosen, width]
+        return linear_cross_entropy(states, self.encoder.embedding.weight, ids[chosen], self.bias)
+
+    def logits(self, ids, chosen):
+        """Return what the chosen tokens may be: ``(n_chosen, vocabulary_size)``."""
+        states = self.head(self.encoder.states(ids)[chosen])
+        return states @ self.encoder.embedding.weight.T + self.bias
+
+    def after_backward(self, progress):
+        nn.utils.clip_grad_norm_(self.parameters(), LARGEST_NORM)
+
+
+class MaskedLMEmbedder(BaseTextTransformer):
+    """Representations of texts by prediction of masked tokens (BERT).
+
+    A small transformer is trained to fill in the tokens of a text that were masked, from what
+    stands before and behind them [1]_. ``transform`` returns the mean of the states of a text's
+    tokens, and :meth:`fill_mask` says what fits in a gap.
+
+    Parameters
+    ----------
+    mask_ratio : float, default=0.15
+        Part of the tokens that is to be predicted, rounded, at least one of each piece of text. Of
+        these 80 % are masked, 10 % replaced by a random token and 10 % left as they are.
+    tokenizer, vocabulary_size, max_length
+        How texts become tokens. These and all that follow are shared by all estimators of texts,
+        and explained in :class:`~sklearn_ssl.BaseTextTransformer`; so are the attributes.
+    width, depth, n_heads, dropout, pooling, pretrained
+        The network.
+    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
+        The training.
+    early_stopping, validation_fraction, n_iter_no_change
+        When it ends. Held-out pieces of text are masked alike in every epoch.
+    callbacks, device, precision, verbose, random_state
+        How it runs.
+
+    Notes
+    -----
+    Such a model alone, trained for minutes on thousands of texts, need not beat counting words;
+    beside counts of words it adds to them. See the user guide for what was measured.
+
+    References
+    ----------
+    .. [1] J. Devlin, M.-W. Chang, K. Lee, K. Toutanova, "BERT: Pre-training of Deep Bidirectional
+       Transformers for Language Understanding", NAACL 2019, https://arxiv.org/abs/1810.04805
+
+    Examples
+    --------
+    >>> from sklearn_ssl import MaskedLMEmbedder
+    >>> texts = ["the cat sat on the mat", "the dog lay on the rug"] * 20
+    >>> ssl = MaskedLMEmbedder(max_epochs=40, batch_size=8, random_state=0).fit(texts)
+    >>> ssl.transform(["the dog sat on the mat"]).shape
+    (1, 128)
+    >>> ssl.fill_mask("the cat sat on the [MASK]", top_k=1)[0][0]
+    'mat'
+    """
+
+    _parameter_constraints = {
+        **BaseTextTransformer._parameter_constraints,
+        "mask_ratio": [Interval(Real, 0, 1, closed="right")],
+    }
+
+    def __init__(
+        self,
+        *,
+        mask_ratio=0.15,
+        tokenizer=None,
+        vocabulary_size=None,
+        max_length=128,
+        width=128,
+        depth=4,
+        n_heads=4,
+        dropout=0.1,
+        pooling="mean",
+        pretrained=None,
+        max_epochs=None,
+        batch_size=None,
+        optimizer=adamw,
+        lr=None,
+        weight_decay=0.01,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        warm_start=False,
+        callbacks=None,
+        device="auto",
+        precision="auto",
+        verbose=0,
+        random_state=None,
+    ):
+        super().__init__(
+            tokenizer=tokenizer,
+            vocabulary_size=vocabulary_size,
+            max_length=max_length,
+            width=width,
+            depth=depth,
+            n_heads=n_heads,
+            dropout=dropout,
+            pooling=pooling,
+            pretrained=pretrained,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            lr=lr,
+            weight_decay=weight_decay,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            device=device,
+            precision=precision,
+            verbose=verbose,
+            random_state=random_state,
+        )
+        self.mask_ratio = mask_ratio
+
+    def _make_task(self, spec):
+        if spec.mask is None:
+            raise ValueError(
+                "The tokenizer of the pretrained model has no mask token, so it was trained "
+                "otherwise: use CausalLMEmbedder."
+            )
+        return MaskedLMTask(
+            self._make_encoder(spec),
+            self.mask_ratio,
+            mask=spec.mask,
+            special=spec.special,
+            vocabulary_size=spec.vocabulary_size,
+        )
+
+    def fill_mask(self, texts, top_k=5):
+        """Say which tokens fit best in the gap of a text.
+
+        Parameters
+        ----------
+        texts : str or iterable of str
+            With one "[MASK]" each. What is further from it than `max_length` allows is not read.
+        top_k : int, default=5
+            How many tokens.
+
+        Returns
+        -------
+        fillings : list of tuple of (str, float), or a list of such lists
+            Tokens as text, without spaces around, and their probabilities, the best first. A list
+            for each text, if several were given.
+
+        Raises
+        ------
+        ValueError
+            If a text does not have exactly one "[MASK]".
+        """
+        check_is_fitted(self)
+        top_k = check_scalar(top_k, "top_k", Integral, min_val=1)
+        single = isinstance(texts, str)
+        texts = check_texts([texts] if single else texts, type(self).__name__)
+        fillings = [self._fill(text, i, top_k) for i, text in enumerate(texts)]
+        return fillings[0] if single else fillings
+
+    def _fill(self, text, i, top_k):
+        spec = self.input_spec_
+        parts = text.split(tokenization.MASK[0])
+        if len(parts) != 2:
+            raise ValueError(
+                f"fill_mask takes texts with one [MASK]; text {i} has {len(parts) - 1}: {text!r}."
+            )
+        before, after = parts
+        if tokenization.joins_spaces(spec.tokenizer):
+            before = before.removesuffix(" ")  # tokens of words have it themselves
+        room = (spec.max_length - 3) // 2
+        (before, after) = (
+            tokenization.encode(spec.tokenizer, [part])[0].tolist() for part in (before, after)
+        )
+        ids = [spec.begin, *before[-room:], spec.mask, *after[:room], spec.end]
+        ids = torch.tensor([ids], device=self._task_device())
+        with pinned_threads(), torch.inference_mode():
+            logits = self.task_.eval().logits(ids, ids == spec.mask)[0]
+            logits[list(spec.special)] = -torch.inf
+            probabilities, best = logits.softmax(0).topk(min(top_k, len(logits)))
+        words = [tokenization.decode(spec.tokenizer, [token]).strip() for token in best.tolist()]
+        return list(zip(words, probabilities.tolist()))

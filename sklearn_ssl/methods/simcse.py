@@ -1,0 +1,167 @@
+"""SimCSE, unsupervised (Gao et al., 2021, https://arxiv.org/abs/2104.08821).
+
+::
+
+    for each batch of texts x:
+        h_a, h_b = encoder(x), encoder(x)  # the same texts; dropout drops other states
+        z_a, z_b = head(h_a), head(h_b)    # in training only
+        loss = info_nce(z_a, z_b)          # find the other pass of a text among n
+"""
+
+from contextlib import contextmanager
+from numbers import Real
+
+import torch
+from sklearn.utils._param_validation import Interval
+from torch import nn
+
+from sklearn_ssl._base_text import BaseTextTransformer
+from sklearn_ssl.losses import info_nce
+from sklearn_ssl.optim import adamw
+from sklearn_ssl.pretext import PretextTask
+
+LARGEST_NORM = 1.0  # of the gradients
+
+
+class SimCSETask(PretextTask):
+    """Recognise a text whose states were dropped at random once more."""
+
+    def __init__(self, encoder, temperature):
+        super().__init__()
+        self.encoder = encoder
+        self.temperature = temperature
+        width = encoder.output_dim
+        self.projection_head = nn.Sequential(nn.Linear(width, width), nn.Tanh())
+
+    def forward(self, ids):
+        with dropping(self.encoder):  # in a held-out loss, too: without, both passes are equal
+            z = self.projection_head(self.encoder(torch.cat([ids, ids])))  # [2n, width]
+        return info_nce(*z.chunk(2), self.temperature)
+
+    def after_backward(self, progress):
+        nn.utils.clip_grad_norm_(self.parameters(), LARGEST_NORM)
+
+
+@contextmanager
+def dropping(module):
+    """Let the dropout layers of a module drop, whatever mode it is in."""
+    at_rest = [m for m in module.modules() if isinstance(m, nn.Dropout) and not m.training]
+    for layer in at_rest:
+        layer.train()
+    try:
+        yield
+    finally:
+        for layer in at_rest:
+            layer.eval()
+
+
+class SimCSETransformer(BaseTextTransformer):
+    """Representations of texts by contrast of two passes with dropout (SimCSE).
+
+    The same text goes through a transformer twice. Dropout makes the passes differ, and a
+    contrastive loss asks for each text's other pass among those of its batch [1]_. ``transform``
+    returns the pooled states, in front of the projection head.
+
+    Parameters
+    ----------
+    temperature : float, default=0.05
+        Divisor of the cosine similarities in the loss.
+    dropout : float, default=0.1
+        The only difference between the two passes; must be above 0.
+    tokenizer, vocabulary_size, max_length
+        How texts become tokens. These and all that follow are shared by all estimators of texts,
+        and explained in :class:`~sklearn_ssl.BaseTextTransformer`; so are the attributes.
+    width, depth, n_heads, pooling, pretrained
+        The network.
+    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
+        The training.
+    early_stopping, validation_fraction, n_iter_no_change
+        When it ends.
+    callbacks, device, precision, verbose, random_state
+        How it runs.
+
+    Notes
+    -----
+    In the paper the transformer is a pretrained BERT, and a million sentences refine it. From
+    random weights it learns which texts share words; `pretrained` is its place.
+
+    References
+    ----------
+    .. [1] T. Gao, X. Yao, D. Chen, "SimCSE: Simple Contrastive Learning of Sentence Embeddings",
+       EMNLP 2021, https://arxiv.org/abs/2104.08821
+
+    Examples
+    --------
+    >>> from sklearn_ssl import SimCSETransformer
+    >>> texts = ["the cat sat on the mat", "the dog lay on the rug", "it rains", "cats and dogs"]
+    >>> ssl = SimCSETransformer(max_epochs=5, random_state=0).fit(texts)
+    >>> ssl.transform(texts).shape
+    (4, 128)
+    """
+
+    _parameter_constraints = {
+        **BaseTextTransformer._parameter_constraints,
+        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "dropout": [Interval(Real, 0, 1, closed="neither")],
+    }
+    _relative_cost = 2.0  # two passes
+    _collapse_remedies = {"temperature": "smaller", "lr": "smaller"}
+    _fewest_directions = 2.5  # negatives push embeddings apart in all directions
+
+    def __init__(
+        self,
+        *,
+        temperature=0.05,
+        tokenizer=None,
+        vocabulary_size=None,
+        max_length=128,
+        width=128,
+        depth=4,
+        n_heads=4,
+        dropout=0.1,
+        pooling="mean",
+        pretrained=None,
+        max_epochs=None,
+        batch_size=None,
+        optimizer=adamw,
+        lr=None,
+        weight_decay=0.01,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        warm_start=False,
+        callbacks=None,
+        device="auto",
+        precision="auto",
+        verbose=0,
+        random_state=None,
+    ):
+        super().__init__(
+            tokenizer=tokenizer,
+            vocabulary_size=vocabulary_size,
+            max_length=max_length,
+            width=width,
+            depth=depth,
+            n_heads=n_heads,
+            dropout=dropout,
+            pooling=pooling,
+            pretrained=pretrained,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            lr=lr,
+            weight_decay=weight_decay,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            device=device,
+            precision=precision,
+            verbose=verbose,
+            random_state=random_state,
+        )
+        self.temperature = temperature
+
+    def _make_task(self, spec):
+        return SimCSETask(self._make_encoder(spec), self.temperature)

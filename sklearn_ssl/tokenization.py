@@ -1,0 +1,217 @@
+"""Tokenizers: trained on the user's text, or brought along; and texts as arrays of token ids."""
+
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from sklearn_ssl import defaults
+
+# What begins a text, ends it, and stands for a masked token. Tokenizers of others have these names
+# for it; one that has none of them gets the first.
+BEGIN = ("[CLS]", "<s>", "<bos>", "<|begin_of_text|>", "<|endoftext|>")
+END = ("[SEP]", "</s>", "<eos>", "<|end_of_text|>", "<|endoftext|>")
+MASK = ("[MASK]", "<mask>")
+UNKNOWN = "[UNK]"
+OWN = (BEGIN[0], END[0], MASK[0])
+# The 256 bytes, as the visible characters that stand for them in a vocabulary.
+BYTES = tuple(sorted(pre_tokenizers.ByteLevel.alphabet()))
+SMALLEST_VOCABULARY = len(OWN) + len(BYTES)
+TEXTS_AT_ONCE = 1000
+
+
+def train_tokenizer(texts, vocabulary_size=None):
+    """Train a byte-level BPE, as GPT-2's: frequent words are tokens, rare ones are parts of some.
+
+    It reads any text: what is not in its vocabulary is spelt in bytes.
+
+    Parameters
+    ----------
+    texts : list of str
+    vocabulary_size : int, default=None
+        The most tokens, special ones and the 256 bytes included; a short text fills fewer. None
+        follows from the length of the text, see :func:`~sklearn_ssl.defaults.vocabulary_size`.
+
+    Returns
+    -------
+    tokenizer : tokenizers.Tokenizer
+
+    Examples
+    --------
+    >>> from sklearn_ssl.tokenization import train_tokenizer
+    >>> tokenizer = train_tokenizer(["the cat and the hat"] * 9, vocabulary_size=264)
+    >>> tokenizer.encode("the mat").tokens
+    ['Ġthe', 'Ġ', 'm', 'at']
+    """
+    size = vocabulary_size
+    if size is None:
+        size = defaults.vocabulary_size(sum(map(len, texts)))
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=list(OWN),
+        initial_alphabet=list(BYTES),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def byte_tokenizer():
+    """Return the tokenizer whose tokens are the 256 bytes of UTF-8.
+
+    Examples
+    --------
+    >>> from sklearn_ssl.tokenization import byte_tokenizer
+    >>> len(byte_tokenizer().encode("naïve").ids)
+    6
+    """
+    vocabulary = {token: i for i, token in enumerate((*OWN, *BYTES))}
+    tokenizer = Tokenizer(models.BPE(vocabulary, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(list(OWN))
+    return tokenizer
+
+
+def character_tokenizer(texts):
+    """Return the tokenizer whose tokens are the characters of some texts, and an unknown one.
+
+    Examples
+    --------
+    >>> from sklearn_ssl.tokenization import character_tokenizer
+    >>> character_tokenizer(["abc"]).encode("cab?").tokens
+    ['c', 'a', 'b', '[UNK]']
+    """
+    characters = sorted(set().union(*texts))
+    vocabulary = {token: i for i, token in enumerate((*OWN, UNKNOWN, *characters))}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    tokenizer.add_special_tokens([*OWN, UNKNOWN])
+    return tokenizer
+
+
+def resolve_tokenizer(tokenizer, texts, vocabulary_size=None):
+    """Return the tokenizer that a parameter asks for, as text in the format of `tokenizers`.
+
+    Parameters
+    ----------
+    tokenizer : None, str, path or tokenizers.Tokenizer
+        None trains a byte-level BPE, "char" and "byte" take single characters or bytes. A path is
+        that of a file ``tokenizer.json``, or of a folder that holds one.
+    texts : list of str
+    vocabulary_size : int or None
+
+    Returns
+    -------
+    json : str
+        It has tokens for the beginning and the end of a text and for masks.
+
+    Raises
+    ------
+    ValueError
+        If there is no such file, or no tokenizer in it.
+    TypeError
+        If it is something else.
+    """
+    if tokenizer is None:
+        return train_tokenizer(texts, vocabulary_size).to_str()
+    if tokenizer == "char":
+        return character_tokenizer(texts).to_str()
+    if tokenizer == "byte":
+        return byte_tokenizer().to_str()
+    if isinstance(tokenizer, str | Path):
+        tokenizer = _read(Path(tokenizer))
+    elif isinstance(tokenizer, Tokenizer):
+        tokenizer = Tokenizer.from_str(tokenizer.to_str())  # the user's own stays as it is
+    else:
+        raise TypeError(
+            'tokenizer must be None, "char", "byte", the path of a tokenizer.json or a fitted '
+            f"tokenizers.Tokenizer; got {type(tokenizer).__name__}."
+        )
+    lacking = [names[0] for names in (BEGIN, END, MASK) if special_token(tokenizer, names) is None]
+    tokenizer.add_special_tokens([AddedToken(name, special=True) for name in lacking])
+    return tokenizer.to_str()
+
+
+def _read(path):
+    path = path / "tokenizer.json" if path.is_dir() else path
+    if not path.is_file():
+        raise ValueError(
+            f'tokenizer={str(path)!r} is no file. Give None, "char", "byte", the path of a '
+            "tokenizer.json or of a folder that holds one, or a fitted tokenizers.Tokenizer."
+        )
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises Exception itself
+        raise ValueError(f"{str(path)!r} holds no tokenizer of `tokenizers`: {error}") from error
+
+
+def special_token(tokenizer, names):
+    """Return the id of the first of some names that a tokenizer has, or None."""
+    ids = map(tokenizer.token_to_id, names)
+    return next((i for i in ids if i is not None), None)
+
+
+@lru_cache(maxsize=8)
+def tokenizer_from(json):
+    """Return the tokenizer of a JSON text, which reads whole texts, and all of a text as text.
+
+    Names of special tokens in a text are no special tokens; nothing is filled up or cut off.
+    """
+    tokenizer = Tokenizer.from_str(json)
+    tokenizer.encode_special_tokens = True
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def special_ids(json):
+    """Return the ids of the tokens that no text has: all special ones but that for the unknown."""
+    tokenizer = tokenizer_from(json)
+    unknown = getattr(tokenizer.model, "unk_token", None)
+    tokens = tokenizer.get_added_tokens_decoder().items()
+    return tuple(sorted(i for i, t in tokens if t.special and t.content != unknown))
+
+
+def joins_spaces(json):
+    """Whether the tokens of words begin with the space in front of them, as GPT-2's do."""
+    return any(token[0] in "Ġ▁" and len(token) > 1 for token in tokenizer_from(json).get_vocab())
+
+
+def encode(json, texts):
+    """Return the ids of texts, one after the other, and where each text begins.
+
+    Parameters
+    ----------
+    json : str
+        A tokenizer.
+    texts : list of str
+
+    Returns
+    -------
+    ids : ndarray of shape (n_ids,) of int32
+        Without special tokens.
+    starts : ndarray of shape (n + 1,) of int64
+        Text i has the ids from ``starts[i]`` to ``starts[i + 1]``.
+    """
+    tokenizer, texts = tokenizer_from(json), iter(texts)
+    blocks, lengths = [np.empty(0, np.int32)], [0]
+    while some := list(islice(texts, TEXTS_AT_ONCE)):
+        encoded = [e.ids for e in tokenizer.encode_batch_fast(some, add_special_tokens=False)]
+        blocks.append(np.fromiter((i for ids in encoded for i in ids), np.int32))
+        lengths += map(len, encoded)
+    return np.concatenate(blocks), np.cumsum(lengths)
+
+
+def decode(json, ids):
+    """Return the text of some ids; special tokens are left out."""
+    return tokenizer_from(json).decode(ids, skip_special_tokens=True)
+
+
+__all__ = ["byte_tokenizer", "character_tokenizer", "resolve_tokenizer", "train_tokenizer"]

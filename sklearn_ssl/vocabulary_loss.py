@@ -1,0 +1,80 @@
+"""Cross-entropy over a vocabulary, without ever holding the logits of all tokens."""
+
+import torch
+
+CHUNK = 512  # tokens whose logits are held at once: a few megabytes, which stay in the cache
+
+
+def linear_cross_entropy(h, weight, target, bias=None):
+    """Return the mean cross-entropy of a linear layer over a vocabulary.
+
+    Equal to ``cross_entropy(h @ weight.T + bias, target)``. Logits are made for some tokens at a
+    time, and become gradients at once: with thousands of words in a vocabulary they are most of
+    the memory of a language model, and moving them is half of the time of its training. Under
+    autocast the matrix products are in its dtype, and the rest is in float32.
+
+    Parameters
+    ----------
+    h : torch.Tensor of shape (n, width)
+        States of tokens, at least one.
+    weight : torch.Tensor of shape (vocabulary_size, width)
+    target : torch.Tensor of shape (n,) of int64
+    bias : torch.Tensor of shape (vocabulary_size,) or None
+
+    Returns
+    -------
+    loss : torch.Tensor
+        A scalar, in nats a token.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_ssl.vocabulary_loss import linear_cross_entropy
+    >>> h, weight = torch.zeros(3, 8), torch.zeros(100, 8)
+    >>> linear_cross_entropy(h, weight, torch.tensor([5, 7, 9]))  # ln 100
+    tensor(4.6052)
+    """
+    device_type = h.device.type
+    dtype = torch.promote_types(h.dtype, weight.dtype)
+    if torch.is_autocast_enabled(device_type) and dtype != torch.float64:
+        dtype = torch.get_autocast_dtype(device_type)
+    return _LinearCrossEntropy.apply(h, weight, bias, target, dtype)
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, h, weight, bias, target, dtype):
+        wanted = any(ctx.needs_input_grad)
+        exact = torch.promote_types(dtype, torch.float32)
+        with torch.autocast(h.device.type, enabled=False):
+            h_, weight_ = h.to(dtype), weight.to(dtype)
+            loss = torch.zeros((), dtype=exact, device=h.device)
+            d_h = torch.empty_like(h_)
+            d_weight = torch.zeros_like(weight, dtype=exact)
+            d_bias = None if bias is None else torch.zeros_like(bias, dtype=exact)
+            for rows in torch.arange(len(h), device=h.device).split(CHUNK):
+                chunk, answer = h_[rows], target[rows, None]
+                logits = chunk @ weight_.T  # [CHUNK, vocabulary_size]
+                if bias is not None:
+                    logits = logits + bias
+                log_p = torch.log_softmax(logits, dim=1, dtype=exact)
+                loss -= log_p.gather(1, answer).sum()
+                if wanted:  # d loss / d logits = p - 1 at the answer
+                    p = log_p.exp_()
+                    p.scatter_add_(1, answer, torch.full_like(answer, -1, dtype=exact))
+                    if bias is not None:
+                        d_bias += p.sum(dim=0)
+                    p = p.to(dtype)
+                    d_h[rows] = p @ weight_
+                    d_weight += p.T @ chunk
+        if wanted:
+            n = len(h)
+            d_bias = None if bias is None else (d_bias / n).to(bias.dtype)
+            ctx.save_for_backward((d_h / n).to(h.dtype), (d_weight / n).to(weight.dtype), d_bias)
+        return loss / len(h)
+
+    @staticmethod
+    def backward(ctx, d_loss):
+        d_h, d_weight, d_bias = ctx.saved_tensors
+        d_bias = None if d_bias is None else d_loss * d_bias
+        return d_loss * d_h, d_loss * d_weight, d_bias, None, None
