@@ -318,10 +318,13 @@ class FeatureTokenEncoder(TokenEncoder):
         def of(column_wise):
             return column_wise if places is None else column_wise[places]
 
+        def learnt(column_wise):  # the gradient of an index adds up in an order that varies
+            return column_wise if places is None else F.embedding(places, column_wise)
+
         values = pieces.nan_to_num(0) if self.has_missing else pieces
-        tokens = values * of(self.weight)  # [n, k, width]
+        tokens = values * learnt(self.weight)  # [n, k, width]
         if self.has_missing:
-            tokens = torch.where(pieces.isnan(), of(self.missing), tokens)
+            tokens = torch.where(pieces.isnan(), learnt(self.missing), tokens)
         if any(self.cardinalities):
             codes = values[:, :, 0].long()
             coded = of(self.coded).expand_as(codes)

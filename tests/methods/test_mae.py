@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from transformers import ViTMAEConfig, ViTMAEForPreTraining
 
+from sklearn_ssl import _runtime
 from sklearn_ssl._inputs import RowBlocks, describe
 from sklearn_ssl.augment import ImageAugmentation
 from sklearn_ssl.datasets import draw_labels, load_fashion_mnist
@@ -571,6 +572,16 @@ def test_fit_transform_pickle(modality_data):
     np.testing.assert_array_equal(copied.reconstruct(X).prediction, shown.prediction)
     assert copied.score(X) == score
     np.testing.assert_array_equal(estimator.fit(X).transform(X), Z)
+
+
+def test_tables_are_fitted_alike_on_two_cores(digits, monkeypatch):
+    # The gradient of `weight[places]` adds up in an order that depends on the threads.
+    monkeypatch.setattr(_runtime, "N_THREADS", 2)
+    X = digits[0][:64]
+    first, *others = (
+        MaskedAutoencoder(max_epochs=1, random_state=0).fit(X).encoder_.weight for _ in range(6)
+    )
+    assert all(torch.equal(weight, first) for weight in others)
 
 
 def test_ten_labels_a_class_are_worth_more_than_without_training():
