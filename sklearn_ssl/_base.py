@@ -332,9 +332,9 @@ class BaseSSLTransformer(
             self.batch_size_ = self.batch_size or self._default_batch_size(rows)
             self._n_features_out = task.encoder.output_dim
             max_epochs = self._planned_epochs(spec.modality, len(rows))
-            early_stopping = self.early_stopping and not partial
-            train_rows, valid_rows = self._hold_out(rows, seed) if early_stopping else (rows, None)
             n_epochs = 1 if partial else max_epochs
+            early_stopping = self.early_stopping and not partial and n_epochs > 0
+            train_rows, valid_rows = self._hold_out(rows, seed) if early_stopping else (rows, None)
             fit_callbacks = FitCallbacks(self, X, y, n_epochs)
             epoch_hooks = fit_callbacks.epoch_hooks(self._fitted_attributes())
             history, self._resume_state = train(
@@ -344,7 +344,7 @@ class BaseSSLTransformer(
                 device=device,
                 random_state=seed,
                 n_epochs=n_epochs,
-                planned_epochs=max_epochs,
+                planned_epochs=max(max_epochs, n_epochs),
                 batch_size=self.batch_size_,
                 optimizer=self.optimizer,
                 lr=self._largest_lr(),
