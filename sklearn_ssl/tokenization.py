@@ -1,5 +1,7 @@
 """Tokenizers: trained on the user's text, or brought along; and texts as arrays of token ids."""
 
+import os
+import re
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -20,6 +22,8 @@ OWN = (BEGIN[0], END[0], MASK[0])
 BYTES = tuple(sorted(pre_tokenizers.ByteLevel.alphabet()))
 SMALLEST_VOCABULARY = len(OWN) + len(BYTES)
 TEXTS_AT_ONCE = 1000
+# Training takes the square of the length of a word: longer ones are cut for it.
+LONGEST_WORD = re.compile(r"(\S{1000}|\s{1000})")
 
 
 def train_tokenizer(texts, vocabulary_size=None):
@@ -57,7 +61,8 @@ def train_tokenizer(texts, vocabulary_size=None):
         initial_alphabet=list(BYTES),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    pieces = (piece for text in texts for piece in LONGEST_WORD.split(text))
+    tokenizer.train_from_iterator(pieces, trainer)
     return tokenizer
 
 
@@ -140,10 +145,10 @@ def resolve_tokenizer(tokenizer, texts, vocabulary_size=None):
 
 
 def _read(path):
-    path = path / "tokenizer.json" if path.is_dir() else path
-    if not path.is_file():
+    path = path / "tokenizer.json" if os.path.isdir(path) else path
+    if not os.path.isfile(path):  # unlike Path's, never an error, whatever the name
         raise ValueError(
-            f'tokenizer={str(path)!r} is no file. Give None, "char", "byte", the path of a '
+            f'tokenizer={str(path)[:200]!r} is no file. Give None, "char", "byte", the path of a '
             "tokenizer.json or of a folder that holds one, or a fitted tokenizers.Tokenizer."
         )
     try:
@@ -158,9 +163,8 @@ def special_token(tokenizer, names):
     return next((i for i in ids if i is not None), None)
 
 
-@lru_cache(maxsize=8)
 def tokenizer_from(json):
-    """Return the tokenizer of a JSON text, which reads whole texts, and all of a text as text.
+    """Return a new tokenizer of a JSON text, which reads whole texts, and all of a text as text.
 
     Names of special tokens in a text are no special tokens; nothing is filled up or cut off.
     """
@@ -171,9 +175,12 @@ def tokenizer_from(json):
     return tokenizer
 
 
+_shared = lru_cache(maxsize=8)(tokenizer_from)  # stays here: what users get, they may change
+
+
 def special_ids(json):
     """Return the ids of the tokens that no text has: all special ones but that for the unknown."""
-    tokenizer = tokenizer_from(json)
+    tokenizer = _shared(json)
     unknown = getattr(tokenizer.model, "unk_token", None)
     tokens = tokenizer.get_added_tokens_decoder().items()
     return tuple(sorted(i for i, t in tokens if t.special and t.content != unknown))
@@ -181,7 +188,7 @@ def special_ids(json):
 
 def joins_spaces(json):
     """Whether the tokens of words begin with the space in front of them, as GPT-2's do."""
-    return any(token[0] in "Ġ▁" and len(token) > 1 for token in tokenizer_from(json).get_vocab())
+    return any(token[0] in "Ġ▁" and len(token) > 1 for token in _shared(json).get_vocab())
 
 
 def encode(json, texts):
@@ -200,7 +207,7 @@ def encode(json, texts):
     starts : ndarray of shape (n + 1,) of int64
         Text i has the ids from ``starts[i]`` to ``starts[i + 1]``.
     """
-    tokenizer, texts = tokenizer_from(json), iter(texts)
+    tokenizer, texts = _shared(json), iter(texts)
     blocks, lengths = [np.empty(0, np.int32)], [0]
     while some := list(islice(texts, TEXTS_AT_ONCE)):
         encoded = [e.ids for e in tokenizer.encode_batch_fast(some, add_special_tokens=False)]
@@ -211,7 +218,7 @@ def encode(json, texts):
 
 def decode(json, ids):
     """Return the text of some ids; special tokens are left out."""
-    return tokenizer_from(json).decode(ids, skip_special_tokens=True)
+    return _shared(json).decode(ids, skip_special_tokens=True)
 
 
 __all__ = ["byte_tokenizer", "character_tokenizer", "resolve_tokenizer", "train_tokenizer"]
