@@ -1,7 +1,9 @@
 """What the estimators of texts share: tokens, windows, embeddings of texts of any length."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from numbers import Integral, Real
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -77,6 +79,7 @@ class BaseTextTransformer(BaseSSLTransformer):
 
     _parameter_constraints = {
         **BaseSSLTransformer._parameter_constraints,
+        "tokenizer": [None, str, Path, tokenization.Tokenizer],
         "vocabulary_size": [
             Interval(Integral, tokenization.SMALLEST_VOCABULARY, None, closed="left"),
             None,
@@ -87,6 +90,7 @@ class BaseTextTransformer(BaseSSLTransformer):
         "n_heads": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "pooling": [StrOptions(set(POOLINGS))],
+        "pretrained": [None, str, Path],
         "max_epochs": [Interval(Integral, 0, None, closed="left"), None],
         "lr": [Interval(Real, 0, None, closed="neither"), None],
     }
@@ -244,9 +248,28 @@ class BaseTextTransformer(BaseSSLTransformer):
 
     # After fitting ----------------------------------------------------------------------------
 
+    def fit_transform(self, X, y=None, **fit_params):
+        """Pretrain on texts, and return their representations.
+
+        Parameters
+        ----------
+        X : iterable of str
+        y : ignored
+            Present for API consistency.
+        **fit_params : dict
+            Handed on to ``fit``.
+
+        Returns
+        -------
+        representations : ndarray of shape (n, output_dim)
+            In float32.
+        """
+        X = list(X) if isinstance(X, Iterator) else X  # it is read twice
+        return super().fit_transform(X, y, **fit_params)
+
     @property
     def tokenizer_(self):
-        """The tokenizer, a `tokenizers.Tokenizer`."""
+        """The tokenizer, a new `tokenizers.Tokenizer` each time."""
         check_is_fitted(self, "input_spec_")
         return tokenization.tokenizer_from(self.input_spec_.tokenizer)
 
