@@ -1,8 +1,9 @@
 """Cross-entropy over a vocabulary, without ever holding the logits of all tokens."""
 
 import torch
+from torch.autograd.function import once_differentiable
 
-CHUNK = 512  # tokens whose logits are held at once: a few megabytes, which stay in the cache
+LOGITS_AT_ONCE = 2**20  # 4 MB: they stay in the cache, and the memory need not be asked for anew
 
 
 def linear_cross_entropy(h, weight, target, bias=None):
@@ -38,25 +39,27 @@ def linear_cross_entropy(h, weight, target, bias=None):
     dtype = torch.promote_types(h.dtype, weight.dtype)
     if torch.is_autocast_enabled(device_type) and dtype != torch.float64:
         dtype = torch.get_autocast_dtype(device_type)
-    return _LinearCrossEntropy.apply(h, weight, bias, target, dtype)
+    trained = any(x is not None and x.requires_grad for x in (h, weight, bias))
+    wanted = torch.is_grad_enabled() and trained
+    return _LinearCrossEntropy.apply(h, weight, bias, target, dtype, wanted)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, h, weight, bias, target, dtype):
-        wanted = any(ctx.needs_input_grad)
+    def forward(ctx, h, weight, bias, target, dtype, wanted):
         exact = torch.promote_types(dtype, torch.float32)
         with torch.autocast(h.device.type, enabled=False):
             h_, weight_ = h.to(dtype), weight.to(dtype)
+            bias_ = None if bias is None else bias.to(dtype)
             loss = torch.zeros((), dtype=exact, device=h.device)
             d_h = torch.empty_like(h_)
             d_weight = torch.zeros_like(weight, dtype=exact)
             d_bias = None if bias is None else torch.zeros_like(bias, dtype=exact)
-            for rows in torch.arange(len(h), device=h.device).split(CHUNK):
+            n_rows = max(LOGITS_AT_ONCE // len(weight), 1)
+            for start in range(0, len(h), n_rows):
+                rows = slice(start, start + n_rows)
                 chunk, answer = h_[rows], target[rows, None]
-                logits = chunk @ weight_.T  # [CHUNK, vocabulary_size]
-                if bias is not None:
-                    logits = logits + bias
+                logits = torch.nn.functional.linear(chunk, weight_, bias_)
                 log_p = torch.log_softmax(logits, dim=1, dtype=exact)
                 loss -= log_p.gather(1, answer).sum()
                 if wanted:  # d loss / d logits = p - 1 at the answer
@@ -74,7 +77,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return loss / len(h)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, d_loss):
         d_h, d_weight, d_bias = ctx.saved_tensors
         d_bias = None if d_bias is None else d_loss * d_bias
-        return d_loss * d_h, d_loss * d_weight, d_bias, None, None
+        return d_loss * d_h, d_loss * d_weight, d_bias, None, None, None

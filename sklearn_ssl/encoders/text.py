@@ -4,9 +4,8 @@ import math
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from sklearn_ssl.encoders._transformer import Attention
+from sklearn_ssl.encoders._transformer import Attention, dot_product_attention
 
 POOLINGS = ("mean", "last", "cls")
 ROTARY_BASE = 10_000.0  # longest wavelength of rotary positions, in tokens over 2 pi
@@ -190,9 +189,8 @@ class TextAttention(Attention):
             k, v = past.add(k, v)
         # Rows end in what is filled up, so a token that looks back only never sees that.
         one_more = self.causal and q.shape[2] == 1
-        x = F.scaled_dot_product_attention(
-            q, k, v, None if self.causal else mask, is_causal=self.causal and not one_more
-        )
+        mask = None if self.causal else mask
+        x = dot_product_attention(q, k, v, mask, is_causal=self.causal and not one_more)
         return self.projection(x.transpose(1, 2).flatten(2))  # [n, length, width]
 
 
