@@ -11,8 +11,8 @@ some methods is printed only:
     python benchmarks/speed.py --only methods --methods moco byol
 
 Every figure is a ratio of two things that are measured in turn, in one process and with the same
-number of threads. Needs lightly, transformers, ts3l (pip install --no-deps ts3l), and Fashion-MNIST
-(see sklearn_ssl.datasets).
+number of threads. Needs the extra `bench`, ts3l (pip install --no-deps ts3l), Fashion-MNIST, the
+Brown corpus, the UCI sentences and MiniLM (see sklearn_ssl.datasets).
 """
 
 import argparse
@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from _memory import in_new_process, sampled_peak
 from _speed_masking import mae, mask_ratio, million, scarf
+from _speed_text import language_models, sentences
 from _timing import (
     Row,
     compare,
@@ -94,6 +95,8 @@ class Size:
     mae_images: int
     scarf_rows: int
     million_rows: int
+    brown_documents: int
+    sentences: int
     methods: tuple = tuple(METHODS)
 
 
@@ -108,6 +111,8 @@ FULL = Size(
     mae_images=2_560,
     scarf_rows=1_280,
     million_rows=1_000_000,
+    brown_documents=30,
+    sentences=3_000,
 )
 QUICK = Size(
     n_rounds=1,
@@ -120,6 +125,8 @@ QUICK = Size(
     mae_images=256,
     scarf_rows=256,
     million_rows=20_000,
+    brown_documents=2,
+    sentences=100,
 )
 
 
@@ -478,6 +485,8 @@ BENCHMARKS = {
     "mask_ratio": mask_ratio,
     "scarf": scarf,
     "million": million,
+    "language_models": language_models,
+    "sentences": sentences,
 }
 
 
