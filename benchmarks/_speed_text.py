@@ -53,7 +53,10 @@ def language_models(size):
                 dtype: transformers_epoch(model, texts, spec, dtype)
                 for dtype in (torch.float32, torch.bfloat16)
             }
-            measures = [*(timed(fit.fit, texts) for fit in ours.values()), *map(timed, epochs.values())]
+            measures = [
+                *(timed(fit.fit, texts) for fit in ours.values()),
+                *map(timed, epochs.values()),
+            ]
             plain, auto, theirs, theirs_auto = interleaved(measures, size.method_rounds)
             what = f"{Estimator.__name__}, {width} wide, {depth} deep"
             options = {"n_rows": spec.n_tokens}

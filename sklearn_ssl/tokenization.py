@@ -139,8 +139,12 @@ def resolve_tokenizer(tokenizer, texts, vocabulary_size=None):
             'tokenizer must be None, "char", "byte", the path of a tokenizer.json or a fitted '
             f"tokenizers.Tokenizer; got {type(tokenizer).__name__}."
         )
-    lacking = [names[0] for names in (BEGIN, END, MASK) if special_token(tokenizer, names) is None]
-    tokenizer.add_special_tokens([AddedToken(name, special=True) for name in lacking])
+    known = tokenizer.get_added_tokens_decoder()
+    for names in (BEGIN, END, MASK):
+        token = special_token(tokenizer, names)
+        if token is None or token not in known or not known[token].special:
+            name = names[0] if token is None else tokenizer.id_to_token(token)
+            tokenizer.add_special_tokens([AddedToken(name, special=True)])
     return tokenizer.to_str()
 
 
@@ -206,11 +210,22 @@ def encode(json, texts):
         Without special tokens.
     starts : ndarray of shape (n + 1,) of int64
         Text i has the ids from ``starts[i]`` to ``starts[i + 1]``.
+
+    Raises
+    ------
+    ValueError
+        If the tokenizer cannot read a text.
     """
     tokenizer, texts = _shared(json), iter(texts)
     blocks, lengths = [np.empty(0, np.int32)], [0]
     while some := list(islice(texts, TEXTS_AT_ONCE)):
-        encoded = [e.ids for e in tokenizer.encode_batch_fast(some, add_special_tokens=False)]
+        try:
+            encoded = [e.ids for e in tokenizer.encode_batch_fast(some, add_special_tokens=False)]
+        except Exception as error:  # the library raises Exception itself
+            raise ValueError(
+                f"The tokenizer cannot read all texts ({error}). Give it a token for what it does "
+                "not know, or use tokenizer=None, which reads any text."
+            ) from error
         blocks.append(np.fromiter((i for ids in encoded for i in ids), np.int32))
         lengths += map(len, encoded)
     return np.concatenate(blocks), np.cumsum(lengths)

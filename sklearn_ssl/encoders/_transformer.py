@@ -6,7 +6,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-
 LONGEST_PLAIN = 256  # tokens of a row whose attention is held as a whole
 
 

@@ -1,5 +1,6 @@
 """Pretrained models of Hugging Face's transformers, from a folder, as encoders of texts."""
 
+import inspect
 import json
 from pathlib import Path
 
@@ -29,7 +30,9 @@ class PretrainedEncoder(nn.Module):
     def __init__(self, config, *, causal, pooling):
         super().__init__()
         config = _transformers().AutoConfig.for_model(**json.loads(config))
-        self.model = _transformers().AutoModel.from_config(config)
+        self.model = _transformers().AutoModel.from_config(config, dtype=torch.float32)
+        parameters = inspect.signature(self.model.forward).parameters
+        self.cache_name = "cache" if "cache" in parameters else "past_key_values"
         self.pooling = pooling
         self.output_dim = config.hidden_size
         if _looks_ahead(self) == causal:
@@ -47,7 +50,14 @@ class PretrainedEncoder(nn.Module):
 
     def load(self, folder):
         """Read the weights from a folder; nothing is downloaded, and nothing unpickled."""
-        model = type(self.model).from_pretrained(folder, config=self.model.config, **_SAFELY)
+        options = {"config": self.model.config, "dtype": torch.float32, **_SAFELY}
+        try:
+            model = type(self.model).from_pretrained(folder, **options)
+        except OSError as error:
+            raise ValueError(
+                f"transformers cannot read weights from {str(folder)!r}, where a model.safetensors "
+                f"is expected: {error}"
+            ) from error
         self.model.load_state_dict(model.state_dict())
 
     def forward(self, ids):
@@ -56,29 +66,29 @@ class PretrainedEncoder(nn.Module):
     def states(self, ids, cache=None):
         """Return the state of each token, see :meth:`TextEncoder.states`."""
         real = ids >= 0
-        options = {} if cache is None else {"past_key_values": cache.past, "use_cache": True}
+        options = {} if cache is None else {self.cache_name: cache.past, "use_cache": True}
         if not real.all():
             options["attention_mask"] = real.long()
-        output = self.model(input_ids=ids.clamp(min=0), **options)
-        if cache is not None:
-            cache.past = output.past_key_values
-            cache.length += ids.shape[1]
-        return output.last_hidden_state
+        return self.model(input_ids=ids.clamp(min=0), **options).last_hidden_state
 
     def new_cache(self):
         """Return an empty cache for :meth:`states`."""
-        return PastKeyValues()
+        return PastKeyValues(_transformers().DynamicCache(config=self.model.config))
 
 
 class PastKeyValues:
     """What a causal model of transformers keeps of the tokens that it has read."""
 
-    def __init__(self):
-        self.past = None
-        self.length = 0
+    def __init__(self, past):
+        self.past = past
+
+    @property
+    def length(self):
+        return self.past.get_seq_length()
 
 
-_SAFELY = {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
+_LOCALLY = {"local_files_only": True, "trust_remote_code": False}
+_SAFELY = {**_LOCALLY, "use_safetensors": True}
 
 
 def read_pretrained(folder):
@@ -113,8 +123,8 @@ def read_pretrained(folder):
             "save_pretrained writes it. Nothing is downloaded: give the path of a folder."
         )
     try:
-        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        config = transformers.AutoConfig.from_pretrained(folder, **_LOCALLY)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **_LOCALLY)
         as_json = tokenizer.backend_tokenizer.to_str()
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise ValueError(
