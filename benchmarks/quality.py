@@ -27,6 +27,7 @@ import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import _quality_text
 import numpy as np
 import torch
 from sklearn.compose import make_column_selector, make_column_transformer
@@ -90,6 +91,7 @@ METHODS = {
     "vime": VIMETransformer,
     "next_frame": NextFrameEmbedder,
     "ts2vec": TS2VecTransformer,
+    **_quality_text.METHODS,
 }
 ALL = "all"  # of the labels, in place of a number for each class
 
@@ -181,6 +183,7 @@ def _split(X, y):
 
 
 OF_MODALITY = {
+    "text": tuple(_quality_text.DATA_SETS.values()),
     "image": (digits, fashion, photos),
     "table": (letter, adult, breast_cancer, penbased),
     "series": (penbased_series, gunpoint, italy_power_demand, japanese_vowels),
@@ -272,7 +275,8 @@ UNTRAINED = {  # and whose encoder it is
 CLASSIFIERS = {"1nn": nearest_neighbour, "trees": boosted_trees}
 NETWORKS = {"supervised": "simclr", "supervised_mae": "mae"}  # whose network gets the labels alone
 VEHICLES = {**UNTRAINED, **NETWORKS}
-OTHERS = (*BASELINES, *UNTRAINED, *CLASSIFIERS, *NETWORKS)
+OF_TEXTS = ("untrained_masked_lm", "untrained_causal_lm", "minilm")  # made in _quality_text.py
+OTHERS = (*BASELINES, *UNTRAINED, *CLASSIFIERS, *NETWORKS, *OF_TEXTS)
 TITLES = {
     "raw": "raw features",
     "pca": "PCA, at most 128 components",
@@ -285,6 +289,9 @@ TITLES = {
     "trees": "HistGradientBoosting",
     "supervised": "same network, the labels alone",
     "supervised_mae": "network of MaskedAutoencoder, the labels alone",
+    "untrained_masked_lm": "untrained encoder of MaskedLM",
+    "untrained_causal_lm": "untrained encoder of CausalLM",
+    "minilm": "MiniLM, pretrained elsewhere",
     **{
         name: re.sub("(Transformer|Embedder)$", "", method.__name__)
         for name, method in METHODS.items()
@@ -299,6 +306,8 @@ def is_for(method, name):
     modality = MODALITY[name]
     if method in METHODS:
         return modality in METHODS[method]._modalities
+    if modality == "text" or method in OF_TEXTS:
+        return modality == "text" and method in ("raw", "pca", *OF_TEXTS)
     others = {
         "colour": name == "photos",
         "untrained_next_frame": modality == "series",
@@ -469,6 +478,21 @@ def measure(name, data, method, settings, validation):
     }
 
 
+def measure_texts(name, method, settings, options):
+    """Return the same of a data set of texts, see _quality_text.py."""
+    folder = options.results / "encoders"
+    measured = _quality_text.measure(name, method, settings, options.validation, folder, over_draws)
+    return {
+        "data": name,
+        "method": method,
+        "settings": settings,
+        "validation": options.validation,
+        "threads": N_THREADS,
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        **measured,
+    }
+
+
 def filled_for(method, data):
     """Return the data as a method takes it: zeros after the end of series, if it wants numbers."""
     Estimator = METHODS.get(VEHICLES.get(method, method))
@@ -511,9 +535,12 @@ def measure_all(pairs, settings, options):
         if path.exists() and not options.force:
             print(f"{path.name}: measured before (--force measures it again)", flush=True)
             continue
-        if loaded[0] != name:
-            loaded = name, DATA_SETS[name]()
-        result = measure(name, loaded[1], method, own_settings, options.validation)
+        if MODALITY[name] == "text":
+            result = measure_texts(name, method, own_settings, options)
+        else:
+            if loaded[0] != name:
+                loaded = name, DATA_SETS[name]()
+            result = measure(name, loaded[1], method, own_settings, options.validation)
         write_result(path, result)
         means = ", ".join(f"{k}: {np.mean(a):.3f}" for k, a in result["accuracies"].items())
         print(f"{path.name}: {means}", flush=True)
@@ -565,9 +592,10 @@ def data_set_lines(name, results):
     rows = []
     for result in results:
         rows.append([title(result), *_score_cells(name, result), *_fact_cells(result)])
-        if "fine_tuned" in result:
-            cells = _score_cells(name, result["fine_tuned"])
-            rows.append([f"{title(result)}, fine-tuned", *cells, *["-"] * len(facts)])
+        for key, words in (("fine_tuned", "fine-tuned"), ("beside", "beside TF-IDF")):
+            if key in result:
+                cells = _score_cells(name, result[key])
+                rows.append([f"{title(result)}, {words}", *cells, *["-"] * len(facts)])
     lines += table_lines(["labels a class", *labels, *balanced, *facts], rows)
     noted = [(result, text) for result in results for text in result.get("warnings", ())]
     if noted:
