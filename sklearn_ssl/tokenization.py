@@ -231,9 +231,26 @@ def encode(json, texts):
     return np.concatenate(blocks), np.cumsum(lengths)
 
 
-def decode(json, ids):
-    """Return the text of some ids; special tokens are left out."""
-    return _shared(json).decode(ids, skip_special_tokens=True)
+def encode_behind(json, text):
+    """Return the ids of a text that goes on right behind a word, as a list.
+
+    :func:`encode` gives those of a beginning: many tokenizers put a space in front of it.
+    """
+    word = "1" if text[:1].isalpha() else "a"
+    alone, whole = (encode(json, [part])[0].tolist() for part in (word, word + text))
+    if whole[: len(alone)] != alone:  # a token is part word, part text
+        return encode(json, [text])[0].tolist()
+    return whole[len(alone) :]
+
+
+def decode(json, ids, behind=()):
+    """Return the text of some ids; special tokens are left out.
+
+    Those that they stand `behind` decide whether it begins with a space.
+    """
+    tokenizer = _shared(json)
+    before = tokenizer.decode([*behind], skip_special_tokens=True)
+    return tokenizer.decode([*behind, *ids], skip_special_tokens=True)[len(before) :]
 
 
 __all__ = ["byte_tokenizer", "character_tokenizer", "resolve_tokenizer", "train_tokenizer"]

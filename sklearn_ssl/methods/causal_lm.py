@@ -190,7 +190,8 @@ class CausalLMEmbedder(BaseTextTransformer):
                 known = torch.tensor([beginnings[i] for i in alike], device=self._task_device())
                 new = self._continue(known, chances[alike], temperature, top_k)
                 for i, ids in zip(alike, new):
-                    texts[i] += tokenization.decode(json, ids)
+                    continuation = tokenization.decode(json, ids, behind=beginnings[i])
+                    texts[i] = texts[i] + continuation if texts[i] else continuation.lstrip(" ")
         return texts[0] if single else texts
 
     def _continue(self, ids, chances, temperature, top_k):

@@ -215,10 +215,10 @@ class MaskedLMEmbedder(BaseTextTransformer):
         if tokenization.joins_spaces(spec.tokenizer):
             before = before.removesuffix(" ")  # tokens of words have it themselves
         room = (spec.max_length - 3) // 2
-        (before, after) = (
-            tokenization.encode(spec.tokenizer, [part])[0].tolist() for part in (before, after)
-        )
-        ids = [spec.begin, *before[-room:], spec.mask, *after[:room], spec.end]
+        before = tokenization.encode(spec.tokenizer, [before])[0].tolist()
+        before = before[max(len(before) - room, 0) :]
+        after = tokenization.encode_behind(spec.tokenizer, after)[:room]
+        ids = [spec.begin, *before, spec.mask, *after, spec.end]
         ids = torch.tensor([ids], device=self._task_device())
         with pinned_threads(), torch.inference_mode():
             logits = self.task_.eval().logits(ids, ids == spec.mask)[0]
