@@ -504,9 +504,9 @@ def test_a_text_of_a_megabyte(Estimator, between):
     words = np.random.default_rng(0).choice(WORDS, 100_000).tolist()
     text = between.join(words)[:1_000_000]
     assert len(text) == 1_000_000
-    start = time.perf_counter()
+    start = time.process_time()
     estimator = make(Estimator, max_length=64, batch_size=256).fit([text])
     Z = estimator.transform([text, "a caterpillar"])
-    assert time.perf_counter() - start < 60
+    assert time.process_time() - start < 60
     assert Z.shape == (2, 16)
     np.testing.assert_allclose(Z[0], mean_of_windows(estimator, text), rtol=1e-4, atol=1e-4)

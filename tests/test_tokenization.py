@@ -88,17 +88,15 @@ def test_the_smallest_vocabulary_is_the_bytes_and_the_special_tokens():
     assert tokenizer.encode("cat").tokens == ["Ġ", "c", "a", "t"]
 
 
-@pytest.mark.parametrize("white", [False, True])
-def test_long_words_are_cut_for_training_only(white):
-    letters = " \n\t" if white else "abc"
-    rng = np.random.default_rng(0)
-    long = "".join(rng.choice(list(letters), 60_000))  # would take a minute as one word
-    tokenizer = train_tokenizer([long], 400)
-    assert tokenizer.get_vocab_size() == 400
-    json = tokenizer.to_str()
+@pytest.mark.parametrize("letter", ["a", " "])
+def test_longer_words_are_cut_for_training_only(letter):
+    long = letter * 20_000
+    json = train_tokenizer([long], 400).to_str()
+    longest = max(map(len, tokenizer_from(json).get_vocab()))
+    assert longest <= 1001  # training takes the square of it
     ids, _ = encode(json, [long])
     assert decode(json, ids).removeprefix(" ") == long.removeprefix(" ")
-    assert len(ids) < len(long) / 2
+    assert len(ids) < 60
 
 
 def test_words_of_usual_length_are_not_cut():
