@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import joblib
+import numpy as np
 from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -23,7 +24,8 @@ METHODS = {
     "simcse": SimCSETransformer,
 }
 WIDTH = 128  # of the embeddings, and of the SVD
-BESIDE = 1.0  # length of an average embedding beside TF-IDF, whose rows have length 1
+N_LABELLED = 6000  # training rows that labels are drawn from
+BESIDE = 0.3  # length of an average embedding beside TF-IDF, whose rows have length 1
 
 
 def imdb():
@@ -70,19 +72,18 @@ def tfidf(texts, scored):
     return vectorizer.transform(texts), vectorizer.transform(scored)
 
 
-def svd(texts, scored):
-    counted = tfidf(texts, scored)
-    model = TruncatedSVD(WIDTH, random_state=0).fit(counted[0])
-    return standardised(*map(model.transform, counted))
+def svd(counted, counted_scored):
+    model = TruncatedSVD(WIDTH, random_state=0).fit(counted)
+    return scaled(model.transform(counted)[:N_LABELLED], model.transform(counted_scored))
 
 
 def embedded(ssl, texts, scored):
-    return standardised(ssl.transform(texts), ssl.transform(scored))
+    return scaled(ssl.transform(texts), ssl.transform(scored))
 
 
-def standardised(Z, Z_scored):
-    """Give each column mean 0 and deviation 1."""
-    mean, deviation = Z.mean(axis=0), Z.std(axis=0) + 1e-9
+def scaled(Z, Z_scored):
+    """Take the mean away, and divide by one factor for all columns, as in the other parts."""
+    mean, deviation = Z.mean(axis=0), np.sqrt(Z.var(axis=0).mean())
     return (Z - mean) / deviation, (Z_scored - mean) / deviation
 
 
@@ -133,10 +134,12 @@ def measure(name, method, settings, validation, folder, over_draws):
     texts, scored, y, y_scored = load(name, validation)
     facts = {}
     counted = tfidf(texts, scored)
+    texts, y = texts[:N_LABELLED], y[:N_LABELLED]
+    learnt = counted[0][:N_LABELLED], counted[1]
     if method == "raw":
-        Z, Z_scored = counted
+        Z, Z_scored = learnt
     elif method == "pca":
-        Z, Z_scored = svd(texts, scored)
+        Z, Z_scored = svd(*counted)
     else:
         untrained = method.startswith("untrained_")
         kind = method.removeprefix("untrained_")
@@ -147,7 +150,7 @@ def measure(name, method, settings, validation, folder, over_draws):
         facts |= {"seconds": seconds, "parameters": ssl.get_params(deep=False), "warnings": []}
     scores = accuracies(Z, Z_scored, y, y_scored, over_draws)
     if method != "raw":
-        together = beside(counted, (Z, Z_scored))
+        together = beside(learnt, (Z, Z_scored))
         facts["beside"] = accuracies(*together, y, y_scored, over_draws)
     return {**scores, **facts}
 

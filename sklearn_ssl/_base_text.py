@@ -36,12 +36,12 @@ class BaseTextTransformer(BaseSSLTransformer):
         ``tokenizer.json``, or of a folder that holds one.
     vocabulary_size : int, default=None
         The most tokens of a BPE that is trained, the 256 bytes and the special tokens included.
-        None is four times the root of the number of characters, from 512 to 16,384.
+        None is four times the root of the number of characters, from 512 to 8,192.
     max_length : int, default=128
         The most tokens that are read at once. Longer texts are cut: in ``fit`` each piece is a row
         of its own, and ``transform`` averages the representations of a text's pieces, weighted by
         their lengths.
-    width, depth, n_heads : int, default=128, 4 and 4
+    width, depth, n_heads : int, default=128, 2 and 4
         Of the transformer, see :class:`~sklearn_ssl.encoders.TextEncoder`.
     dropout : float, default=0.1
         Part of the states that a training step drops.
@@ -58,10 +58,10 @@ class BaseTextTransformer(BaseSSLTransformer):
         How often the texts are read. None lets the network read about 12,000,000 tokens, but every
         text once to 100 times. With 0 nothing is trained.
     batch_size : int, default=None
-        Largest number of pieces of text in a step. None is as many as have about 4,096 tokens,
+        Largest number of pieces of text in a step. None is as many as have about 2,048 tokens,
         from 8 to 256.
     lr : float, default=None
-        Largest learning rate. None is 2e-3, or 5e-5 for a pretrained model.
+        Largest learning rate. None is 4e-3, or 5e-5 for a pretrained model.
     weight_decay : float, default=0.01
         Decay of matrices; biases and normalisations have none.
     optimizer : callable, default=adamw
@@ -111,7 +111,7 @@ class BaseTextTransformer(BaseSSLTransformer):
         vocabulary_size=None,
         max_length=128,
         width=128,
-        depth=4,
+        depth=2,
         n_heads=4,
         dropout=0.1,
         pooling="mean",
@@ -244,7 +244,7 @@ class BaseTextTransformer(BaseSSLTransformer):
     def _largest_lr(self):
         if self.lr is not None:
             return self.lr
-        return 2e-3 if self.pretrained is None else 5e-5
+        return 4e-3 if self.pretrained is None else 5e-5
 
     # After fitting ----------------------------------------------------------------------------
 

@@ -115,7 +115,7 @@ class MaskedLMEmbedder(BaseTextTransformer):
         vocabulary_size=None,
         max_length=128,
         width=128,
-        depth=4,
+        depth=2,
         n_heads=4,
         dropout=0.1,
         pooling="mean",

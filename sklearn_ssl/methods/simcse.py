@@ -116,7 +116,7 @@ class SimCSETransformer(BaseTextTransformer):
         vocabulary_size=None,
         max_length=128,
         width=128,
-        depth=4,
+        depth=2,
         n_heads=4,
         dropout=0.1,
         pooling="mean",
