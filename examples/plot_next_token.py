@@ -1,0 +1,177 @@
+"""
+What comes next: a GPT from scratch, and a page of Hamlet
+=========================================================
+
+:class:`~sklearn_ssl.CausalLMEmbedder` reads texts and learns to say which token comes next. That is
+how GPT is trained; here the network is tiny, and its library is a single page. It takes seconds to
+know the page by heart, and then it can be asked: what comes next, how likely is it, and how much
+of a surprise is a line?
+"""
+
+# %%
+# The page: Hamlet's most famous lines, of about 1600, a text for each line. The first one is how
+# everybody quotes them.
+import os
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+
+from sklearn_ssl import CausalLMEmbedder, MaskedLMEmbedder
+from sklearn_ssl.datasets import DatasetNotFoundError, load_brown
+
+QUICK = "SKLEARN_SSL_QUICK" in os.environ  # set by the tests: the same path in a few seconds
+
+lines = """\
+To be or not to be, that is the question
+To be, or not to be, that is the question:
+Whether 'tis nobler in the mind to suffer
+The slings and arrows of outrageous fortune,
+Or to take arms against a sea of troubles
+And by opposing end them. To die: to sleep;
+No more; and by a sleep to say we end
+The heart-ache and the thousand natural shocks
+That flesh is heir to: 'tis a consummation
+Devoutly to be wish'd. To die, to sleep;
+To sleep, perchance to dream: ay, there's the rub;
+For in that sleep of death what dreams may come,
+When we have shuffled off this mortal coil,
+Must give us pause: there's the respect
+That makes calamity of so long life;
+For who would bear the whips and scorns of time,
+The oppressor's wrong, the proud man's contumely,
+The pangs of despised love, the law's delay,
+The insolence of office, and the spurns
+That patient merit of the unworthy takes,
+When he himself might his quietus make
+With a bare bodkin? Who would fardels bear,
+To grunt and sweat under a weary life,
+But that the dread of something after death,
+The undiscover'd country, from whose bourn
+No traveller returns, puzzles the will,
+And makes us rather bear those ills we have
+Than fly to others that we know not of?
+Thus conscience does make cowards of us all,
+And thus the native hue of resolution
+Is sicklied o'er with the pale cast of thought,
+And enterprises of great pith and moment
+With this regard their currents turn awry
+And lose the name of action.""".splitlines()
+
+# %%
+# ``fit`` makes a vocabulary of the page, and trains the network on it. With room for 1,024 tokens
+# every word gets one; by default rare words would be spelt in pieces. Dropout would keep the
+# network from learning by heart, so there is none. ``generate`` goes on with a text; temperature 0
+# takes the likeliest token each time, until the text ends.
+small = {"vocabulary_size": 1024, "width": 64, "depth": 2, "dropout": 0, "random_state": 0}
+gpt = CausalLMEmbedder(**small, batch_size=8, max_epochs=60).fit(lines)
+print(f"{len(lines)} lines, a vocabulary of {gpt.input_spec_.vocabulary_size} tokens")
+
+prompt = "To be or not to"
+print(f"Input: {prompt}")
+print(f"Output:{gpt.generate(prompt, temperature=0).removeprefix(prompt)}")
+
+# %%
+# The same network before it has read anything: with ``max_epochs=0`` nothing is trained.
+untrained = CausalLMEmbedder(**small, max_epochs=0).fit(lines)
+said = untrained.generate(prompt, max_new_tokens=8, temperature=0).removeprefix(prompt)
+print(f"Untrained output: {said!r}")
+
+# %%
+# Six lines begin with "To". Above temperature 0 the next token is drawn, each with its
+# probability; a higher temperature makes all of them more alike, until the words fall apart.
+# ``top_k`` draws from the likeliest only, which keeps the worst away.
+for temperature, top_k in ((0.3, None), (1, None), (2, None), (2, 2)):
+    drawn = gpt.generate(
+        ["To"] * 4, max_new_tokens=12, temperature=temperature, top_k=top_k, random_state=0
+    )
+    print(f"\nTemperature {temperature}, top_k {top_k}:")
+    print("\n".join(f"  {text!r}" for text in drawn))
+
+# %%
+# How much of a surprise is a line? The perplexity is the number of tokens that the model wavers
+# between, on average. 1 is no surprise at all, and who guesses blindly wavers between all tokens of
+# the vocabulary. The words of a line in reverse order show that the order was learnt, not the words
+# alone. A line of another scene shows what this model is not: it knows one page, and no English.
+known = "The slings and arrows of outrageous fortune,"
+examples = {
+    "a line of the page": known,
+    "its words in reverse": " ".join(reversed(known.split())),
+    "a line of another scene": "O, what a rogue and peasant slave am I!",
+}
+print(f"\n{'perplexity':26}{'untrained':>12}{'trained':>12}")
+for name, line in examples.items():
+    print(f"{name:26}{untrained.perplexity([line]):12.1f}{gpt.perplexity([line]):12.1f}")
+
+
+# %%
+# A picture of the first two: the probability of each token after those before it. The states of
+# the network, times the vectors of the tokens, are the logits.
+def next_token_probabilities(model, text):
+    """Return the tokens of a text and of its end, and the probability of each."""
+    spec = model.input_spec_
+    ids = model.tokenizer_.encode(text, add_special_tokens=False).ids
+    with torch.inference_mode():
+        states = model.encoder_.states(torch.tensor([[spec.begin, *ids]]))[0]
+        probabilities = (states @ model.encoder_.embedding.weight.T).softmax(dim=1)
+    tokens = [model.tokenizer_.decode([i]).strip() for i in ids]
+    return [*tokens, "(end)"], probabilities[range(len(ids) + 1), [*ids, spec.end]].numpy()
+
+
+output = Path("demo_output")
+output.mkdir(exist_ok=True)
+figure, axes = plt.subplots(2, 1, figsize=(8, 6), sharey=True, layout="constrained")
+for axis, name in zip(axes, list(examples)[:2]):
+    for shift, (label, model) in zip((-0.2, 0.2), (("untrained", untrained), ("trained", gpt))):
+        tokens, probability = next_token_probabilities(model, examples[name])
+        colour = "0.7" if model is untrained else "tab:red"
+        axis.bar(np.arange(len(tokens)) + shift, probability, 0.4, color=colour, label=label)
+    axis.axhline(1 / gpt.input_spec_.vocabulary_size, color="0.3", linewidth=0.8, label="a guess")
+    axis.set_xticks(range(len(tokens)), tokens, rotation=45, ha="right")
+    axis.set(yscale="log", ylim=(1e-6, 1.5), ylabel="probability", title=name)
+figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=3)
+figure.savefig(output / "next_token.png", dpi=100)
+print(f"\nSaved {output}/next_token.png")
+
+# %%
+# :class:`~sklearn_ssl.MaskedLMEmbedder` sees both sides: it learns to fill in tokens that were
+# hidden. A line asks it for a few of its tokens only, so it takes more steps to learn the page.
+max_epochs = 60 if QUICK else 500
+bert = MaskedLMEmbedder(**small, mask_ratio=0.3, lr=5e-3, max_epochs=max_epochs).fit(lines)
+for gap in ("To be or not to [MASK], that is the question", "Thus [MASK] does make cowards of us"):
+    print(f"{gap}: {', '.join(f'{token} {p:.2f}' for token, p in bert.fill_mask(gap, top_k=3))}")
+
+# %%
+# A model that is to be of use has to do with texts that it has not seen. Where the Brown corpus is
+# installed, another one reads 24 adventure stories of 1961, and meets five others. They are set
+# beside a guess, and beside the frequencies of the tokens without any regard to what stands before.
+try:
+    texts, genres = load_brown()
+except DatasetNotFoundError as error:
+    print(f"\nThe part with more texts is left out. {error}")
+else:
+    stories = [text for text, genre in zip(texts, genres) if genre == "adventure"]
+    train, test = stories[: 2 if QUICK else -5], stories[-5:]
+    max_epochs = 1 if QUICK else 8
+    gpt = CausalLMEmbedder(depth=2, max_epochs=max_epochs, random_state=0).fit(train)
+
+    def count_tokens(texts):
+        """Return how often each token occurs in texts, the end included."""
+        ids = [i for text in texts for i in gpt.tokenizer_.encode(text).ids]
+        counts = np.bincount(ids, minlength=gpt.input_spec_.vocabulary_size)
+        counts[gpt.input_spec_.end] = len(texts)
+        return counts
+
+    in_train, in_test = count_tokens(train) + 1, count_tokens(test)
+    surprise = -np.log(in_train / in_train.sum())
+    print(f"\nPerplexity of {len(test)} stories, after {gpt.n_iter_} times {len(train)} others")
+    print(f"{'a guess':26}{gpt.input_spec_.vocabulary_size:12.1f}")
+    print(f"{'frequencies of tokens':26}{np.exp(np.average(surprise, weights=in_test)):12.1f}")
+    print(f"{'trained':26}{gpt.perplexity(test):12.1f}")
+    print(gpt.generate("He looked at the", max_new_tokens=40, temperature=0.7, random_state=0))
+
+# %%
+# Eighty thousand tokens teach it which words are frequent and which follow each other, and hardly
+# more. GPT-2 read a hundred thousand times as much. What such states are worth to a classifier is
+# another question: :ref:`sphx_glr_auto_examples_plot_sentiment_few_labels.py` asks it.
