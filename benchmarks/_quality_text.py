@@ -25,7 +25,7 @@ METHODS = {
 }
 WIDTH = 128  # of the embeddings, and of the SVD
 N_LABELLED = 6000  # training rows that labels are drawn from
-BESIDE = 0.3  # length of an average embedding beside TF-IDF, whose rows have length 1
+BESIDE = 0.1  # length of an average embedding beside TF-IDF, whose rows have length 1
 
 
 def imdb():
@@ -88,9 +88,13 @@ def scaled(Z, Z_scored):
 
 
 def beside(counted, dense):
-    """Put an embedding beside TF-IDF."""
+    """Put an embedding beside TF-IDF, its columns standardised and short.
+
+    The length was chosen on training texts.
+    """
+    mean, deviation = dense[0].mean(axis=0), dense[0].std(axis=0) * dense[0].shape[1] ** 0.5
     return [
-        sparse.hstack([c, sparse.csr_matrix(Z * BESIDE / Z.shape[1] ** 0.5)]).tocsr()
+        sparse.hstack([c, sparse.csr_matrix((Z - mean) / deviation * BESIDE)]).tocsr()
         for c, Z in zip(counted, dense)
     ]
 
