@@ -92,9 +92,10 @@ def beside(counted, dense):
 
     The length was chosen on training texts.
     """
-    mean, deviation = dense[0].mean(axis=0), dense[0].std(axis=0) * dense[0].shape[1] ** 0.5
+    mean, width = dense[0].mean(axis=0), dense[0].shape[1]
+    deviation = np.maximum(dense[0].std(axis=0), 1e-9)  # two columns of MiniLM are always 0
     return [
-        sparse.hstack([c, sparse.csr_matrix((Z - mean) / deviation * BESIDE)]).tocsr()
+        sparse.hstack([c, sparse.csr_matrix((Z - mean) / deviation * BESIDE / width**0.5)]).tocsr()
         for c, Z in zip(counted, dense)
     ]
 
