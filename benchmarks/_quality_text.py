@@ -23,6 +23,7 @@ METHODS = {
     "causal_lm": CausalLMEmbedder,
     "simcse": SimCSETransformer,
 }
+TITLES = {"raw": "TF-IDF", "pca": "SVD of TF-IDF, 128 components"}
 WIDTH = 128  # of the embeddings, and of the SVD
 N_LABELLED = 6000  # training rows that labels are drawn from
 BESIDE = 0.1  # length of an average embedding beside TF-IDF, whose rows have length 1
@@ -151,8 +152,10 @@ def measure(name, method, settings, validation, folder, over_draws):
         own = {**settings, "max_epochs": 0} if untrained else settings
         ssl, seconds = pretrained(kind, own, validation, folder)
         Z, Z_scored = embedded(ssl, texts, scored)
-        facts = {"epochs": ssl.n_iter_, "n_rows": ssl.input_spec_.n_samples, "device": "cpu"}
-        facts |= {"seconds": seconds, "parameters": ssl.get_params(deep=False), "warnings": []}
+        facts = {"seconds": seconds, "epochs": ssl.n_iter_, "device": "cpu", "warnings": []}
+        facts["parameters"] = ssl.get_params(deep=False)
+        if ssl.n_iter_:
+            facts["n_rows"] = ssl.input_spec_.n_samples
     scores = accuracies(Z, Z_scored, y, y_scored, over_draws)
     if method != "raw":
         together = beside(learnt, (Z, Z_scored))

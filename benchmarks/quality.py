@@ -568,8 +568,9 @@ def read_results(folder, pairs, validation, only_defaults):
 
 
 def title(result):
+    names = {**TITLES, **_quality_text.TITLES} if MODALITY[result["data"]] == "text" else TITLES
     settings = ", ".join(f"{name}={value}" for name, value in result["settings"].items())
-    return TITLES[result["method"]] + (f" ({settings})" if settings else "")
+    return names[result["method"]] + (f" ({settings})" if settings else "")
 
 
 def table_lines(header, rows):
@@ -679,6 +680,9 @@ brackets.
   *Fine-tuned* starts from the pretrained weights, and is otherwise the same.
 - *HistGradientBoosting* takes categories and missing numbers as they are; its leaves have a
   twentieth of the labelled rows, 20 at most.
+- Texts: one fit on the training texts of all three sets serves them all. *Beside TF-IDF* is the
+  embedding next to the counts, each column standardised and divided by ten times the root of their
+  number, a factor that was chosen on training texts.
 - *Embedding spread*: deviation of the embeddings of the last batch, about 1 if they are well
   spread. Near 0, or with an *effective rank* near 1, an encoder has collapsed.
 
