@@ -242,6 +242,16 @@ def test_a_word_with_the_name_of_a_special_token_becomes_one():
     assert mask not in special_ids(tokenizer.to_str())
 
 
+def test_an_added_word_with_the_name_of_a_special_token_becomes_one():
+    tokenizer = words_of_others()
+    tokenizer.add_tokens(["[MASK]"])
+    mask = tokenizer.token_to_id("[MASK]")
+    json = resolve_tokenizer(tokenizer, TEXTS)
+    assert tokenizer_from(json).token_to_id("[MASK]") == mask
+    assert mask in special_ids(json)
+    assert tokens(json, "the [MASK]") == ["the", "[UNK]", "[UNK]", "[UNK]"]
+
+
 def test_what_a_users_tokenizer_does_beside_its_words_is_left_out():
     tokenizer = words_of_others(["[CLS]", "[SEP]", "[MASK]"])
     plain = tokens(resolve_tokenizer(tokenizer, TEXTS), TEXTS[0])
