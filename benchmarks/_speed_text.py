@@ -11,7 +11,7 @@ from sklearn_ssl.masking import corrupt_tokens
 from sklearn_ssl.tokenization import train_tokenizer
 
 BATCH_SIZE, MAX_LENGTH, DROPOUT = 32, 128, 0.1
-SIZES = ((128, 4), (256, 6))  # width and depth
+WIDTH, DEPTH = 128, 4
 
 
 def language_models(size):
@@ -22,7 +22,7 @@ def language_models(size):
     a plain loop over the same rows as tensors, with fused AdamW and clipped gradients. Width,
     depth, 4 heads, vocabulary of 4,096, batch of 32 rows and dropout are the same, and the masks
     are ours; their attention drops nothing, as ours, which lets it be as fast as it can. *auto* is
-    our `precision="auto"`.
+    our `precision="auto"`. Rows are tokens here.
     """
     texts = load_brown()[0][: size.brown_documents]
     tokenizer = train_tokenizer(texts, 4096)
@@ -30,52 +30,51 @@ def language_models(size):
         (CausalLMEmbedder, "GPT2LMHeadModel", gpt2),
         (MaskedLMEmbedder, "BertForMaskedLM", bert),
     ):
-        for width, depth in SIZES:
-            ours = {
-                precision: Estimator(
-                    tokenizer=tokenizer,
-                    width=width,
-                    depth=depth,
-                    max_length=MAX_LENGTH,
-                    dropout=DROPOUT,
-                    batch_size=BATCH_SIZE,
-                    max_epochs=1,
-                    precision=precision,
-                    random_state=0,
-                )
-                for precision in ("float32", "auto")
-            }
-            spec = Estimator(tokenizer=tokenizer)._read_training_rows(
-                texts, None, reset=True, go_on=False
-            )[1]
-            model = make(spec.vocabulary_size, width, depth)
-            epochs = {
-                dtype: transformers_epoch(model, texts, spec, dtype)
-                for dtype in (torch.float32, torch.bfloat16)
-            }
-            measures = [
-                *(timed(fit.fit, texts) for fit in ours.values()),
-                *map(timed, epochs.values()),
-            ]
-            plain, auto, theirs, theirs_auto = interleaved(measures, size.method_rounds)
-            what = f"{Estimator.__name__}, {width} wide, {depth} deep"
-            options = {"n_rows": spec.n_tokens}
-            yield compare(f"{what}, float32", plain, theirs, name, at_least=1.0, **options)
-            yield compare(f"{what}, auto", auto, theirs, name, at_least=1.8, **options)
-            yield compare(
-                f"{what}, auto", auto, theirs_auto, f"{name} in bfloat16", at_least=1.1, **options
+        ours = {
+            precision: Estimator(
+                tokenizer=tokenizer,
+                width=WIDTH,
+                depth=DEPTH,
+                max_length=MAX_LENGTH,
+                dropout=DROPOUT,
+                batch_size=BATCH_SIZE,
+                max_epochs=1,
+                precision=precision,
+                random_state=0,
             )
+            for precision in ("float32", "auto")
+        }
+        spec = Estimator(tokenizer=tokenizer)._read_training_rows(
+            texts, None, reset=True, go_on=False
+        )[1]
+        model = make(spec.vocabulary_size)
+        epochs = {
+            dtype: transformers_epoch(model, texts, spec, dtype)
+            for dtype in (torch.float32, torch.bfloat16)
+        }
+        measures = [
+            *(timed(fit.fit, texts) for fit in ours.values()),
+            *map(timed, epochs.values()),
+        ]
+        plain, auto, theirs, theirs_auto = interleaved(measures, size.method_rounds)
+        what = f"{Estimator.__name__}, {WIDTH} wide, {DEPTH} deep"
+        options = {"n_rows": spec.n_tokens}
+        yield compare(f"{what}, float32", plain, theirs, name, at_least=1.0, **options)
+        yield compare(f"{what}, auto", auto, theirs, name, at_least=1.8, **options)
+        yield compare(
+            f"{what}, auto", auto, theirs_auto, f"{name} in bfloat16", at_least=1.1, **options
+        )
 
 
-def gpt2(vocabulary_size, width, depth):
-    """Return transformers' GPT-2 of a size."""
+def gpt2(vocabulary_size):
+    """Return transformers' GPT-2 of that size."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     config = GPT2Config(
         vocab_size=vocabulary_size,
         n_positions=MAX_LENGTH,
-        n_embd=width,
-        n_layer=depth,
+        n_embd=WIDTH,
+        n_layer=DEPTH,
         n_head=4,
         resid_pdrop=DROPOUT,
         embd_pdrop=DROPOUT,
@@ -87,17 +86,17 @@ def gpt2(vocabulary_size, width, depth):
     return GPT2LMHeadModel(config)
 
 
-def bert(vocabulary_size, width, depth):
-    """Return transformers' BERT of a size."""
+def bert(vocabulary_size):
+    """Return transformers' BERT of that size."""
     from transformers import BertConfig, BertForMaskedLM
 
     config = BertConfig(
         vocab_size=vocabulary_size,
         max_position_embeddings=MAX_LENGTH,
-        hidden_size=width,
-        num_hidden_layers=depth,
+        hidden_size=WIDTH,
+        num_hidden_layers=DEPTH,
         num_attention_heads=4,
-        intermediate_size=4 * width,
+        intermediate_size=4 * WIDTH,
         hidden_dropout_prob=DROPOUT,
         attention_probs_dropout_prob=0.0,
     )

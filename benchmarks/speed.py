@@ -111,8 +111,8 @@ FULL = Size(
     mae_images=2_560,
     scarf_rows=1_280,
     million_rows=1_000_000,
-    brown_documents=30,
-    sentences=3_000,
+    brown_documents=15,
+    sentences=1_000,
 )
 QUICK = Size(
     n_rounds=1,
