@@ -65,7 +65,7 @@ And lose the name of action.""".splitlines()
 # network from learning by heart, so there is none. ``generate`` goes on with a text; temperature 0
 # takes the likeliest token each time, until the text ends.
 small = {"vocabulary_size": 1024, "width": 64, "depth": 2, "dropout": 0, "random_state": 0}
-gpt = CausalLMEmbedder(**small, batch_size=8, max_epochs=60).fit(lines)
+gpt = CausalLMEmbedder(**small, batch_size=8, lr=4e-3, max_epochs=40).fit(lines)
 print(f"{len(lines)} lines, a vocabulary of {gpt.input_spec_.vocabulary_size} tokens")
 
 prompt = "To be or not to"
@@ -139,7 +139,10 @@ print(f"\nSaved {output}/next_token.png")
 # hidden. A line asks it for a few of its tokens only, so it takes more steps to learn the page.
 max_epochs = 60 if QUICK else 500
 bert = MaskedLMEmbedder(**small, mask_ratio=0.3, lr=5e-3, max_epochs=max_epochs).fit(lines)
-for gap in ("To be or not to [MASK], that is the question", "Thus [MASK] does make cowards of us"):
+for gap in (
+    "To be or not to [MASK], that is the question",
+    "The slings and [MASK] of outrageous fortune",
+):
     print(f"{gap}: {', '.join(f'{token} {p:.2f}' for token, p in bert.fill_mask(gap, top_k=3))}")
 
 # %%
@@ -154,7 +157,7 @@ else:
     stories = [text for text, genre in zip(texts, genres) if genre == "adventure"]
     train, test = stories[: 2 if QUICK else -5], stories[-5:]
     max_epochs = 1 if QUICK else 8
-    gpt = CausalLMEmbedder(depth=2, max_epochs=max_epochs, random_state=0).fit(train)
+    gpt = CausalLMEmbedder(max_epochs=max_epochs, random_state=0).fit(train)
 
     def count_tokens(texts):
         """Return how often each token occurs in texts, the end included."""

@@ -323,4 +323,4 @@ class BaseTextTransformer(BaseSSLTransformer):
 
 ROLES = ("begin", "end", "mask")
 PADDED_TO = 8  # lengths of batches in `transform` are multiples of this
-TOKENS_AT_ONCE = 1024  # in a batch there
+TOKENS_AT_ONCE = 512  # in a batch there: more would be filled up in vain

@@ -381,7 +381,7 @@ def trained_gpt2(gpt2):
     return embedder, model
 
 
-@pytest.mark.parametrize("prompt", ["the cat", "a dog", "", "mat and rug and it"])
+@pytest.mark.parametrize("prompt", ["the cat", "a dog", "", "the dog sat"])
 def test_greedy_texts_are_those_of_transformers(prompt, trained_gpt2, gpt2):
     embedder, model = trained_gpt2
     ids = ids_of(gpt2, prompt)[:, :-1]
