@@ -36,7 +36,7 @@ def train_tokenizer(texts, vocabulary_size=None):
     texts : list of str
     vocabulary_size : int, default=None
         The most tokens, special ones and the 256 bytes included; a short text fills fewer. None
-        follows from the length of the text, see :func:`~sklearn_ssl.defaults.vocabulary_size`.
+        follows from the length of the text, see ``sklearn_ssl.defaults.vocabulary_size``.
 
     Returns
     -------

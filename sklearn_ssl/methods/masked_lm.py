@@ -84,7 +84,7 @@ class MaskedLMEmbedder(BaseTextTransformer):
     Notes
     -----
     Such a model alone, trained for minutes on thousands of texts, need not beat counting words;
-    beside counts of words it adds to them. See the user guide for what was measured.
+    beside counts of words it may add a little. See the user guide for what was measured.
 
     References
     ----------
