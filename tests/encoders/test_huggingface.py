@@ -40,11 +40,12 @@ OF_GPT2 = "<|endoftext|>"  # begins and ends texts, and stands for what is unkno
 
 
 def bert_tokenizer():
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    # Its trainer numbers equally frequent tokens in another order each time.
+    words = sorted({word for text in TEXTS for word in text.split()})
+    vocabulary = {token: i for i, token in enumerate([*OF_BERT, *words])}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(vocab_size=60, special_tokens=OF_BERT, show_progress=False)
-    tokenizer.train_from_iterator(TEXTS, trainer)
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     return tokenizer
 
