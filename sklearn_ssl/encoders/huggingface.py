@@ -50,9 +50,8 @@ class PretrainedEncoder(nn.Module):
 
     def load(self, folder):
         """Read the weights from a folder; nothing is downloaded, and nothing unpickled."""
-        options = {"config": self.model.config, "dtype": torch.float32, **_SAFELY}
         try:
-            model = type(self.model).from_pretrained(folder, **options)
+            model = type(self.model).from_pretrained(folder, config=self.model.config, **_SAFELY)
         except OSError as error:
             raise ValueError(
                 f"transformers cannot read weights from {str(folder)!r}, where a model.safetensors "
