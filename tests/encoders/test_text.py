@@ -383,8 +383,10 @@ def test_dropout_is_active_in_training_only(kind):
 
 
 @pytest.mark.parametrize("part", ["embedding", "attention", "mlp"])
-def test_dropout_drops_embeddings_and_what_blocks_add(part):
-    encoder = TextEncoder(N_TOKENS, LONGEST, width=WIDTH, depth=1, n_heads=N_HEADS, dropout=0.4)
+@pytest.mark.parametrize("kind", [GPT, BERT])
+def test_dropout_drops_embeddings_and_what_blocks_add(kind, part):
+    params = {"width": WIDTH, "depth": 1, "n_heads": N_HEADS, **kind}
+    encoder = TextEncoder(N_TOKENS, LONGEST, dropout=0.4, **params)
     with torch.no_grad():
         for parameter in encoder.parameters():
             parameter.normal_()
@@ -395,7 +397,10 @@ def test_dropout_drops_embeddings_and_what_blocks_add(part):
     encoder.dropout.register_forward_hook(lambda m, a, output: dropped.update(embedding=output))
     names = iter(["attention", "mlp"])
     block.dropout.register_forward_hook(lambda m, a, output: dropped.update({next(names): output}))
+    block.register_forward_pre_hook(lambda m, args: dropped.update(read=args[0]))
     encoder.train().states(rows(12, 12, 12, 12, 12, 12, 12, 12))
+    assert set(dropped) == {"read", "embedding", "attention", "mlp"}
+    assert torch.equal(dropped["read"], dropped["embedding"])
     zeros = (dropped[part] == 0).double().mean().item()
     assert zeros == pytest.approx(0.4, abs=0.06)  # of 3072, with a deviation of 0.009
     if part != "embedding":
