@@ -50,6 +50,8 @@ RULES = {
     ),
     "_texts": ("tokenization", "numpy torch"),
     "_base_text": ("_base _runtime _texts optim tokenization encoders.*", "numpy sklearn torch"),
+    # few labels: on any fitted estimator, through the contract
+    "_labels": ("", "numpy"),
     # the methods: the base and the leaves, never another method
     "methods.__init__": ("", ""),
     "methods.*": (

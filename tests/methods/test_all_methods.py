@@ -269,7 +269,7 @@ def test_parameters_of_every_method_are_known():
 # What a representation is worth ----------------------------------------------------------------
 
 # Epochs after which a method is clearly better than no training; most need six.
-MORE_EPOCHS = {"BYOL": 15, "DINO": 15, "SimSiam": 30, "SwAV": 15}
+MORE_EPOCHS = {"BYOL": 15, "DINO": 15, "MoCoV3": 12, "SimSiam": 30, "SwAV": 15}
 DIGITS = {"image_shape": (8, 8), "augment": ImageAugmentation(flip=0, rotation=10)}
 
 
