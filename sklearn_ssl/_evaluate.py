@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from sklearn_ssl._runtime import seeded_global_stream
+from sklearn_ssl.augment import make_views, resolve_augmentation
 
 HELD_OUT_SEED = 0
 
@@ -25,19 +26,51 @@ def embed(task, X, spec, *, batch_size, device):
     at another size, and a row's embedding must not depend on the rows beside it.
     """
     task.eval()
-    n = len(X)
     embeddings = None
-    for start in range(0, n, batch_size):
-        rows = X[start : start + batch_size]
-        n_rows = len(rows)
-        if n_rows < batch_size:
-            padding = np.zeros((batch_size - n_rows, *rows.shape[1:]), rows.dtype)
-            rows = np.concatenate([rows, padding])
-        output = task.encode(spec.to_tensor(rows, device))[:n_rows].float().cpu().numpy()
+    for rows, batch in _full_batches(X, spec, batch_size, device):
+        output = _as_numpy(task.encode(batch))[: rows.stop - rows.start]
         if embeddings is None:
-            embeddings = np.empty((n, output.shape[1]), dtype=np.float32)
-        embeddings[start : start + n_rows] = output
+            embeddings = np.empty((len(X), output.shape[1]), dtype=np.float32)
+        embeddings[rows] = output
     return embeddings
+
+
+@torch.inference_mode()
+def embed_views(task, X, spec, augment, *, n_views, seed, batch_size, device):
+    """Return the representations of random views of X, of shape ``(n, n_views, output_dim)``.
+
+    A row's views depend on the seed and on its place, not on the rows beside it.
+    """
+    task.eval()
+    augment = resolve_augmentation(augment, spec)
+    if isinstance(augment, torch.nn.Module):
+        augment = augment.to(device)
+    generator = torch.Generator(device).manual_seed(seed)
+    embeddings = None
+    with seeded_global_stream(seed, device):
+        for rows, batch in _full_batches(X, spec, batch_size, device):
+            views = make_views(augment, batch, n_views, generator).chunk(n_views)
+            n_rows = rows.stop - rows.start
+            output = np.stack([_as_numpy(task.encode(view))[:n_rows] for view in views], axis=1)
+            if embeddings is None:
+                embeddings = np.empty((len(X), *output.shape[1:]), dtype=np.float32)
+            embeddings[rows] = output
+    return embeddings
+
+
+def _full_batches(X, spec, batch_size, device):
+    """Yield the places of some rows, and a batch that they begin; its end may be filled up."""
+    for start in range(0, len(X), batch_size):
+        rows = X[start : start + batch_size]
+        places = slice(start, start + len(rows))
+        if len(rows) < batch_size:
+            padding = np.zeros((batch_size - len(rows), *rows.shape[1:]), rows.dtype)
+            rows = np.concatenate([rows, padding])
+        yield places, spec.to_tensor(rows, device)
+
+
+def _as_numpy(tensor):
+    return tensor.float().cpu().numpy()
 
 
 @contextmanager

@@ -40,10 +40,11 @@ RULES = {
     "_tables": ("", "numpy sklearn"),
     "_inputs": ("_tables", "numpy scipy sklearn torch"),
     "_runtime": ("", "joblib torch"),
-    "_evaluate": ("_runtime", "numpy torch"),
+    "_evaluate": ("_runtime augment", "numpy torch"),
     "_net": ("_evaluate _runtime collapse", "numpy skorch torch tqdm"),
     "_callbacks": ("_net", "sklearn"),
     "inspection": ("_evaluate _runtime", "numpy sklearn torch"),
+    "metrics": ("_evaluate _runtime", "numpy scipy sklearn"),
     "_base": (
         "_callbacks _evaluate _inputs _net _runtime _tables pretext encoders encoders.__init__",
         "numpy sklearn torch",
