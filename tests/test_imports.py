@@ -53,6 +53,7 @@ RULES = {
     "_base_text": ("_base _runtime _texts optim tokenization encoders.*", "numpy sklearn torch"),
     # few labels: on any fitted estimator, through the contract
     "_labels": ("", "numpy"),
+    "semi_supervised": ("_labels", "numpy sklearn"),
     # the methods: the base and the leaves, never another method
     "methods.__init__": ("", ""),
     "methods.*": (
