@@ -4,6 +4,7 @@ from sklearn_ssl._base import BaseSSLTransformer
 from sklearn_ssl._base_text import BaseTextTransformer
 from sklearn_ssl._version import __version__
 from sklearn_ssl.collapse import CollapseWarning
+from sklearn_ssl.finetune import FineTuneClassifier, FineTuneRegressor
 from sklearn_ssl.methods.barlow_twins import BarlowTwinsTransformer
 from sklearn_ssl.methods.byol import BYOLTransformer
 from sklearn_ssl.methods.causal_lm import CausalLMEmbedder
@@ -34,6 +35,8 @@ __all__ = [
     "CausalLMEmbedder",
     "CollapseWarning",
     "DINOTransformer",
+    "FineTuneClassifier",
+    "FineTuneRegressor",
     "LeJEPATransformer",
     "MaskedAutoencoder",
     "MaskedLMEmbedder",

@@ -504,6 +504,11 @@ class BaseSSLTransformer(
     def _rows_to_score(self, X):
         return RowBlocks(self._check_rows(X, min_samples=2))
 
+    def _rows_of(self, X):
+        """Return X as rows of batches, the row of X that each belongs to, and its share of that."""
+        rows = RowBlocks(self._check_rows(X))
+        return rows, np.arange(len(rows)), np.ones(len(rows))
+
     def _check_rows(self, X, min_samples=1):
         """Return X as numbers, checked against the rows of ``fit``."""
         return check_input(

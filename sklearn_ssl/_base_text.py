@@ -276,6 +276,10 @@ class BaseTextTransformer(BaseSSLTransformer):
     def _rows(self, X, overlap=0):
         return TokenRows(check_texts(X, type(self).__name__), self.input_spec_, overlap)
 
+    def _rows_of(self, X):
+        rows = self._rows(X)
+        return rows, rows.text, rows.lengths / np.bincount(rows.text, rows.lengths)[rows.text]
+
     def _rows_to_score(self, X):
         rows = self._rows(X)
         rows.keep(rows.n_ids > 0)

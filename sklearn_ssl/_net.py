@@ -4,7 +4,7 @@ import copy
 import inspect
 import math
 import warnings
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import numpy as np
 import torch
@@ -86,25 +86,31 @@ class PretextNet(NeuralNet):
 
     def initialize_optimizer(self, triggered_directly=None):
         """Weight decay is for matrices and kernels; biases and normalisations have none."""
-        trained = [p for p in self.module_.parameters() if p.requires_grad]
+        lr_scales = self.module_.lr_scales()
+        groups = {}
+        for parameter in self.module_.parameters():
+            if parameter.requires_grad:
+                key = (parameter.ndim > 1, lr_scales.get(parameter, 1.0))
+                groups.setdefault(key, []).append(parameter)
         groups = [
             {
-                "params": [p for p in trained if (p.ndim > 1) == decays],
+                "params": parameters,
                 "weight_decay": self.weight_decay * decays,
                 "decays": decays,
+                "lr_scale": lr_scale,
             }
-            for decays in (True, False)
+            for (decays, lr_scale), parameters in groups.items()
         ]
         options = {"lr": self.lr}
         if "fused" in inspect.signature(self.optimizer).parameters:
             options["fused"] = True
-        self.optimizer_ = self.optimizer([g for g in groups if g["params"]], **options)
+        self.optimizer_ = self.optimizer(groups, **options)
         return self
 
     def train_step(self, batch, **fit_params):
         weight_decay = self.module_.weight_decay_at(self.progress, self.weight_decay)
         for group in self.optimizer_.param_groups:
-            group["lr"] = self.lr * self._lr_factor()
+            group["lr"] = self.lr * self._lr_factor() * group["lr_scale"]
             if group["decays"]:
                 group["weight_decay"] = weight_decay
         step = super().train_step(batch, **fit_params)
@@ -332,7 +338,7 @@ def train(
     patience=None,
     callbacks=(),
     progress_name=None,
-    watch,
+    watch=None,
     resume_state=None,
 ):
     """Train a pretext task in place.
@@ -360,7 +366,7 @@ def train(
         skorch callbacks, or ``(name, callback)`` pairs.
     progress_name : str or None
         Title of the progress bar; None shows none.
-    watch : CollapseWatch
+    watch : CollapseWatch or None
         Looks at the embeddings of each epoch.
     resume_state : dict or None
         What an earlier call returned, to go on with its optimiser and random streams.
@@ -382,7 +388,7 @@ def train(
         delay=2,
         disable=progress_name is None,
     )
-    internal = [ProgressBar(bar), watch]
+    internal = [ProgressBar(bar), *([watch] if watch else [])]
     if patience is not None:
         silent = {"sink": lambda *args: None}
         internal.append(
@@ -405,7 +411,8 @@ def train(
         verbose=0,
     )
     try:
-        with bar, watched_embeddings(task, watch.seen):
+        watched = watched_embeddings(task, watch.seen) if watch else nullcontext()
+        with bar, watched:
             net.initialize()
             net.seed(random_state)
             if resume_state is not None:

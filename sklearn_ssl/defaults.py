@@ -12,6 +12,8 @@ FEWEST_EPOCHS, MOST_EPOCHS = 4, 200
 TOKENS_TO_SEE, MOST_TEXT_EPOCHS = 12_000_000, 100
 TOKENS_IN_A_STEP = 2048
 
+FINE_TUNING_STEPS, FEWEST_FINE_TUNING_EPOCHS = 100, 5
+
 # Part of the steps after which the prototypes of SwAV and DINO learn too.
 FROZEN_PROTOTYPES = 0.02
 
@@ -28,6 +30,11 @@ def max_epochs(modality, n_samples, cost=1.0):
 def batch_size(n_samples):
     """Return 256, or a sixteenth of less than 4,096 rows, but not under 64: steps matter most."""
     return int(min(max(n_samples // 16, 64), 256))
+
+
+def fine_tuning_epochs(n_rows, batch_size):
+    """Return how often labelled rows are seen: 100 steps, but each row 5 times at least."""
+    return max(FINE_TUNING_STEPS // math.ceil(n_rows / batch_size), FEWEST_FINE_TUNING_EPOCHS)
 
 
 def n_quantiles(n_features):

@@ -93,6 +93,16 @@ class PretextTask(nn.Module):
         """
         return weight_decay
 
+    def lr_scales(self):
+        """Return by what factor a parameter learns more slowly: none does unless it is overridden.
+
+        Returns
+        -------
+        scales : dict of torch.nn.Parameter to float
+            Parameters that are not in it have 1.
+        """
+        return {}
+
 
 def frozen_copy(module):
     """Return a copy that gradients do not train: a target, teacher or key network at its start.

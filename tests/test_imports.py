@@ -18,7 +18,7 @@ SOURCES = {
 # For each module: what it may import of the package, and which other packages. `defaults` and
 # `_version` hold constants only, and may be imported by all.
 RULES = {
-    "__init__": ("_base _base_text _version _workers collapse methods.* pretext", ""),
+    "__init__": ("_base _base_text _version _workers collapse finetune methods.* pretext", ""),
     "_version": ("", ""),
     "_workers": ("", ""),
     "defaults": ("", ""),
@@ -53,6 +53,7 @@ RULES = {
     "_base_text": ("_base _runtime _texts optim tokenization encoders.*", "numpy sklearn torch"),
     # few labels: on any fitted estimator, through the contract
     "_labels": ("", "numpy"),
+    "finetune": ("_base _inputs _labels _net _runtime augment pretext", "numpy sklearn torch"),
     "semi_supervised": ("_labels", "numpy sklearn"),
     # the methods: the base and the leaves, never another method
     "methods.__init__": ("", ""),
