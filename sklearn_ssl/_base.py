@@ -167,6 +167,8 @@ class BaseSSLTransformer(
     _collapse_remedies = {"lr": "smaller"}  # what a CollapseWarning advises, in this order
     _fewest_directions = 1.2  # embeddings with a smaller effective rank count as collapsed
     _lengths_count = False  # whether the loss looks at the lengths of embeddings
+    # A fit that keeps the first weights; batch normalisations get their statistics all the same.
+    _untrained_params = {"max_epochs": 1, "lr": 1e-12}
 
     def __init__(
         self,

@@ -18,6 +18,10 @@ from sklearn_ssl.encoders.huggingface import PretrainedEncoder, read_pretrained
 from sklearn_ssl.encoders.text import POOLINGS, TextEncoder
 from sklearn_ssl.optim import adamw
 
+ROLES = ("begin", "end", "mask")
+PADDED_TO = 8  # lengths of batches in `transform` are multiples of this
+TOKENS_AT_ONCE = 512  # in a batch there: more would be filled up in vain
+
 
 class BaseTextTransformer(BaseSSLTransformer):
     """Base class of self-supervised transformers of texts.
@@ -53,7 +57,8 @@ class BaseTextTransformer(BaseSSLTransformer):
         with ``max_epochs=0`` it embeds as it is. It brings its own tokenizer and sizes, so
         `tokenizer`, `vocabulary_size`, `width`, `depth`, `n_heads` and `dropout` have no say, and
         `max_length` is the model's own if that is less. Needs ``pip install 'sklearn-ssl[hf]'``;
-        nothing is downloaded. A fitted estimator does not need the folder any more.
+        nothing is downloaded. A fitted estimator does not need the folder any more. A head for
+        words is not read.
     max_epochs : int, default=None
         How often the texts are read. None lets the network read about 12,000,000 tokens, but every
         text once to 100 times. With 0 nothing is trained.
@@ -103,6 +108,7 @@ class BaseTextTransformer(BaseSSLTransformer):
 
     _modalities = ("text",)
     _causal = False  # whether a token sees only what is before it
+    _untrained_params = {"max_epochs": 0}  # a fit that keeps the first weights
 
     def __init__(
         self,
@@ -323,8 +329,3 @@ class BaseTextTransformer(BaseSSLTransformer):
         tags.input_tags.one_d_array = True
         tags.input_tags.allow_nan = False
         return tags
-
-
-ROLES = ("begin", "end", "mask")
-PADDED_TO = 8  # lengths of batches in `transform` are multiples of this
-TOKENS_AT_ONCE = 512  # in a batch there: more would be filled up in vain
