@@ -414,8 +414,6 @@ def _check_same(shape_a, shape_b):
 
 @validate_params(
     {
-        "estimator": [object],
-        "X": [object],
         "n_views": [COUNT],
         "augment": [callable, None],
         "random_state": ["random_state"],
