@@ -25,6 +25,7 @@ import numpy as np
 import quality
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import NearestNeighbors
 from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 
 from sklearn_ssl._runtime import N_THREADS
@@ -108,8 +109,7 @@ def pca(name, data):
 
 
 def label_spreading(name, data):
-    spreading = LabelSpreading(kernel="knn", max_iter=100)
-    return _with_unlabeled(spreading, name, data, features(name, data))
+    return _with_unlabeled(_label_spreading(), name, data, features(name, data))
 
 
 def self_training(name, data):
@@ -148,7 +148,7 @@ def spreading(name, data):
         Z = ssl.transform(data[0][:N_UNLABELED]), ssl.transform(data[1])
     else:
         Z = features(name, quality.filled_for(method_for(name), data), ssl)
-    return _with_unlabeled(LabelSpreading(kernel="knn", max_iter=100), name, data, Z)
+    return _with_unlabeled(_label_spreading(), name, data, Z)
 
 
 def finetune(name, data):
@@ -203,6 +203,24 @@ def _probe(transformer, data):
 def _measure_text(name, method, settings=None):
     folder = quality.RESULTS / "encoders"
     return _quality_text.measure(name, method, settings or {}, False, folder, over_draws)
+
+
+def _label_spreading():
+    return LabelSpreading(kernel=NearestGraph(), max_iter=100)
+
+
+class NearestGraph:
+    """The kernel "knn" of LabelSpreading, computed once for all draws that share their rows."""
+
+    def __init__(self):
+        self.graphs = {}
+
+    def __call__(self, X, Y):
+        key = joblib.hash((X, Y))
+        if key not in self.graphs:
+            graph = NearestNeighbors(n_neighbors=7).fit(X).kneighbors_graph(Y)
+            self.graphs[key] = graph if Y is X else graph.T.tocsr()
+        return self.graphs[key]
 
 
 def _with_unlabeled(classifier, name, data, Z):
