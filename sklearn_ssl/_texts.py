@@ -1,7 +1,7 @@
 """From what users hand in as texts to batches of token ids."""
 
 import numbers
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ class TextSpec:
         Only tables have some.
     """
 
-    tokenizer: str
+    tokenizer: str = field(repr=False)  # a page of JSON
     vocabulary_size: int
     begin: int
     end: int
@@ -42,7 +42,7 @@ class TextSpec:
     max_length: int
     n_samples: int = 0
     n_tokens: int = 0
-    pretrained: str | None = None
+    pretrained: str | None = field(default=None, repr=False)
     modality: str = "text"
     categories: None = None
 
@@ -134,8 +134,7 @@ def check_texts(X, name, *, min_samples=1):
             f"{expected}; got a single {type(X).__name__}. For one text, pass a list of it."
         )
     if len(getattr(X, "shape", (0,))) != 1:
-        hint = "pass one of its columns" if hasattr(X, "columns") else "use X[:, 0] or X.ravel()"
-        raise ValueError(f"{expected}; got a {type(X).__name__} of shape {X.shape}: {hint}.")
+        raise ValueError(f"{expected}; got a {type(X).__name__} of shape {X.shape}{_hint(X)}.")
     try:
         texts = list(X)
     except TypeError as error:
@@ -151,6 +150,14 @@ def check_texts(X, name, *, min_samples=1):
             f"by {name}."
         )
     return texts
+
+
+def _hint(X):
+    if hasattr(X, "columns"):
+        return ": pass one of its columns"
+    if isinstance(X, np.ndarray):
+        return ": use X[:, 0] or X.ravel()"
+    return ""
 
 
 def _not_a_text(text, i, expected):

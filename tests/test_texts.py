@@ -255,7 +255,7 @@ BAD_X = {
         rf"{EXPECTED}; got a DataFrame of shape \(12, 2\): pass one of its columns",
     ),
     "a table of numbers": (np.zeros((3, 4)), ValueError, r"got a ndarray of shape \(3, 4\)"),
-    "sparse": (scipy.sparse.csr_array(np.eye(3)), ValueError, r"got a csr_array of shape \(3, 3\)"),
+    "sparse": (scipy.sparse.csr_array(np.eye(3)), ValueError, r"of shape \(3, 3\)\.$"),
     "half a pair": (
         ["a", "b\ud800c"],
         ValueError,
@@ -510,3 +510,9 @@ def test_a_text_of_a_megabyte(Estimator, between):
     assert time.process_time() - start < 60
     assert Z.shape == (2, 16)
     np.testing.assert_allclose(Z[0], mean_of_windows(estimator, text), rtol=1e-4, atol=1e-4)
+
+
+def test_a_spec_is_printed_without_its_tokenizer():
+    spec = MaskedLMEmbedder(max_epochs=0, random_state=0).fit(TEXTS).input_spec_
+    assert "vocabulary_size=" in repr(spec)
+    assert len(repr(spec)) < 300

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -51,7 +52,10 @@ class PretrainedEncoder(nn.Module):
     def load(self, folder):
         """Read the weights from a folder; nothing is downloaded, and nothing unpickled."""
         try:
-            model = type(self.model).from_pretrained(folder, config=self.model.config, **_SAFELY)
+            with _no_progress_bars():
+                model = type(self.model).from_pretrained(
+                    folder, config=self.model.config, **_SAFELY
+                )
         except OSError as error:
             raise ValueError(
                 f"transformers cannot read weights from {str(folder)!r}, where a model.safetensors "
@@ -148,6 +152,19 @@ def _looks_ahead(encoder):
     a, b = encoder.states(ids)[:, 0]
     encoder.train(was_training)
     return not torch.equal(a, b)
+
+
+@contextmanager
+def _no_progress_bars():
+    """Keep transformers from printing, and let it print again afterwards if it did before."""
+    logging = _transformers().utils.logging
+    were_shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if were_shown:
+            logging.enable_progress_bar()
 
 
 def _transformers():

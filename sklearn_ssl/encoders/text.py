@@ -121,6 +121,7 @@ class TextEncoder(nn.Module):
             Negative behind the end of a row.
         cache : KeyValueCache or None
             Of a causal encoder: what is known of the tokens before, to which these are added.
+            Behind the first call, which fills it, a row has one token a call.
         """
         start = 0 if cache is None else cache.length
         stop = start + ids.shape[1]

@@ -173,6 +173,8 @@ class CausalLMEmbedder(BaseTextTransformer):
         check_is_fitted(self)
         check_scalar(max_new_tokens, "max_new_tokens", Integral, min_val=1)
         check_scalar(temperature, "temperature", Real, min_val=0)
+        if not math.isfinite(temperature):
+            raise ValueError(f"temperature must be a finite number, got {temperature}.")
         if top_k is not None:
             check_scalar(top_k, "top_k", Integral, min_val=1)
         single = isinstance(prompts, str)
@@ -204,6 +206,7 @@ class CausalLMEmbedder(BaseTextTransformer):
                 cache, unread = task.encoder.new_cache(), ids[:, -(longest // 2) :]
             logits = task.next_logits(unread, cache)
             logits[:, [token for token in spec.special if token != spec.end]] = -torch.inf
+            logits[:, spec.vocabulary_size :] = -torch.inf  # a pretrained model may have more rows
             unread = draw(logits, temperature, top_k, chance)
             ids = torch.cat([ids, unread], dim=1)
             if (ids[:, n_known:] == spec.end).any(dim=1).all():

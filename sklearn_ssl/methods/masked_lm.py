@@ -223,6 +223,7 @@ class MaskedLMEmbedder(BaseTextTransformer):
         with pinned_threads(), torch.inference_mode():
             logits = self.task_.eval().logits(ids, ids == spec.mask)[0]
             logits[list(spec.special)] = -torch.inf
+            logits = logits[: spec.vocabulary_size]  # a pretrained model may have more rows
             probabilities, best = logits.softmax(0).topk(min(top_k, len(logits)))
         words = [tokenization.decode(spec.tokenizer, [token]).strip() for token in best.tolist()]
         return list(zip(words, probabilities.tolist()))

@@ -163,5 +163,14 @@ class SimCSETransformer(BaseTextTransformer):
         )
         self.temperature = temperature
 
+    def _rows_to_score(self, X):
+        rows = super()._rows_to_score(X)
+        if len(rows) < 2:
+            raise ValueError(
+                "SimCSETransformer compares texts with each other: score needs two at least that "
+                "are not empty, got 1."
+            )
+        return rows
+
     def _make_task(self, spec):
         return SimCSETask(self._make_encoder(spec), self.temperature)

@@ -10,6 +10,7 @@ import socket
 import numpy as np
 import pytest
 import torch
+import transformers
 from conftest import load_or_skip
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
@@ -27,6 +28,7 @@ from sklearn_ssl import CausalLMEmbedder, MaskedLMEmbedder, SimCSETransformer
 from sklearn_ssl.datasets import load_minilm_folder
 from sklearn_ssl.encoders.huggingface import PretrainedEncoder, read_pretrained
 from sklearn_ssl.encoders.text import POOLINGS
+from sklearn_ssl.methods import causal_lm
 
 TEXTS = [
     "the cat sat on the mat",
@@ -70,10 +72,10 @@ def save(model, tokenizer, folder, **names):
     return folder
 
 
-def save_bert(folder, model=BertModel, tokenizer=None, dtype=torch.float32):
+def save_bert(folder, model=BertModel, tokenizer=None, dtype=torch.float32, unused=0):
     tokenizer = tokenizer or bert_tokenizer()
     config = BertConfig(
-        vocab_size=tokenizer.get_vocab_size(),
+        vocab_size=tokenizer.get_vocab_size() + unused,
         hidden_size=32,
         num_hidden_layers=2,
         num_attention_heads=4,
@@ -88,10 +90,10 @@ def save_bert(folder, model=BertModel, tokenizer=None, dtype=torch.float32):
         return save(model(config).to(dtype), tokenizer, folder, **names)
 
 
-def save_gpt2(folder, dtype=torch.float32):
+def save_gpt2(folder, dtype=torch.float32, unused=0):
     tokenizer = gpt2_tokenizer()
     config = GPT2Config(
-        vocab_size=tokenizer.get_vocab_size(),
+        vocab_size=tokenizer.get_vocab_size() + unused,
         n_positions=24,
         n_embd=32,
         n_layer=2,
@@ -425,6 +427,36 @@ def test_one_token_for_the_beginning_and_the_end(trained_gpt2, gpt2):
 
 
 # A real one -------------------------------------------------------------------------------------
+
+
+def test_rows_of_the_embedding_without_a_token_are_never_said(tmp_path):
+    # Vocabularies are filled up to a multiple of 64, say.
+    gpt2 = save_gpt2(tmp_path / "gpt2", unused=500)
+    embedder = CausalLMEmbedder(pretrained=gpt2, max_epochs=0).fit(TEXTS)
+    size = embedder.input_spec_.vocabulary_size
+    seen = []
+    draw = causal_lm.draw
+
+    def watched(*args):
+        seen.append(draw(*args))
+        return seen[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(causal_lm, "draw", watched)
+        embedder.generate(TEXTS[:20], max_new_tokens=10, random_state=0)
+    assert 0 < torch.cat(seen).max() < size
+
+    bert = save_bert(tmp_path / "bert", unused=500)
+    embedder = MaskedLMEmbedder(pretrained=bert, max_epochs=0).fit(TEXTS)
+    fillings = embedder.fill_mask("mat and [MASK]", top_k=1000)
+    assert len(fillings) == embedder.input_spec_.vocabulary_size
+    assert sum(chance for _, chance in fillings) == pytest.approx(1)
+
+
+def test_transformers_prints_nothing_and_may_print_again(bert, capfd):
+    MaskedLMEmbedder(pretrained=bert, max_epochs=0).fit(TEXTS)
+    assert capfd.readouterr() == ("", "")
+    assert transformers.utils.logging.is_progress_bar_enabled()
 
 
 @pytest.fixture(scope="module")

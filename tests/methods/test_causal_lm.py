@@ -480,3 +480,9 @@ def test_generation_and_score_leave_the_model_as_it_was(short):
     np.testing.assert_array_equal(short.transform(SENTENCES), Z)
     for name, tensor in short.task_.state_dict().items():
         assert torch.equal(tensor, before[name])
+
+
+@pytest.mark.parametrize("temperature", [np.nan, np.inf])
+def test_temperature_is_finite(temperature, short):
+    with pytest.raises(ValueError, match=f"temperature must be a finite number, got {temperature}"):
+        short.generate("It", temperature=temperature)

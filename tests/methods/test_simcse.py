@@ -157,6 +157,13 @@ def test_training_makes_texts_easier_to_find(fitted):
     assert trained.score(SENTENCES) > untrained.score(SENTENCES) + 0.01
 
 
+def test_one_text_cannot_be_scored():
+    ssl = SimCSETransformer(max_epochs=1, batch_size=8, **SMALL).fit(SENTENCES)
+    with pytest.raises(ValueError, match="score needs two at least that are not empty, got 1"):
+        ssl.score([SENTENCES[0], ""])
+    assert ssl.score(SENTENCES[:2]) < 0
+
+
 @pytest.mark.parametrize("dropout", [0, 0.0, 1, -0.1, None])
 def test_without_dropout_there_is_nothing_to_learn(dropout):
     with pytest.raises(InvalidParameterError, match=r"'dropout' parameter .* must be a float in"):
