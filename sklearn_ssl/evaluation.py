@@ -18,19 +18,14 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy import sparse, stats
-from sklearn import config_context
 from sklearn.base import clone
-from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from sklearn.model_selection import train_test_split
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils import (
     _safe_indexing,
     check_consistent_length,
@@ -362,11 +357,12 @@ def _possible(labels_per_class, y):
     ValueError
         If none is left.
     """
-    wanted = np.unique(np.atleast_1d(np.asarray(labels_per_class)))
-    if wanted.ndim != 1 or wanted.dtype.kind not in "iu" or len(wanted) == 0 or wanted[0] < 1:
+    ks = [labels_per_class] if isinstance(labels_per_class, Integral) else list(labels_per_class)
+    if not ks or any(not isinstance(k, Integral) or isinstance(k, bool) or k < 1 for k in ks):
         raise ValueError(
             f"labels_per_class must hold integers, 1 at least, got {labels_per_class!r}."
         )
+    wanted = np.unique(ks)
     classes, counts = np.unique(y, return_counts=True)
     fewest = f"class {_shown(classes[counts.argmin()])} has {counts.min()} training row(s)"
     possible = wanted[wanted <= counts.min()]
@@ -438,18 +434,17 @@ class _Bench:
         return type(self.ssl).__name__, self._probe(*self._embedded(self.ssl))
 
     def _raw(self):
-        _, Z_train, Z_test = self._features()
+        _, Z_train, Z_test = raw_features(self.ssl, self.rows)
         return RAW_TITLES[self.ssl.input_spec_.modality], self._probe(Z_train, Z_test)
 
     def _pca(self):
-        Z, Z_train, Z_test = self._features()
+        Z, Z_train, Z_test = raw_features(self.ssl, self.rows)
         width = min(self.ssl._n_features_out, *Z.shape)
         is_text = sparse.issparse(Z)
         model = (TruncatedSVD if is_text else PCA)(width, random_state=self.seed)
-        with config_context(transform_output="default"):
-            model.fit(Z)
-            probe = self._probe(model.transform(Z_train), model.transform(Z_test))
-        return f"{'SVD of TF-IDF' if is_text else 'PCA'} to {width}", probe
+        model.fit(Z)
+        parts = [np.asarray(model.transform(Z)) for Z in (Z_train, Z_test)]
+        return f"{'SVD of TF-IDF' if is_text else 'PCA'} to {width}", self._probe(*parts)
 
     def _untrained(self):
         return "untrained weights", self._probe(*self._embedded(self._untrained_ssl()))
@@ -485,11 +480,6 @@ class _Bench:
 
     def _embedded(self, ssl):
         return [np.asarray(ssl.transform(X)) for X in (self.rows.X_train, self.rows.X_test)]
-
-    def _features(self):
-        """Return raw features of the rows of pretraining, of training and of the test."""
-        with config_context(transform_output="default"):
-            return raw_features(self.ssl, self.rows)
 
     def _probe(self, Z_train, Z_test):
         """Return a function that lets the head learn from drawn rows of features."""
@@ -553,26 +543,22 @@ def raw_features(ssl, rows):
         texts = [text for block in (rows.X_pretrain, *more) for text in block]
         model = TfidfVectorizer().fit(texts)
         return [model.transform(block) for block in (texts, rows.X_train, rows.X_test)]
-    blocks = [ssl._check_rows(X) for X in (rows.X_pretrain, *more)]
-    all_rows = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
-    arrays = [all_rows, ssl._check_rows(rows.X_train), ssl._check_rows(rows.X_test)]
-    if ssl.input_spec_.modality == "table":
-        model = _table_encoder(ssl.input_spec_).fit(all_rows)
-        return [model.transform(array) for array in arrays]
-    # Series of different lengths end in NaN.
-    return [np.nan_to_num(array.reshape(len(array), -1)).astype(np.float32) for array in arrays]
+    features = [
+        _features_of(ssl._check_rows(X), ssl.input_spec_)
+        for X in (rows.X_pretrain, *more, rows.X_train, rows.X_test)
+    ]
+    return [np.concatenate(features[:-2]), *features[-2:]]
 
 
-def _table_encoder(spec):
-    """Return what makes features of numbers and of codes of categories."""
-    is_category = np.array(spec.cardinalities) > 0
-    categories = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-    numbers = make_pipeline(
-        StandardScaler(), SimpleImputer(add_indicator=True, keep_empty_features=True)
-    )
-    return ColumnTransformer(
-        [("categories", categories, is_category), ("numbers", numbers, ~is_category)]
-    )
+def _features_of(rows, spec):
+    """Return rows as features in float32: numbers only, and none missing."""
+    if spec.modality != "table":  # series of different lengths end in NaN
+        return np.nan_to_num(rows.reshape(len(rows), -1).astype(np.float32))
+    is_number = np.array(spec.cardinalities) == 0
+    numbers = ((rows - spec.shift) * spec.scale)[:, is_number]
+    holes = np.isnan(rows[:, np.array(spec.missing)])
+    one_hot = [rows[:, [j]] == np.arange(1, n + 1) for j, n in enumerate(spec.cardinalities)]
+    return np.hstack([np.nan_to_num(numbers), holes, *one_hot]).astype(np.float32)
 
 
 def _scaled(Z_train, Z_test):
@@ -744,7 +730,7 @@ class RepresentationReport:
         means = ", ".join(f"{mean:.3f}" for mean in self.mean[PRETRAINED])
         return (
             f"<RepresentationReport of {self.titles[PRETRAINED]}: {self._metric()} {means} at {ks} "
-            f"labels a class, beside {len(self.baselines)} baselines; print it for the whole>"
+            f"labels a class, beside {', '.join(self.baselines) or 'nothing'}; print it for more>"
         )
 
     def __str__(self):
@@ -759,9 +745,14 @@ class RepresentationReport:
         for name, title in self.titles.items():
             cells = _cells(self.mean[name], self.interval[name], "{:.3f} ± {:.3f}")
             lines.append(_row(title, cells, width))
-        lines.append(_row("guessing", [f"{self.guessing:.3f}        "], width))
+        lines.append(
+            _row("guessing", [f"{self.guessing:.3f}        "] * len(self.labels_per_class), width)
+        )
         if self.baselines:
-            lines += ["", f"{self.titles[PRETRAINED]} is ahead by so many points of", ""]
+            lines += [
+                "",
+                f"{self.titles[PRETRAINED]} is ahead, on the same draws, by so many points of",
+            ]
         for name in self.baselines:
             gains, intervals = self.gain(name)
             cells = _cells(100 * gains, 100 * intervals, "{:+.1f} ± {:.1f}")
