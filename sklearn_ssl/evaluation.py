@@ -118,8 +118,8 @@ def evaluate_representation(
 
         - "raw": standardised numbers and one-hot categories of tables, pixels, values of series,
           TF-IDF of texts;
-        - "pca": PCA of those to the width of the representation, or less if the data has not so
-          many directions; truncated SVD of TF-IDF;
+        - "pca": PCA of those to the width of the representation, or, where they have no more
+          directions than that, to those that hold 95 % of their variance; truncated SVD of TF-IDF;
         - "untrained": the same estimator with the weights that it starts from;
         - "supervised": the same network, trained on the drawn labels alone from those weights, by
           :class:`~sklearn_ssl.finetune.FineTuneClassifier`. It takes the longest;
@@ -440,11 +440,16 @@ class _Bench:
     def _pca(self):
         Z, Z_train, Z_test = raw_features(self.ssl, self.rows)
         width = min(self.ssl._n_features_out, *Z.shape)
-        is_text = sparse.issparse(Z)
-        model = (TruncatedSVD if is_text else PCA)(width, random_state=self.seed)
+        if sparse.issparse(Z):
+            model, title = TruncatedSVD(width, random_state=self.seed), "SVD of TF-IDF"
+        else:  # as many directions as there are would only turn the features
+            model, title = (
+                PCA(width if width < min(Z.shape) else 0.95, random_state=self.seed),
+                "PCA",
+            )
         model.fit(Z)
         parts = [np.asarray(model.transform(Z)) for Z in (Z_train, Z_test)]
-        return f"{'SVD of TF-IDF' if is_text else 'PCA'} to {width}", self._probe(*parts)
+        return f"{title} to {parts[0].shape[1]}", self._probe(*parts)
 
     def _untrained(self):
         return "untrained weights", self._probe(*self._embedded(self._untrained_ssl()))
@@ -805,13 +810,14 @@ def _cells(means, intervals, form):
 
 
 def _row(title, cells, width):
-    return f"{title:{width}}" + "".join(f"{cell:>16}" for cell in cells)
+    return (f"{title:{width}}" + "".join(f"{cell:>16}" for cell in cells)).rstrip()
 
 
 # The picture --------------------------------------------------------------------------------------
 
 
 MARKERS = "osD^vPX"
+LINE_STYLES = ("-", "-", "--", "-.")  # PCA as wide as the raw features lies on their curve
 
 
 class LabelCurveDisplay:
@@ -914,8 +920,10 @@ class LabelCurveDisplay:
             ax = plt.subplots(layout="constrained")[1]
         self.ax_, self.figure_ = ax, ax.figure
         ks, self.lines_, self.bands_ = self.report.labels_per_class, [], []
-        for (name, title), marker in zip(self.report.titles.items(), cycle(MARKERS)):
-            style = {"marker": marker, "markersize": 5, "linewidth": 1.2, "label": title}
+        names = zip(self.report.titles.items(), cycle(MARKERS), cycle(LINE_STYLES))
+        for (name, title), marker, line_style in names:
+            style = {"marker": marker, "linestyle": line_style, "label": title}
+            style |= {"markersize": 5, "linewidth": 1.5}
             if name == PRETRAINED:
                 style |= {"markersize": 8, "linewidth": 2.5, "zorder": 3}
             (line,) = ax.plot(ks, self.report.mean[name], **{**style, **kwargs})

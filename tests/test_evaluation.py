@@ -273,7 +273,7 @@ def test_verbose_prints_what_is_done(recorder, numbered, capsys):
     evaluate_representation(recorder, *numbered, verbose=1, **WITHOUT_TRAINING)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("Recorder: pretrained on 150 rows in ")
-    assert [line.split(":")[0] for line in lines[1:]] == ["Recorder", "raw features", "PCA to 64"]
+    assert [line.split(":")[0] for line in lines[1:]] == ["Recorder", "raw features", "PCA to 29"]
 
 
 # Kinds of data ------------------------------------------------------------------------------------
@@ -355,8 +355,21 @@ def test_a_data_frame_with_categories_and_missing_numbers():
     assert not set(report.test_rows) & set(range(10))
     for name in ("raw", "pca", "by colour"):  # the colour is the label
         assert report.scores[name][1].min() > 0.9
-    columns = 2 + 3 + 2  # one-hot, numbers, indicators of two that have holes
-    assert report.titles["pca"] == f"PCA to {columns}"
+    KeepsRows.fits.clear()
+    evaluate_representation(ssl, frame, labels, head=KeepsRows(), baselines=("raw",), **FAST)
+    raw = KeepsRows.fits[-1][0]
+    assert raw.shape[1] == 2 + 3 + 2  # one-hot, numbers, indicators of two that have holes
+    assert np.isfinite(raw).all()
+
+
+@pytest.mark.parametrize(
+    ("width", "title"), [(5, "PCA to 5"), (64, "PCA to 28"), (100, "PCA to 28")]
+)
+def test_width_of_pca(digits, width, title):
+    X, y = digits
+    ssl = SimCLRTransformer(image_shape=(8, 8), n_components=width, max_epochs=1, random_state=0)
+    report = evaluate_representation(ssl, X, y, **WITHOUT_TRAINING)
+    assert report.titles["pca"] == title
 
 
 def test_output_as_data_frames_changes_nothing(numbered):
@@ -618,7 +631,7 @@ def test_printed():
         "labels a class                    1              10",
         "SimCLRTransformer     0.700 ± 0.050   0.510 ± 0.050",
         "raw pixels            0.500 ± 0.050   0.500 ± 0.050",
-        "guessing              0.250           0.250        ",
+        "guessing              0.250           0.250",
         "",
         "SimCLRTransformer is ahead, on the same draws, by so many points of",
     ]
