@@ -99,8 +99,8 @@ figure.savefig(output / "few_labels_images.png", dpi=100)
 print(f"\nSaved {output}/few_labels_images.png")
 
 # %%
-# Without labels the network has learnt what makes a digit: one label of each class does nearly as
-# much as five do without pretraining. Of the strategies the simplest is the best here. The fewer the
-# labels, the more a training of the whole network has to lose, and "full", whose linear layer starts
-# from nothing, loses most; "probe-then-full" is closer to the probe. All of them are ahead of the
-# network that got the labels alone.
+# Without labels the network has learnt what makes a digit: one label of each class does about as
+# much as five do without pretraining. Of the strategies the simplest is the best here. The fewer
+# the labels, the more a training of the whole network has to lose, and "full", whose linear layer
+# starts from nothing, loses most; "probe-then-full" is closer to the probe. All of them are ahead
+# of the network that got the labels alone.

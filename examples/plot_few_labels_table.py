@@ -95,6 +95,6 @@ print(f"\nSaved {output}/few_labels_table.png")
 # On Adult trees need a hundred labels of each class to draw level, and with a thousand they are
 # ahead. So far so good; but a logistic regression on standardised columns, or on their PCA, is as
 # good as the network from the start and better from a hundred on. The columns of a table mean
-# something each, and little is left to be learnt without labels: it is images, texts and series that
-# profit, see :ref:`sphx_glr_auto_examples_plot_few_labels_images.py`. There are tables on which
-# pretraining helps, :doc:`../quality` has some, so it is worth the one call to find out.
+# something each, and little is left to be learnt without labels. Images profit more, see
+# :ref:`sphx_glr_auto_examples_plot_few_labels_images.py`. There are tables on which pretraining
+# helps, :doc:`../quality` has some, so it is worth the one call to find out.
