@@ -329,7 +329,7 @@ Measured by `python benchmarks/few_labels.py` and written by
 """
 
 
-VERDICTS = """The best row of ours beside the best of scikit-learn's, both picked by the means above;
+VERDICTS = """The best row of ours beside the best of scikit-learn's, picked by the means above;
 and, in brackets, what was picked beforehand: `LogisticRegression` on the frozen encoder, for texts
 beside TF-IDF.
 """
