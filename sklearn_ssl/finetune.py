@@ -48,7 +48,7 @@ from sklearn_ssl._base import BaseSSLTransformer
 from sklearn_ssl._inputs import RowSubset
 from sklearn_ssl._labels import is_unlabeled, label_array
 from sklearn_ssl._net import train
-from sklearn_ssl._runtime import pinned_threads, resolve_precision
+from sklearn_ssl._runtime import pinned_threads, resolve_precision, seeded_global_stream
 from sklearn_ssl.augment import resolve_augmentation
 from sklearn_ssl.pretext import PretextTask
 
@@ -60,14 +60,18 @@ UNCHANGED = ("text", "video")  # kinds of data without an augmentation
 class FineTuneTask(PretextTask):
     """An encoder and a linear layer that learn from labels.
 
+    The layer has the penalty of the probe, so that what the probe has found stays where it is until
+    the representation moves.
+
     Batch normalisations keep the statistics of the pretraining: a few rows have none of their own.
     """
 
-    def __init__(self, encoder, head, loss, augment, layer_decay):
+    def __init__(self, encoder, head, loss, penalty, augment, layer_decay):
         super().__init__()
         self.encoder = encoder
         self.head = head
         self.loss = loss
+        self.penalty = penalty
         self.augment = augment
         self.layer_decay = layer_decay
 
@@ -76,7 +80,8 @@ class FineTuneTask(PretextTask):
         if self.training and self.augment is not None:
             rows = augmented(rows, self.augment, self.generator)
         losses = self.loss(self.head(self.encoder(rows)).float(), targets)  # [n]
-        return (weights * losses).sum() / weights.sum()
+        penalty = self.penalty * self.head.linear.weight.square().sum()
+        return (weights * losses).sum() / weights.sum() + penalty
 
     def train(self, mode=True):
         super().train(mode)
@@ -189,11 +194,14 @@ class Classes:
         Fitted attributes.
     """
 
-    def __init__(self, y, name):
+    def __init__(self, y, weights, name):
+        if y.dtype.kind == "f":
+            assert_all_finite(y, input_name="y", estimator_name=name)
         check_classification_targets(y)
         self.classes, self.values = np.unique(y, return_inverse=True)
         self.n_outputs = len(self.classes)
         self.facts = {"classes_": self.classes}
+        self.penalty = 0.5 if self.n_outputs > 2 else 1.0  # of two, each has half of a difference
         if self.n_outputs < 2:
             raise ValueError(
                 f"{name} needs labelled rows of two classes at least; got one class only, "
@@ -231,11 +239,13 @@ class Numbers:
 
     n_outputs = 1
 
-    def __init__(self, y, name):
+    def __init__(self, y, weights, name):
         y = np.asarray(y, np.float64)
         assert_all_finite(y, input_name="y", estimator_name=name)
         self.facts = {}
-        self.mean, deviation = y.mean(), y.std()
+        self.penalty = 1.0
+        self.mean = np.average(y, weights=weights)
+        deviation = np.sqrt(np.average((y - self.mean) ** 2, weights=weights))
         self.scale = deviation if deviation > 0 else 1.0
         self.values = ((y - self.mean) / self.scale).astype(np.float32)
 
@@ -351,10 +361,10 @@ class BaseFineTuner(BaseEstimator):
             If `transformer` is not one of this package.
         """
         prefit = self._check_parameters()
-        X = X if hasattr(X, "__len__") or hasattr(X, "shape") else list(X)
+        X = _as_rows(X)
         places, y = self._labeled(X, y)
-        targets = self._Targets(y, type(self).__name__)
         weights = self._weights(X, y, places, sample_weight)
+        targets = self._Targets(y, weights, type(self).__name__)
 
         transformer = self._pretrained(prefit, X, X_unlabeled)
         scaling = _scaling(transformer, [X] if X_unlabeled is None else [X, X_unlabeled])
@@ -459,15 +469,18 @@ class BaseFineTuner(BaseEstimator):
         """Train the encoder of the transformer, in place, and a linear layer on it."""
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         device = transformer._task_device()
-        layer = LinearHead(*scaling, targets.n_outputs)
+        with seeded_global_stream(seed):
+            layer = LinearHead(*scaling, targets.n_outputs)
         if head is not None:
             layer.start_from(*targets.layer_weights(head))
         augment = self._augmentation(transformer)
         encoder = transformer.encoder_
-        task = FineTuneTask(encoder, layer, targets.losses, augment, self.layer_decay).to(device)
         rows, owners, shares = transformer._rows_of(X)
         weights = shares if weights is None else weights[owners] * shares
         rows = LabeledRows(rows, targets.values[owners], weights.astype(np.float32))
+        penalty = targets.penalty / weights.sum()
+        task = FineTuneTask(encoder, layer, targets.losses, penalty, augment, self.layer_decay)
+        task.to(device)
         kept, held_out = self._hold_out(rows, owners, targets, seed)
         n_epochs = self.max_epochs or defaults.fine_tuning_epochs(len(kept), self.batch_size)
         with pinned_threads():
@@ -526,27 +539,16 @@ class BaseFineTuner(BaseEstimator):
         -------
         y : ndarray of shape (n,)
         """
-        return self.head_.predict(self._represent(X))
+        Z = self._represent(X)
+        return self.head_.predict(Z)
 
-    def score(self, X, y, sample_weight=None):
-        """Return the accuracy, or the R² of a regressor, on the rows that have a label.
-
-        Parameters
-        ----------
-        X : array-like
-            Rows as in ``fit``.
-        y : array-like of shape (n,)
-            Their labels; rows without one do not count.
-        sample_weight : array-like of shape (n,), default=None
-
-        Returns
-        -------
-        score : float
-        """
+    def _to_score(self, X, y, sample_weight):
+        """Return the rows that have a label, their labels and weights."""
+        X = _as_rows(X)
         places, y = self._labeled(X, y)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)[places]
-        return super().score(_safe_indexing(X, places), y, sample_weight)
+        return _safe_indexing(X, places), y, sample_weight
 
     def _represent(self, X):
         check_is_fitted(self)
@@ -572,6 +574,13 @@ class BaseFineTuner(BaseEstimator):
         tags.input_tags = get_tags(self.transformer).input_tags
         tags.target_tags.required = True
         return tags
+
+
+def _as_rows(X):
+    """Return what can be indexed: X itself, an array of what only promises to be one, or a list."""
+    if hasattr(X, "__len__") or hasattr(X, "shape"):
+        return X
+    return np.asarray(X) if hasattr(X, "__array__") else list(X)
 
 
 def _scaling(transformer, blocks):
@@ -737,6 +746,23 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
         )
         self.class_weight = class_weight
 
+    def score(self, X, y, sample_weight=None):
+        """Return the accuracy on the rows that have a label.
+
+        Parameters
+        ----------
+        X : array-like
+            Rows as in ``fit``.
+        y : array-like of shape (n,)
+            Their labels; rows without one do not count.
+        sample_weight : array-like of shape (n,), default=None
+
+        Returns
+        -------
+        score : float
+        """
+        return super().score(*self._to_score(X, y, sample_weight))
+
     @available_if(_head_has("predict_proba"))
     def predict_proba(self, X):
         """Return the probability of each class.
@@ -751,7 +777,8 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
         probabilities : ndarray of shape (n, n_classes)
             In the order of ``classes_``.
         """
-        return self.head_.predict_proba(self._represent(X))
+        Z = self._represent(X)
+        return self.head_.predict_proba(Z)
 
     @available_if(_head_has("decision_function"))
     def decision_function(self, X):
@@ -767,7 +794,8 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
         decisions : ndarray of shape (n,) or (n, n_classes)
             Of two classes, that of the second one.
         """
-        return self.head_.decision_function(self._represent(X))
+        Z = self._represent(X)
+        return self.head_.decision_function(Z)
 
 
 class FineTuneRegressor(RegressorMixin, BaseFineTuner):
@@ -820,3 +848,20 @@ class FineTuneRegressor(RegressorMixin, BaseFineTuner):
 
     _Targets = Numbers
     _regression = True
+
+    def score(self, X, y, sample_weight=None):
+        """Return the R² on the rows that have a label.
+
+        Parameters
+        ----------
+        X : array-like
+            Rows as in ``fit``.
+        y : array-like of shape (n,)
+            Their labels; rows without one do not count.
+        sample_weight : array-like of shape (n,), default=None
+
+        Returns
+        -------
+        score : float
+        """
+        return super().score(*self._to_score(X, y, sample_weight))
