@@ -16,6 +16,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer
 from sklearn.decomposition import PCA
 from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -30,8 +31,9 @@ from sklearn_ssl import (
     NextFrameEmbedder,
     SimCLRTransformer,
     VIMETransformer,
-    evaluation,
+    _protocol,
 )
+from sklearn_ssl._protocol import possible
 from sklearn_ssl.augment import ImageAugmentation
 from sklearn_ssl.datasets import load_adult
 from sklearn_ssl.evaluation import (
@@ -72,7 +74,7 @@ def numbered(digits):
 @pytest.fixture
 def short_training(monkeypatch):
     """Let networks learn from labels for two epochs only."""
-    monkeypatch.setattr(evaluation, "_supervised_epochs", lambda n_rows, batch_size: 2)
+    monkeypatch.setattr(_protocol, "supervised_epochs", lambda n_rows, batch_size: 2)
 
 
 class KeepsRows(ClassifierMixin, BaseEstimator):
@@ -397,6 +399,13 @@ def test_numbers_of_labels_that_a_class_lacks_are_left_out(recorder, digits):
         evaluate_representation(recorder, X, y, labels_per_class=(9, 7))
 
 
+def test_a_forest_as_head(recorder, numbered):
+    """An ensemble that is not fitted has no length, and no truth value."""
+    forest = RandomForestClassifier(5, random_state=0)
+    report = evaluate_representation(recorder, *numbered, head=forest, **WITHOUT_TRAINING)
+    assert report.mean["raw"][1] > 0.3  # guessing: 0.1
+
+
 def test_one_number_of_labels(recorder, numbered):
     report = evaluate_representation(
         recorder, *numbered, labels_per_class=2, n_draws=2, baselines=()
@@ -490,19 +499,17 @@ def test_estimators_of_others(numbered):
     wanted=st.lists(st.integers(1, 30), min_size=1, max_size=6),
     counts=st.lists(st.integers(1, 20), min_size=2, max_size=4),
 )
-def test_which_numbers_of_labels_are_possible(wanted, counts):
-    from sklearn_ssl.evaluation import _possible
-
+def test_which_numbers_of_labels_arepossible(wanted, counts):
     y = np.repeat(np.arange(len(counts)), counts)
     expected = sorted({k for k in wanted if k <= min(counts)})
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         if expected:
-            assert _possible(wanted, y).tolist() == expected
+            assert possible(wanted, y).tolist() == expected
             assert len(caught) == (max(wanted) > min(counts))
         else:
             with pytest.raises(ValueError, match="too few labels"):
-                _possible(wanted, y)
+                possible(wanted, y)
 
 
 # The report ---------------------------------------------------------------------------------------

@@ -55,10 +55,8 @@ RULES = {
     "_labels": ("", "numpy"),
     "finetune": ("_base _inputs _labels _net _runtime augment pretext", "numpy sklearn torch"),
     "semi_supervised": ("_labels", "numpy sklearn"),
-    "evaluation": (
-        "_base _labels collapse datasets finetune",
-        "matplotlib numpy scipy sklearn",
-    ),
+    "_protocol": ("_base _labels collapse datasets finetune", "numpy scipy sklearn"),
+    "evaluation": ("_protocol", "matplotlib numpy scipy sklearn"),
     # the methods: the base and the leaves, never another method
     "methods.__init__": ("", ""),
     "methods.*": (
