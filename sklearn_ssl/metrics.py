@@ -76,7 +76,7 @@ def rankme(Z, eps=1e-7):
     >>> round(rankme(np.ones((5, 3))), 4)
     1.0
     """
-    return _exp_entropy(np.linalg.svd(_rows(Z), compute_uv=False), eps)
+    return _exp_entropy(np.linalg.svd(_scaled(_rows(Z)), compute_uv=False), eps)
 
 
 @validate_params({"Z": ["array-like"]}, prefer_skip_nested_validation=True)
@@ -124,7 +124,7 @@ def alpha_req(Z):
     >>> round(alpha_req(crosses * deviations), 6)
     1.0
     """
-    Z = _rows(Z)
+    Z = _scaled(_rows(Z))
     s = np.linalg.svd(Z - Z.mean(axis=0), compute_uv=False)
     s = s[s > ROUNDING * np.linalg.norm(Z)]
     if len(s) < 2:
@@ -196,6 +196,12 @@ def lidar(Z, delta=1e-4, eps=1e-7):
     variances, axes = np.linalg.eigh(within)
     whitened = (means - means.mean(axis=0)) @ axes / np.sqrt(np.maximum(variances, 0) + delta)
     return _exp_entropy(np.linalg.svd(whitened, compute_uv=False) ** 2, eps)
+
+
+def _scaled(Z):
+    """Divide by the largest value, so that no square can overflow or vanish."""
+    largest = np.abs(Z).max()
+    return Z / largest if largest > 0 else Z
 
 
 def _exp_entropy(values, eps):
@@ -388,7 +394,7 @@ def _blocks(n):
 def _normalized(Z):
     """Return rows of length 1; rows of zeros are left as they are."""
     largest = np.abs(Z).max(axis=1, keepdims=True)
-    Z = Z / np.where(largest > 0, largest, 1)  # now no square can overflow or vanish
+    Z = Z / np.where(largest > 0, largest, 1)  # as in _scaled
     lengths = np.linalg.norm(Z, axis=1, keepdims=True)
     return Z / np.where(lengths > 0, lengths, 1)
 
