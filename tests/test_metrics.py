@@ -405,7 +405,9 @@ def test_views_are_not_those_of_the_estimator(digits):
 def test_views_leave_the_estimator_as_it_was(fitted, digits):
     X = digits[0][:80]
     before, n_threads = fitted.transform(X), torch.get_num_threads()
-    embed_views(fitted, X)
+    views = embed_views(fitted, X)
+    fitted.task_.train()
+    np.testing.assert_array_equal(embed_views(fitted, X), views)
     np.testing.assert_array_equal(fitted.transform(X), before)
     assert torch.get_num_threads() == n_threads
     assert not fitted.task_.training
