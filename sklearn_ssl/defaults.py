@@ -12,8 +12,6 @@ FEWEST_EPOCHS, MOST_EPOCHS = 4, 200
 TOKENS_TO_SEE, MOST_TEXT_EPOCHS = 12_000_000, 100
 TOKENS_IN_A_STEP = 2048
 
-FINE_TUNING_STEPS, FEWEST_FINE_TUNING_EPOCHS = 100, 5
-
 # Part of the steps after which the prototypes of SwAV and DINO learn too.
 FROZEN_PROTOTYPES = 0.02
 
@@ -33,8 +31,11 @@ def batch_size(n_samples):
 
 
 def fine_tuning_epochs(n_rows, batch_size):
-    """Return how often labelled rows are seen: 100 steps, but each row 5 times at least."""
-    return max(FINE_TUNING_STEPS // math.ceil(n_rows / batch_size), FEWEST_FINE_TUNING_EPOCHS)
+    """Return how often labelled rows are seen: 30 times, or down to 5 beyond 2,000 steps.
+
+    The more steps, the further the encoder moves; with few labels it had better stay near.
+    """
+    return min(max(2000 // math.ceil(n_rows / batch_size), 5), 30)
 
 
 def n_quantiles(n_features):

@@ -78,7 +78,8 @@ class FineTuneTask(PretextTask):
     def forward(self, batch):
         rows, targets, weights = batch
         if self.training and self.augment is not None:
-            rows = augmented(rows, self.augment, self.generator)
+            views = augmented(rows, self.augment, self.generator)
+            rows, targets, weights = torch.cat([rows, views]), targets.tile(2), weights.tile(2)
         losses = self.loss(self.head(self.encoder(rows)).float(), targets)  # [n]
         penalty = self.penalty * self.head.linear.weight.square().sum()
         return (weights * losses).sum() / weights.sum() + penalty
@@ -303,7 +304,7 @@ class BaseFineTuner(BaseEstimator):
         *,
         strategy="probe-then-full",
         head=None,
-        augment="auto",
+        augment=None,
         max_epochs=None,
         batch_size=64,
         lr=1e-3,
@@ -626,20 +627,22 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
     strategy : {"probe-then-full", "full", "probe"}, default="probe-then-full"
         "probe" fits `head` on the frozen representation. "full" trains the whole encoder and a
         linear layer on it. "probe-then-full" does both: the linear layer starts from the probe,
-        and does not distort the representation before it knows anything [1]_.
+        and does not distort the representation before it knows anything [1]_. With less than ten
+        labels a class of images, "probe" is the safest; for texts, "full" was the best.
     head : estimator, default=None
         For the probe, any scikit-learn classifier; it is given what ``transform`` returns. None is
         LogisticRegression, on representations that are centred and divided by one factor for all
         columns. For "probe-then-full" it must be linear.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, by which those of their labels are multiplied.
-    augment : "auto", callable or None, default="auto"
-        How labelled rows are changed at each step of the full training. "auto" is the
-        transformer's own augmentation, or else that of the kind of data: see
-        :mod:`sklearn_ssl.augment`. Texts and videos stay as they are; texts have dropout.
+    augment : "auto", callable or None, default=None
+        How labelled rows are changed, beside which they stay in the batch as they are. "auto" is
+        the transformer's own augmentation, or else that of the kind of data: see
+        :mod:`sklearn_ssl.augment`. It pays for images, many epochs and hundreds of labels, and
+        costs twice the time. "auto" leaves texts and videos as they are; texts have dropout.
     max_epochs : int, default=None
-        How often the labelled rows are seen in the full training. None is 100 steps, but every row
-        5 times at least.
+        How often the labelled rows are seen in the full training. None is 30 times, or less, down
+        to 5, where that would be more than 2,000 steps.
     batch_size : int, default=64
         Largest number of rows in a step.
     lr : float, default=1e-3
@@ -716,7 +719,7 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
         strategy="probe-then-full",
         head=None,
         class_weight=None,
-        augment="auto",
+        augment=None,
         max_epochs=None,
         batch_size=64,
         lr=1e-3,

@@ -38,7 +38,7 @@ from sklearn_ssl import (
     finetune,
 )
 from sklearn_ssl._net import PretextNet
-from sklearn_ssl.augment import ImageAugmentation
+from sklearn_ssl.augment import FeatureCorruption, ImageAugmentation, SeriesAugmentation
 from sklearn_ssl.datasets import draw_labels
 from sklearn_ssl.finetune import Classes, FineTuneTask, LinearHead, layers_of
 from sklearn_ssl.pretext import PretextTask
@@ -451,6 +451,40 @@ def test_every_piece_of_a_long_text_counts_by_its_length():
     assert len(rows) == 6
 
 
+def test_views_stand_beside_the_rows_in_training_only(ssl, digits):
+    class Watched(nn.Module):
+        def forward(self, rows):
+            self.seen = rows
+            return rows.flatten(1)
+
+    encoder, layer = Watched(), LinearHead(np.zeros(64), 1.0, 10)
+    augment = lambda rows, generator: 1 - rows  # noqa: E731
+    task = FineTuneTask(encoder, layer, Classes.losses, 0.0, augment, 1.0)
+    rows = ssl.input_spec_.to_tensor(digits[0][:5])
+    batch = rows, torch.from_numpy(digits[1][:5]), torch.ones(5)
+    task.train()(batch)
+    assert torch.equal(encoder.seen, torch.cat([rows, 1 - rows]))
+    task.eval()(batch)
+    assert torch.equal(encoder.seen, rows)
+
+
+@pytest.mark.parametrize("kind", ["table", "images", "series", "texts", "videos"])
+def test_auto_is_the_augmentation_of_the_kind_of_data(kind):
+    transformer, X = KINDS[kind]
+    transformer = clone(transformer).set_params(max_epochs=1, random_state=0).fit(X)
+    augment = FineTuneClassifier(transformer, augment="auto")._augmentation(transformer)
+    expected = {
+        "table": FeatureCorruption,
+        "images": ImageAugmentation,
+        "series": SeriesAugmentation,
+    }
+    assert type(augment) is expected.get(kind, type(None))
+    own = SimCLRTransformer(modality="image", augment=ImageAugmentation(flip=0), max_epochs=1)
+    own.fit(KINDS["images"][1])
+    assert FineTuneClassifier(own, augment="auto")._augmentation(own).flip == 0
+    assert FineTuneClassifier(own)._augmentation(own) is None
+
+
 def test_rows_with_gaps_are_not_changed_at_random():
     rows = torch.ones(3, 1, 8)
     rows[1, 0, 5] = torch.nan
@@ -490,7 +524,7 @@ def test_a_search_over_the_pretraining(data):
 def test_equal_seeds_give_equal_classifiers(ssl, data):
     X, y, X_test, _ = data
     a, b, c = (
-        FineTuneClassifier(ssl, strategy="full", max_epochs=3, random_state=seed)
+        FineTuneClassifier(ssl, strategy="full", augment="auto", max_epochs=3, random_state=seed)
         .fit(X, y)
         .predict_proba(X_test)
         for seed in (0, 0, 1)
