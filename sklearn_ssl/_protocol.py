@@ -277,13 +277,12 @@ class Bench:
         return "untrained weights", self._probe(*self._embedded(self._untrained_ssl()))
 
     def _supervised(self):
-        # Its first layers know nothing yet that a small learning rate would keep, and it needs the
-        # views of images and series more than a pretrained network does; tables are better without.
-        modality = self.ssl.input_spec_.modality
+        # Its first layers know nothing yet that a small learning rate would keep, and it needs views
+        # more than a pretrained network does.
         classifier = FineTuneClassifier(
             FrozenEstimator(self._untrained_ssl()),
             strategy="full",
-            augment=None if modality == "table" else "auto",
+            augment="auto",
             lr=2e-3,
             layer_decay=1.0,
             random_state=self.seed,

@@ -113,8 +113,8 @@ def evaluate_representation(
           directions than that, to those that hold 95 % of their variance; truncated SVD of TF-IDF;
         - "untrained": the same estimator with the weights that it starts from;
         - "supervised": the same network, trained on the drawn labels alone from those weights, by
-          :class:`~sklearn_ssl.FineTuneClassifier`, with views of images and of series. It takes the
-          longest;
+          :class:`~sklearn_ssl.FineTuneClassifier`, with the views of ``augment="auto"``. It takes
+          the longest;
         - ``(name, classifier)``: what you have. The classifier gets the drawn rows of X as they
           are.
     scoring : {"accuracy", "balanced_accuracy"}, default="accuracy"
