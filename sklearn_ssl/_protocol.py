@@ -277,8 +277,8 @@ class Bench:
         return "untrained weights", self._probe(*self._embedded(self._untrained_ssl()))
 
     def _supervised(self):
-        # Its first layers know nothing yet that a small learning rate would keep, and it needs views
-        # more than a pretrained network does.
+        # Its first layers know nothing yet that a small learning rate would keep, and views help it
+        # more than a pretrained network.
         classifier = FineTuneClassifier(
             FrozenEstimator(self._untrained_ssl()),
             strategy="full",
