@@ -111,6 +111,18 @@ def test_sklearn_checks_with_scipy_array_api():
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     files = [Path(__file__), Path(__file__).with_name("test_examples.py")]
     command += [f"{file}::{name}" for file in files for name in checks]
+    _run_with_scipy_array_api(command)
+
+
+def test_array_api_checks_of_classifiers_and_regressors():
+    # The one check that is skipped without the variable.
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "array_api"]
+    files = ("test_finetune.py", "test_semi_supervised.py")
+    command += [str(Path(__file__).with_name(file)) for file in files]
+    _run_with_scipy_array_api(command)
+
+
+def _run_with_scipy_array_api(command):
     environment = {**os.environ, "SCIPY_ARRAY_API": "1"}
     folder = Path(__file__).parent.parent
     run = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)
