@@ -348,7 +348,9 @@ class BaseFineTuner(BaseEstimator):
         sample_weight : array-like of shape (n,), default=None
             Weights of the labels. Pretraining takes no notice of them.
         X_unlabeled : array-like, default=None
-            More rows to pretrain on.
+            More rows to pretrain on. With a fitted transformer, they only help to tell the scale of
+            the representation. They arrive by metadata routing as in the transformers, after
+            ``set_fit_request(X_unlabeled=True)``.
 
         Returns
         -------

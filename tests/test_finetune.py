@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import batch_of
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from sklearn.decomposition import PCA
@@ -519,6 +520,16 @@ def test_a_search_over_the_pretraining(data):
         FineTuneClassifier(ssl, strategy="probe"), {"transformer__n_components": [4, 8]}, cv=2
     ).fit(X, labels)
     assert search.best_estimator_.transformer_.transform(X).shape[1] in (4, 8)
+
+
+def test_extra_rows_come_by_metadata_routing(data):
+    X, _, X_more, y_more = data
+    ssl = SimCLRTransformer(image_shape=(8, 8), max_epochs=1, random_state=0)
+    with config_context(enable_metadata_routing=True):
+        classifier = FineTuneClassifier(ssl, strategy="probe").set_fit_request(X_unlabeled=True)
+        search = GridSearchCV(classifier, {"transformer__n_components": [8]}, cv=2)
+        search.fit(X_more[:100], y_more[:100], X_unlabeled=X)
+    assert search.best_estimator_.transformer_.input_spec_.n_samples == 400
 
 
 def test_equal_seeds_give_equal_classifiers(ssl, data):
