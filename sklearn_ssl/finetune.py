@@ -66,9 +66,10 @@ class FineTuneTask(PretextTask):
     Batch normalisations keep the statistics of the pretraining: a few rows have none of their own.
     """
 
-    def __init__(self, encoder, head, loss, penalty, augment, layer_decay):
+    def __init__(self, pretext, head, loss, penalty, augment, layer_decay):
         super().__init__()
-        self.encoder = encoder
+        self.encoder = pretext.encoder
+        self.encode = pretext.encode  # a user's task may do more than its encoder
         self.head = head
         self.loss = loss
         self.penalty = penalty
@@ -80,7 +81,7 @@ class FineTuneTask(PretextTask):
         if self.training and self.augment is not None:
             views = augmented(rows, self.augment, self.generator)
             rows, targets, weights = torch.cat([rows, views]), targets.tile(2), weights.tile(2)
-        losses = self.loss(self.head(self.encoder(rows)).float(), targets)  # [n]
+        losses = self.loss(self.head(self.encode(rows)).float(), targets)  # [n]
         penalty = self.penalty * self.head.linear.weight.square().sum()
         return (weights * losses).sum() / weights.sum() + penalty
 
@@ -477,12 +478,12 @@ class BaseFineTuner(BaseEstimator):
         if head is not None:
             layer.start_from(*targets.layer_weights(head))
         augment = self._augmentation(transformer)
-        encoder = transformer.encoder_
+        pretext = transformer.task_
         rows, owners, shares = transformer._rows_of(X)
         weights = shares if weights is None else weights[owners] * shares
         rows = LabeledRows(rows, targets.values[owners], weights.astype(np.float32))
         penalty = targets.penalty / weights.sum()
-        task = FineTuneTask(encoder, layer, targets.losses, penalty, augment, self.layer_decay)
+        task = FineTuneTask(pretext, layer, targets.losses, penalty, augment, self.layer_decay)
         task.to(device)
         kept, held_out = self._hold_out(rows, owners, targets, seed)
         n_epochs = self.max_epochs or defaults.fine_tuning_epochs(len(kept), self.batch_size)
@@ -504,7 +505,7 @@ class BaseFineTuner(BaseEstimator):
                 patience=self.n_iter_no_change if self.early_stopping else None,
                 progress_name=type(self).__name__ if self.verbose else None,
             )
-        encoder.eval()
+        pretext.eval()
         return targets.linear_model(*layer.weights()), history
 
     def _augmentation(self, transformer):

@@ -234,7 +234,7 @@ def test_the_probe_is_where_the_layer_rests_while_the_encoder_does(n_classes, ss
     )
     layer.start_from(coef / scale, bias - coef @ mean / scale)
     penalty = (1.0 if n_classes == 2 else 0.5) / len(y)
-    task = FineTuneTask(ssl.encoder_, layer, Classes.losses, penalty, None, 1.0).eval()
+    task = FineTuneTask(ssl.task_, layer, Classes.losses, penalty, None, 1.0).eval()
     batch = ssl.input_spec_.to_tensor(X), torch.from_numpy(y), torch.ones(len(y))
     task(batch).backward()
     assert layer.linear.weight.grad.abs().max() < 1e-5
@@ -247,9 +247,10 @@ def test_the_probe_is_where_the_layer_rests_while_the_encoder_does(n_classes, ss
 
 def test_earlier_layers_learn_more_slowly(digits):
     _, spec = batch_of(digits[0][:20].reshape(-1, 8, 8), "image")
-    encoder = SimCLRTransformer(modality="image", encoder="vit")._make_task(spec).encoder
+    pretext = SimCLRTransformer(modality="image", encoder="vit")._make_task(spec)
+    encoder = pretext.encoder
     layer = LinearHead(np.zeros(encoder.output_dim), 1.0, 3)
-    task = FineTuneTask(encoder, layer, None, 0.0, None, layer_decay=0.5)
+    task = FineTuneTask(pretext, layer, None, 0.0, None, layer_decay=0.5)
     scales = task.lr_scales()
     of_blocks = [{scales[p] for p in block.parameters()} for block in encoder.blocks]
     assert all(len(scale) == 1 for scale in of_blocks)
@@ -371,7 +372,7 @@ def test_a_weighted_loss_is_that_of_repeated_rows(ssl, digits):
     X, y = digits[0][:20], torch.from_numpy(digits[1][:20])
     layer = LinearHead(np.zeros(256), 1.0, 10)
     nn.init.normal_(layer.linear.weight, generator=torch.Generator().manual_seed(0))
-    task = FineTuneTask(ssl.encoder_, layer, Classes.losses, 0.01, None, 0.5).eval()
+    task = FineTuneTask(ssl.task_, layer, Classes.losses, 0.01, None, 0.5).eval()
     repeats = torch.arange(20) % 4
     batch, ones = ssl.input_spec_.to_tensor(X), torch.ones(20)
     with torch.no_grad():
@@ -453,20 +454,22 @@ def test_every_piece_of_a_long_text_counts_by_its_length():
 
 
 def test_views_stand_beside_the_rows_in_training_only(ssl, digits):
-    class Watched(nn.Module):
-        def forward(self, rows):
+    class Watched(PretextTask):
+        encoder = nn.Identity()
+
+        def encode(self, rows):
             self.seen = rows
             return rows.flatten(1)
 
-    encoder, layer = Watched(), LinearHead(np.zeros(64), 1.0, 10)
+    pretext, layer = Watched(), LinearHead(np.zeros(64), 1.0, 10)
     augment = lambda rows, generator: 1 - rows  # noqa: E731
-    task = FineTuneTask(encoder, layer, Classes.losses, 0.0, augment, 1.0)
+    task = FineTuneTask(pretext, layer, Classes.losses, 0.0, augment, 1.0)
     rows = ssl.input_spec_.to_tensor(digits[0][:5])
     batch = rows, torch.from_numpy(digits[1][:5]), torch.ones(5)
     task.train()(batch)
-    assert torch.equal(encoder.seen, torch.cat([rows, 1 - rows]))
+    assert torch.equal(pretext.seen, torch.cat([rows, 1 - rows]))
     task.eval()(batch)
-    assert torch.equal(encoder.seen, rows)
+    assert torch.equal(pretext.seen, rows)
 
 
 @pytest.mark.parametrize("kind", ["table", "images", "series", "texts", "videos"])
