@@ -19,7 +19,9 @@ exclude_patterns = ["_build"]
 default_role = "literal"
 nitpicky = True
 # Nothing is fetched while building, so names of other packages have no page to lead to.
-nitpick_ignore_regex = [("py:.*", r"(joblib|numpy|skorch|sklearn|torch|torchvision)(\..*)?")]
+nitpick_ignore_regex = [
+    ("py:.*", r"(collections\.abc|joblib|numpy|skorch|sklearn|torch|torchvision)(\..*)?")
+]
 
 autodoc_preserve_defaults = True  # "torch.optim.AdamW" as it is written, not as it prints
 autodoc_inherit_docstrings = False  # or torch would explain every forward()

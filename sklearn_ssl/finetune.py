@@ -641,7 +641,7 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
     augment : "auto", callable or None, default=None
         How labelled rows are changed, beside which they stay in the batch as they are. "auto" is
         the transformer's own augmentation, or else that of the kind of data: see
-        :mod:`sklearn_ssl.augment`. It pays for images, many epochs and hundreds of labels, and
+        :doc:`/augmentation`. It pays for images, many epochs and hundreds of labels, and
         costs twice the time. "auto" leaves texts and videos as they are; texts have dropout.
     max_epochs : int, default=None
         How often the labelled rows are seen in the full training. None is 30 times, or less, down

@@ -514,7 +514,7 @@ class RepresentationScorer:
 
     It can be given as ``scoring`` wherever scikit-learn takes a callable. The ready ones are
     ``rankme_scorer``, ``alpha_req_scorer``, ``lidar_scorer``, ``alignment_scorer``,
-    ``uniformity_scorer`` and ``knn_agreement_scorer``; :func:`dataclasses.replace` makes one with
+    ``uniformity_scorer`` and ``knn_agreement_scorer``; ``dataclasses.replace`` makes one with
     other settings.
 
     Parameters
