@@ -385,6 +385,10 @@ class BaseSSLTransformer(
     def _largest_lr(self):
         return self.lr
 
+    def _fine_tuning_lr(self):
+        """Return the largest learning rate with which labels change the encoder."""
+        return 1e-3
+
     def _collapse_watch(self, task):
         """Return what looks at the embeddings of a fit, with the text of its warning."""
         derived = {"batch_size": self.batch_size_, "lr": self._largest_lr()}

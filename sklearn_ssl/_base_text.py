@@ -252,6 +252,9 @@ class BaseTextTransformer(BaseSSLTransformer):
             return self.lr
         return 4e-3 if self.pretrained is None else 5e-5
 
+    def _fine_tuning_lr(self):
+        return 1e-3 if self.pretrained is None else 2e-4
+
     # After fitting ----------------------------------------------------------------------------
 
     def fit_transform(self, X, y=None, **fit_params):

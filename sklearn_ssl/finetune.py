@@ -286,7 +286,7 @@ class BaseFineTuner(BaseEstimator):
         "augment": [StrOptions({"auto"}), callable, None],
         "max_epochs": [Interval(Integral, 1, None, closed="left"), None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "lr": [Interval(Real, 0, None, closed="neither")],
+        "lr": [Interval(Real, 0, None, closed="neither"), None],
         "layer_decay": [Interval(Real, 0, 1, closed="right")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "early_stopping": ["boolean"],
@@ -308,7 +308,7 @@ class BaseFineTuner(BaseEstimator):
         augment=None,
         max_epochs=None,
         batch_size=64,
-        lr=1e-3,
+        lr=None,
         layer_decay=0.75,
         weight_decay=0.01,
         early_stopping=False,
@@ -498,7 +498,7 @@ class BaseFineTuner(BaseEstimator):
                 planned_epochs=n_epochs,
                 batch_size=self.batch_size,
                 optimizer=torch.optim.AdamW,
-                lr=self.lr,
+                lr=self.lr or transformer._fine_tuning_lr(),
                 weight_decay=self.weight_decay,
                 autocast_dtype=resolve_precision(transformer.precision, device),
                 valid_rows=held_out,
@@ -648,8 +648,9 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
         to 5, where that would be more than 2,000 steps.
     batch_size : int, default=64
         Largest number of rows in a step.
-    lr : float, default=1e-3
-        Largest learning rate, that of the linear layer.
+    lr : float, default=None
+        Largest learning rate, that of the linear layer. None is 1e-3, or 2e-4 for a model of others
+        (`pretrained` of estimators of texts), which has more to lose.
     layer_decay : float, default=0.75
         Factor by which each layer learns more slowly than the one behind it: the first ones hold
         what is common to all tasks.
@@ -725,7 +726,7 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
         augment=None,
         max_epochs=None,
         batch_size=64,
-        lr=1e-3,
+        lr=None,
         layer_decay=0.75,
         weight_decay=0.01,
         early_stopping=False,

@@ -438,6 +438,22 @@ def test_every_kind_of_data(kind, Estimator, random_streams_untouched):
         np.testing.assert_array_equal(pickle.loads(pickle.dumps(again)).predict(X), predicted)
 
 
+@pytest.mark.parametrize(("params", "lr"), [({}, 1e-3), ({"lr": 0.5}, 0.5)])
+def test_rate_of_fine_tuning(params, lr, ssl, data, monkeypatch):
+    rates = []
+
+    def train(*args, **kwargs):
+        rates.append(kwargs["lr"])
+        raise InterruptedError
+
+    monkeypatch.setattr(finetune, "train", train)
+    with pytest.raises(InterruptedError):
+        FineTuneClassifier(ssl, **params).fit(*data[:2])
+    assert rates == [lr]
+    assert CausalLMEmbedder()._fine_tuning_lr() == 1e-3
+    assert CausalLMEmbedder(pretrained="of others")._fine_tuning_lr() == 2e-4
+
+
 def test_texts_in_an_iterator_and_a_series():
     ssl = CausalLMEmbedder(max_epochs=1, random_state=0, **SMALL)
     for texts in (iter(TEXTS), pd.Series(TEXTS, index=np.arange(24)[::-1]), np.array(TEXTS)):
