@@ -1,5 +1,7 @@
 """Which labels are missing: -1, None or NaN, as in ``sklearn.semi_supervised``."""
 
+from numbers import Real
+
 import numpy as np
 
 
@@ -52,6 +54,76 @@ def label_array(y):
     if plain.dtype.kind == "U" and not all(isinstance(label, str) for label in objects.ravel()):
         return objects
     return plain
+
+
+def labeled_rows(y, *, regression=False):
+    """Return the indices of the rows with a label.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,) or (n, n_outputs)
+    regression : bool, default=False
+        Whether y holds numbers to be predicted, of which -1 is one like any other.
+
+    Returns
+    -------
+    labeled : ndarray of int
+
+    Raises
+    ------
+    ValueError
+        If there is none, or a row has a label for some of its outputs only.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ssl._labels import labeled_rows
+    >>> labeled_rows(np.array([3, -1, 5]))
+    array([0, 2])
+    """
+    missing = is_unlabeled(y, regression=regression)
+    if missing.ndim > 1:  # [n, n_outputs]
+        if np.any(missing.any(axis=1) != missing.all(axis=1)):
+            raise ValueError(
+                "Some rows of y have a label for some of the outputs only. Leave them out, or mark "
+                "all of their outputs as missing."
+            )
+        missing = missing.all(axis=1)
+    if missing.all():
+        words = "None or NaN" if regression else "-1, None or NaN"
+        raise ValueError(
+            f"None of the {len(y)} rows has a label: y is {words}, which mark missing labels, in "
+            "all of them. Label some rows."
+        )
+    return np.flatnonzero(~missing)
+
+
+def plain_labels(y):
+    """Return labels without missing ones in a dtype of their own, if they are an array of objects.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,) or (n, n_outputs)
+
+    Returns
+    -------
+    y : ndarray of the same shape
+        Of strings, booleans or numbers. Objects of several kinds stay what they are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ssl._labels import plain_labels
+    >>> plain_labels(np.array(["good", "bad"], dtype=object))
+    array(['good', 'bad'], dtype='<U4')
+    """
+    if y.dtype.kind != "O":
+        return y
+    labels = y.ravel().tolist()
+    for kind in (str, bool | np.bool_, Real):
+        if all(isinstance(label, kind) for label in labels):
+            return np.array(labels).reshape(y.shape)
+    return y
 
 
 def _is_none(label):

@@ -23,7 +23,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssl._base import BaseSSLTransformer
-from sklearn_ssl._labels import is_unlabeled, label_array
+from sklearn_ssl._labels import is_unlabeled, label_array, plain_labels
 from sklearn_ssl.collapse import CollapseWarning
 from sklearn_ssl.datasets import draw_labels
 from sklearn_ssl.finetune import FineTuneClassifier
@@ -97,11 +97,11 @@ def split(X, y, X_test, y_test, X_unlabeled, test_size, seed):
     y = column_or_1d(label_array(y), warn=True)
     check_consistent_length(X, y)
     labeled = np.flatnonzero(~is_unlabeled(y))
-    labels = _labels(y[labeled])
+    labels = plain_labels(y[labeled])
     if X_test is None:
         places = _stratified(labels, test_size, seed)
         train_rows, test_rows = (np.sort(labeled[part]) for part in places)
-        X_test, y_test = _safe_indexing(X, test_rows), _labels(y[test_rows])
+        X_test, y_test = _safe_indexing(X, test_rows), plain_labels(y[test_rows])
         pretrain_rows = np.setdiff1d(np.arange(len(y)), test_rows)
         X_pretrain = _safe_indexing(X, pretrain_rows)
     else:
@@ -111,7 +111,7 @@ def split(X, y, X_test, y_test, X_unlabeled, test_size, seed):
     more = 0 if X_unlabeled is None else len(X_unlabeled)
     return Rows(
         X_train=_safe_indexing(X, train_rows),
-        y_train=_labels(y[train_rows]),
+        y_train=plain_labels(y[train_rows]),
         X_test=X_test,
         y_test=y_test,
         X_pretrain=X_pretrain,
@@ -125,13 +125,6 @@ def split(X, y, X_test, y_test, X_unlabeled, test_size, seed):
 def _kept(X):
     """Return what can be read more than once, and indexed."""
     return list(X) if isinstance(X, Iterator) else X
-
-
-def _labels(y):
-    """Return labels, none of which is missing, with the dtype that they have without None."""
-    if y.dtype.kind == "O":
-        y = np.array(y.tolist())
-    return y
 
 
 def _stratified(labels, test_size, seed):
@@ -165,7 +158,7 @@ def _checked_test(X_test, y_test, labels):
     check_consistent_length(X_test, y_test)
     if len(y_test) == 0 or is_unlabeled(y_test).any():
         raise ValueError("y_test must hold a label for each row of X_test, and one row at least.")
-    y_test = _labels(y_test)
+    y_test = plain_labels(y_test)
     unknown = sorted(set(y_test.tolist()) - set(labels.tolist()), key=str)
     if unknown:
         raise ValueError(

@@ -5,7 +5,7 @@ NaN say so too, of classes that are strings and of numbers to be predicted.
 """
 
 from copy import deepcopy
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 from sklearn import get_config
@@ -17,7 +17,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
-from sklearn_ssl._labels import is_unlabeled, label_array
+from sklearn_ssl._labels import is_unlabeled, label_array, labeled_rows, plain_labels
 
 METHODS = ("fit", "predict", "predict_proba", "predict_log_proba", "decision_function", "score")
 
@@ -408,76 +408,6 @@ class SemiSupervisedSplit(BaseCrossValidator):
                 "cv must be a number of folds or a splitter such as "
                 f"StratifiedKFold(5, shuffle=True), got {self.cv!r}."
             )
-
-
-def labeled_rows(y, *, regression=False):
-    """Return the indices of the rows with a label.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n,) or (n, n_outputs)
-    regression : bool, default=False
-        Whether y holds numbers to be predicted, of which -1 is one like any other.
-
-    Returns
-    -------
-    labeled : ndarray of int
-
-    Raises
-    ------
-    ValueError
-        If there is none, or a row has a label for some of its outputs only.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sklearn_ssl.semi_supervised import labeled_rows
-    >>> labeled_rows(np.array([3, -1, 5]))
-    array([0, 2])
-    """
-    missing = is_unlabeled(y, regression=regression)
-    if missing.ndim > 1:  # [n, n_outputs]
-        if np.any(missing.any(axis=1) != missing.all(axis=1)):
-            raise ValueError(
-                "Some rows of y have a label for some of the outputs only. Leave them out, or mark "
-                "all of their outputs as missing."
-            )
-        missing = missing.all(axis=1)
-    if missing.all():
-        words = "None or NaN" if regression else "-1, None or NaN"
-        raise ValueError(
-            f"None of the {len(y)} rows has a label: y is {words}, which mark missing labels, in "
-            "all of them. Label some rows."
-        )
-    return np.flatnonzero(~missing)
-
-
-def plain_labels(y):
-    """Return labels without missing ones in a dtype of their own, if they are an array of objects.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n,) or (n, n_outputs)
-
-    Returns
-    -------
-    y : ndarray of the same shape
-        Of strings, booleans or numbers. Objects of several kinds stay what they are.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sklearn_ssl.semi_supervised import plain_labels
-    >>> plain_labels(np.array(["good", "bad"], dtype=object))
-    array(['good', 'bad'], dtype='<U4')
-    """
-    if y.dtype.kind != "O":
-        return y
-    labels = y.ravel().tolist()
-    for kind in (str, bool | np.bool_, Real):
-        if all(isinstance(label, kind) for label in labels):
-            return np.array(labels).reshape(y.shape)
-    return y
 
 
 def _holds_fractions(y):

@@ -24,6 +24,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
+import sklearn_ssl
 from sklearn_ssl import (
     CausalLMEmbedder,
     FineTuneClassifier,
@@ -38,10 +39,16 @@ from sklearn_ssl import (
     VIMETransformer,
     finetune,
 )
+from sklearn_ssl._fine_tune_task import (
+    Classes,
+    FineTuneTask,
+    LinearHead,
+    augmented,
+    layers_of,
+)
 from sklearn_ssl._net import PretextNet
 from sklearn_ssl.augment import FeatureCorruption, ImageAugmentation, SeriesAugmentation
 from sklearn_ssl.datasets import draw_labels
-from sklearn_ssl.finetune import Classes, FineTuneTask, LinearHead, layers_of
 from sklearn_ssl.pretext import PretextTask
 
 STRATEGIES = ("probe", "full", "probe-then-full")
@@ -454,6 +461,33 @@ def test_rate_of_fine_tuning(params, lr, ssl, data, monkeypatch):
     assert CausalLMEmbedder(pretrained="of others")._fine_tuning_lr() == 2e-4
 
 
+ALL = [
+    getattr(sklearn_ssl, name)
+    for name in sklearn_ssl.__all__
+    if name.endswith(("Transformer", "Embedder", "Autoencoder")) and not name.startswith("Base")
+]
+
+
+@pytest.mark.parametrize("Transformer", ALL)
+def test_every_estimator_can_be_fine_tuned(Transformer):
+    modality = Transformer._modalities[0]
+    small = SMALL if modality == "text" else {}
+    X = {"text": TEXTS, "series": SERIES}.get(modality, KINDS["table"][1])
+    transformer = Transformer(max_epochs=1, random_state=0, **small).fit(X)
+    before = weights_of(transformer)
+    y = np.where(np.arange(24) % 3, Y, -1)
+    classifier = FineTuneClassifier(transformer, max_epochs=1, random_state=0).fit(X, y)
+    assert set(classifier.predict(X)) <= {0, 1}
+    assert_same_weights(weights_of(transformer), before)
+    after = weights_of(classifier.transformer_)
+    trained = {
+        f"encoder.{n}" for n, p in transformer.encoder_.named_parameters() if p.requires_grad
+    }
+    changed = {name for name in after if not torch.equal(after[name], before[name])}
+    assert changed
+    assert {name for name in changed if name.startswith("encoder.")} <= trained
+
+
 def test_texts_in_an_iterator_and_a_series():
     ssl = CausalLMEmbedder(max_epochs=1, random_state=0, **SMALL)
     for texts in (iter(TEXTS), pd.Series(TEXTS, index=np.arange(24)[::-1]), np.array(TEXTS)):
@@ -508,7 +542,7 @@ def test_auto_is_the_augmentation_of_the_kind_of_data(kind):
 def test_rows_with_gaps_are_not_changed_at_random():
     rows = torch.ones(3, 1, 8)
     rows[1, 0, 5] = torch.nan
-    views = finetune.augmented(rows, lambda batch, generator: batch + 1, None)
+    views = augmented(rows, lambda batch, generator: batch + 1, None)
     assert views[0].eq(2).all()
     assert views[2].eq(2).all()
     assert views[1].nan_to_num(1).eq(1).all()
@@ -638,8 +672,8 @@ def test_wrong_parameters(wrong, ssl, data):
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        (np.full(300, -1), "needs some labels, but none of the 300 rows has one: -1, None or NaN"),
-        ([None] * 300, "needs some labels"),
+        (np.full(300, -1), "None of the 300 rows has a label: y is -1, None or NaN"),
+        ([None] * 300, "None of the 300 rows has a label"),
         (np.where(np.arange(300) < 9, 4, -1), "of two classes at least; got one class only"),
         (np.arange(299), "inconsistent numbers of samples"),
         (np.random.default_rng(0).random(300), "Unknown label type: continuous"),
@@ -654,7 +688,7 @@ def test_wrong_labels(y, message, ssl, data):
 
 
 def test_wrong_numbers(ssl, data):
-    with pytest.raises(ValueError, match=r"needs some labels.*: None or NaN in y"):
+    with pytest.raises(ValueError, match="None of the 300 rows has a label: y is None or NaN"):
         FineTuneRegressor(ssl).fit(data[0], np.full(300, np.nan))
     with pytest.raises(ValueError, match="Input y contains infinity"):
         FineTuneRegressor(ssl).fit(data[0], np.full(300, np.inf))

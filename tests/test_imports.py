@@ -53,7 +53,11 @@ RULES = {
     "_base_text": ("_base _runtime _texts optim tokenization encoders.*", "numpy sklearn torch"),
     # few labels: on any fitted estimator, through the contract
     "_labels": ("", "numpy"),
-    "finetune": ("_base _inputs _labels _net _runtime augment pretext", "numpy sklearn torch"),
+    "_fine_tune_task": ("pretext", "numpy sklearn torch"),
+    "finetune": (
+        "_base _fine_tune_task _inputs _labels _net _runtime augment",
+        "numpy sklearn torch",
+    ),
     "semi_supervised": ("_labels", "numpy sklearn"),
     "_protocol": ("_base _labels collapse datasets finetune", "numpy scipy sklearn"),
     "evaluation": ("_protocol", "matplotlib numpy scipy sklearn"),
