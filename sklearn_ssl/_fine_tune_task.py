@@ -22,6 +22,8 @@ LARGEST_NORM = 1.0  # of the gradients
 class FineTuneTask(PretextTask):
     """An encoder and a linear layer that learn from labels.
 
+    A batch holds rows as the pretext task takes them, their targets and weights, of shape ``(n,)``.
+
     The layer has the penalty of a LogisticRegression with ``C=1``, or a Ridge with ``alpha=1``, so
     that what such a probe has found stays where it is until the representation moves.
 
@@ -85,7 +87,7 @@ def layers_of(encoder):
 
 
 class LabeledRows:
-    """Rows with the targets and weights that a batch needs."""
+    """Rows with the targets and weights that a batch needs, arrays of shape ``(n,)``."""
 
     def __init__(self, rows, targets, weights):
         self.rows = rows
@@ -100,7 +102,7 @@ class LabeledRows:
 
 
 class LabeledSpec:
-    """Turns batches of :class:`LabeledRows` into tensors."""
+    """Turns batches of :class:`LabeledRows` into tensors: rows, targets and weights of ``(n,)``."""
 
     def __init__(self, spec):
         self.spec = spec
@@ -157,8 +159,11 @@ class Classes:
     values : ndarray of int of shape (n,)
         Places of the labels among the classes.
     n_outputs : int
+        Of the linear layer.
+    penalty : float
+        Factor of the squared weights of the layer, in a loss that is summed over the rows.
     facts : dict
-        Fitted attributes.
+        Fitted attributes of the estimator.
     """
 
     def __init__(self, y, weights, name):
