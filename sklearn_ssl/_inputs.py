@@ -3,7 +3,6 @@
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from numbers import Integral
 
 import numpy as np
 import torch
@@ -12,11 +11,9 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 from sklearn_ssl import defaults
+from sklearn_ssl._images import pixel_range
 from sklearn_ssl._tables import encode_table
 
-MODALITIES = ("table", "image", "series")
-# Modality of X by its dimensions, unless the estimator or the user says another.
-AUTO_MODALITY = {2: "table", 4: "image"}
 N_DESCRIBED = 10_000  # rows, evenly spaced, from which ranges and moments are taken
 
 
@@ -154,30 +151,6 @@ class RowSubset:
         return self.rows.lengths[self.indices]
 
 
-def modality_of(estimator, X):
-    """Say what X holds, as far as the parameters and the number of dimensions tell.
-
-    Parameters
-    ----------
-    estimator : estimator
-    X : object
-
-    Returns
-    -------
-    modality : str or None
-        None if they do not tell; :func:`resolve_modality` says then what is to be done.
-    """
-    if estimator.image_shape is not None:
-        return "image"
-    if estimator.modality != "auto":
-        return estimator.modality
-    try:
-        n_dims = len(X.shape if hasattr(X, "shape") else np.shape(X))
-    except (TypeError, ValueError):  # lists of different lengths, say
-        return None
-    return estimator._auto_modality.get(n_dims)
-
-
 def check_input(estimator, X, *, reset, modality, categories=None, row_shape=None, min_samples=1):
     """Validate X and return it as a numeric ndarray, without a copy where it was one.
 
@@ -190,7 +163,7 @@ def check_input(estimator, X, *, reset, modality, categories=None, row_shape=Non
     reset : bool
         Whether to set these attributes, as ``fit`` does, or to check X against them.
     modality : str or None
-        What X holds, see :func:`modality_of`.
+        What X holds, see :func:`~sklearn_ssl._modality.modality_of`.
     categories : tuple or None
         Those of the columns of a table, see :func:`~sklearn_ssl._tables.learn_categories`. The
         table is copied then, with codes in their place.
@@ -238,96 +211,6 @@ def _check_row_shape(estimator, shape, row_shape):
         )
 
 
-def resolve_modality(row_shape, modality="auto", image_shape=None, auto_modality=AUTO_MODALITY):
-    """Say what kind of data rows of this shape are, and the shape they have in a batch.
-
-    Parameters
-    ----------
-    row_shape : tuple of int
-        Shape of one row of X.
-    modality : {"auto", "table", "image", "series", "video"}
-    image_shape : tuple of int or None
-        ``(height, width)`` or ``(height, width, channels)`` of flat rows.
-    auto_modality : dict of int to str
-        What "auto" makes of X, by the number of its dimensions.
-
-    Returns
-    -------
-    modality : {"table", "image", "series", "video"}
-    shape : tuple of int
-        As in :class:`InputSpec`.
-    """
-    n_dims = len(row_shape) + 1
-    X_shape = f"(n, {', '.join(map(str, row_shape))})"
-    if image_shape is not None:
-        if modality not in ("auto", "image"):
-            raise ValueError(
-                f'image_shape={image_shape} goes with modality="image", got modality={modality!r}.'
-            )
-        modality = "image"
-    elif modality == "auto":
-        modality = auto_modality.get(n_dims)
-    if modality is None and n_dims == 3 and auto_modality is AUTO_MODALITY:
-        raise ValueError(
-            f"X has shape {X_shape}: it may hold grey images (n, height, width) or series "
-            '(n, channels, time). Say which with modality="image" or modality="series".'
-        )
-
-    if modality == "table" and n_dims == 2:
-        return modality, row_shape
-    if modality == "series" and n_dims in (2, 3):
-        return modality, row_shape if n_dims == 3 else (1, *row_shape)
-    if modality == "image" and n_dims in (2, 3, 4):
-        return modality, _image_shape(row_shape, image_shape, X_shape)
-    if modality == "video" and n_dims in (4, 5):
-        time, height, width, channels = (*row_shape, 1)[:4]
-        return modality, (time, channels, height, width)
-    expected = {
-        "table": "(n, features)",
-        "series": "(n, channels, time), or (n, time) for one channel",
-        "image": "(n, height, width) or (n, height, width, channels), or flat rows and image_shape",
-        "video": "(n, time, height, width) or (n, time, height, width, channels)",
-        None: f"{_among(auto_modality)} dimensions",
-    }[modality]
-    raise ValueError(f"X has shape {X_shape}, expected {expected}.")
-
-
-def _among(auto_modality):
-    """Name the numbers of dimensions that X may have; three of them may be grey images."""
-    *most, last = sorted({*auto_modality, 3} if 4 in auto_modality else auto_modality)
-    return f"{', '.join(map(str, most))} or {last}" if most else str(last)
-
-
-def _image_shape(row_shape, image_shape, X_shape):
-    """Return (channels, height, width) of images that come as `row_shape`."""
-    if image_shape is None:
-        if len(row_shape) == 1:
-            raise ValueError(
-                f"X has shape {X_shape}: pass image_shape=(height, width) or (height, width, "
-                "channels) to have its rows read as images."
-            )
-        if len(row_shape) == 3 and row_shape[0] <= 4 < row_shape[2]:
-            raise ValueError(
-                f"X has shape {X_shape}, which looks like channels first; images are expected as "
-                "(n, height, width, channels). Use np.moveaxis(X, 1, -1)."
-            )
-        image_shape = row_shape
-    elif len(image_shape) not in (2, 3) or not all(
-        isinstance(length, Integral) and length > 0 for length in image_shape
-    ):
-        raise ValueError(
-            "image_shape must be (height, width) or (height, width, channels), positive integers; "
-            f"got {image_shape}."
-        )
-    if np.prod(image_shape) != np.prod(row_shape):
-        raise ValueError(
-            f"image_shape={tuple(image_shape)} has {np.prod(image_shape)} values, but the rows of "
-            f"X, of shape {X_shape}, have {np.prod(row_shape)}."
-        )
-    height, width, channels = (*image_shape, 1)[:3]
-    return channels, height, width
-
-
 def describe(rows, modality, shape, *, categories=None, scaling="standard"):
     """Measure the training rows; but for missing numbers, at most 10,000 of them are read.
 
@@ -336,7 +219,7 @@ def describe(rows, modality, shape, *, categories=None, scaling="standard"):
     rows : RowBlocks
         Tables with codes in place of categories.
     modality, shape
-        As :func:`resolve_modality` returns them.
+        As :func:`~sklearn_ssl._modality.resolve_modality` returns them.
     categories : tuple or None
         Those of the columns of a table, see :func:`~sklearn_ssl._tables.learn_categories`.
     scaling : {"standard", "quantile"}
@@ -350,7 +233,7 @@ def describe(rows, modality, shape, *, categories=None, scaling="standard"):
     sample = rows[np.linspace(0, n_samples - 1, min(n_samples, N_DESCRIBED)).astype(np.intp)]
     row_shape = sample.shape[1:]
     if modality in ("image", "video"):
-        return InputSpec(modality, row_shape, shape, *_range(sample), None, n_samples)
+        return InputSpec(modality, row_shape, shape, *pixel_range(sample), None, n_samples)
     sample = sample.reshape(-1, *shape)
     if modality == "series":
         return InputSpec(modality, row_shape, shape, *_moments(sample, (0, 2)), None, n_samples)
@@ -376,13 +259,6 @@ def describe(rows, modality, shape, *, categories=None, scaling="standard"):
     ranks = np.ceil(levels * len(sample)).astype(np.intp) - 1
     marginals = spec._scaled(np.sort(sample, axis=0)[ranks])  # NaN comes last, in its share
     return replace(spec, marginals=marginals.astype(np.float32))
-
-
-def _range(sample):
-    """Return shift and scale that map the range of pixels to [0, 1]."""
-    low, high = (0, 255) if sample.dtype == np.uint8 else (np.nanmin(sample), np.nanmax(sample))
-    low, high = float(low), float(high)  # whose difference cannot overflow, as int8's can
-    return low, 1 / (high - low) if high > low else 1.0
 
 
 def _moments(sample, axes):

@@ -8,7 +8,8 @@ import torch
 from sklearn.datasets import load_digits
 
 from sklearn_ssl import datasets
-from sklearn_ssl._inputs import RowBlocks, describe, resolve_modality
+from sklearn_ssl._inputs import RowBlocks, describe
+from sklearn_ssl._modality import resolve_modality
 
 
 @pytest.fixture(scope="session")

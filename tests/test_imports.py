@@ -38,7 +38,9 @@ RULES = {
     "vocabulary_loss": ("", "torch"),
     # the shared machinery
     "_tables": ("", "numpy sklearn"),
-    "_inputs": ("_tables", "numpy scipy sklearn torch"),
+    "_images": ("", "numpy"),
+    "_modality": ("_images", "numpy"),
+    "_inputs": ("_images _tables", "numpy scipy sklearn torch"),
     "_runtime": ("", "joblib torch"),
     "_evaluate": ("_runtime augment", "numpy torch"),
     "_net": ("_evaluate _runtime collapse", "numpy skorch torch tqdm"),
@@ -46,7 +48,8 @@ RULES = {
     "inspection": ("_evaluate _runtime", "numpy sklearn torch"),
     "metrics": ("_evaluate _runtime", "numpy scipy sklearn"),
     "_base": (
-        "_callbacks _evaluate _inputs _net _runtime _tables pretext encoders encoders.__init__",
+        "_callbacks _evaluate _inputs _modality _net _runtime _tables pretext encoders "
+        "encoders.__init__",
         "numpy sklearn torch",
     ),
     "_texts": ("tokenization", "numpy torch"),
