@@ -24,10 +24,10 @@ from sklearn_ssl._inputs import RowBlocks, RowSubset, check_input, describe
 from sklearn_ssl._modality import AUTO_MODALITY, MODALITIES, modality_of, resolve_modality
 from sklearn_ssl._net import CollapseWatch, train
 from sklearn_ssl._runtime import (
-    pinned_threads,
     resolve_device,
     resolve_precision,
     seeded_global_stream,
+    torch_settings,
 )
 from sklearn_ssl._tables import learn_categories
 from sklearn_ssl._version import __version__
@@ -310,7 +310,7 @@ class BaseSSLTransformer(
     def _fit(self, rows, known, X, y, *, go_on, partial=False):
         device = resolve_device(self.device)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        with pinned_threads():
+        with torch_settings():
             if go_on:
                 self._check_same_rows(rows)
                 spec, task = self.input_spec_, copy.deepcopy(self.task_)
@@ -465,7 +465,7 @@ class BaseSSLTransformer(
         """Return what the ``encode`` of a task says of X, batch by batch."""
         X = self._check_rows(X)
         batch_size = defaults.inference_batch_size(self.input_spec_.shape)
-        with pinned_threads():
+        with torch_settings():
             return embed(
                 task, X, self.input_spec_, batch_size=batch_size, device=self._task_device()
             )
@@ -490,7 +490,7 @@ class BaseSSLTransformer(
         """
         check_is_fitted(self)
         rows = self._rows_to_score(X)
-        with pinned_threads():
+        with torch_settings():
             return -pretext_loss(
                 self.task_,
                 rows,
@@ -557,6 +557,7 @@ class BaseSSLTransformer(
         if arrays is not None:
             self.task_ = self._rebuild_task(arrays)
 
+    @torch_settings()
     def _rebuild_task(self, arrays):
         with seeded_global_stream(0):
             task = type(self)(**self._task_params)._make_task(self.input_spec_)

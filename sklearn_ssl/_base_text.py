@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssl import defaults, tokenization
 from sklearn_ssl._base import BaseSSLTransformer
-from sklearn_ssl._runtime import pinned_threads
+from sklearn_ssl._runtime import torch_settings
 from sklearn_ssl._texts import TextSpec, TokenRows, check_texts
 from sklearn_ssl.encoders.huggingface import PretrainedEncoder, read_pretrained
 from sklearn_ssl.encoders.text import POOLINGS, TextEncoder
@@ -308,7 +308,7 @@ class BaseTextTransformer(BaseSSLTransformer):
         longest = self.input_spec_.max_length
         padded = np.minimum(-(-rows.lengths // PADDED_TO) * PADDED_TO, longest)
         task.eval()
-        with pinned_threads(), torch.inference_mode():
+        with torch_settings(), torch.inference_mode():
             for length in np.unique(padded):
                 alike = np.flatnonzero(padded == length)
                 n_rows = -(-TOKENS_AT_ONCE // length)

@@ -154,7 +154,10 @@ class PretextNet(NeuralNet):
         device_type = torch.device(self.device).type
         enabled = self.autocast_dtype is not None
         with torch.autocast(device_type, dtype=self.autocast_dtype, enabled=enabled):
-            return self.module_(self._to_batch(rows))
+            loss = self.module_(self._to_batch(rows))
+        # Within an autocast of the caller's, torch would keep this step's weights for the next.
+        torch.clear_autocast_cache()
+        return loss
 
     def _lr_factor(self):
         """Linear warm-up, then half a cosine to 0 or, in ``partial_fit``, a constant."""

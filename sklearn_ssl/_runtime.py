@@ -1,7 +1,7 @@
 """Where and how torch computes: device, precision, threads and the global random stream."""
 
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import joblib
 import torch
@@ -15,14 +15,66 @@ _GLOBAL_STREAM = threading.RLock()
 
 
 @contextmanager
-def pinned_threads():
-    """Compute with :data:`N_THREADS` threads, and restore the caller's number."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(N_THREADS)
-    try:
+def torch_settings():
+    """Compute as in a new process, whatever the caller has set, and restore the caller's settings.
+
+    Numbers are float32 on the CPU unless something else is asked for, there are gradients and
+    :data:`N_THREADS` threads, and no autocast.
+    """
+    n_threads = torch.get_num_threads()
+    with ExitStack() as stack:
+        stack.enter_context(_SHARED_SETTINGS)
+        stack.enter_context(torch.inference_mode(False))  # no torch.no_grad() either
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        for device_type in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(device_type):
+                stack.enter_context(torch.autocast(device_type, enabled=False))
+        stack.callback(torch.set_num_threads, n_threads)
+        torch.set_num_threads(N_THREADS)
         yield
-    finally:
-        torch.set_num_threads(before)
+
+
+class _SharedSettings:
+    """Settings that all threads share: those of a new process while any thread is inside.
+
+    The last thread that leaves restores what the first one found.
+    """
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.inside = []  # a thread is in it as often as it has entered
+
+    def __enter__(self):
+        with self.lock:
+            if not self.inside:
+                self.found = torch.get_default_dtype(), _matmul_precision()
+                self._set(torch.float32, "highest")
+            self.inside.append(threading.get_ident())
+
+    def __exit__(self, *exception):
+        with self.lock:
+            self.inside.remove(threading.get_ident())
+            if not self.inside:
+                self._set(*self.found)
+
+    @staticmethod
+    def _set(dtype, matmul_precision):
+        if torch.get_default_dtype() != dtype:
+            torch.set_default_dtype(dtype)
+        if matmul_precision and _matmul_precision() not in (None, matmul_precision):
+            torch.set_float32_matmul_precision(matmul_precision)
+
+
+def _matmul_precision():
+    """Return torch's precision of products of float32, None where backends differ in it."""
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:
+        return None
+
+
+_SHARED_SETTINGS = _SharedSettings()
 
 
 @contextmanager

@@ -51,7 +51,7 @@ from sklearn_ssl._fine_tune_task import (
 from sklearn_ssl._inputs import RowSubset
 from sklearn_ssl._labels import label_array, labeled_rows, plain_labels
 from sklearn_ssl._net import train
-from sklearn_ssl._runtime import pinned_threads, resolve_precision, seeded_global_stream
+from sklearn_ssl._runtime import resolve_precision, seeded_global_stream, torch_settings
 from sklearn_ssl.augment import resolve_augmentation
 
 N_SCALED = 500  # rows from which the scale of the representation is taken
@@ -242,6 +242,7 @@ class BaseFineTuner(BaseEstimator):
             )
         return head
 
+    @torch_settings()
     def _tune(self, transformer, head, X, targets, weights, scaling):
         """Train the encoder of the transformer, in place, and a linear layer on it."""
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
@@ -260,7 +261,7 @@ class BaseFineTuner(BaseEstimator):
         task.to(device)
         kept, held_out = self._hold_out(rows, owners, targets, seed)
         n_epochs = self.max_epochs or defaults.fine_tuning_epochs(len(kept), self.batch_size)
-        with pinned_threads():
+        with torch_settings():
             history, _ = train(
                 task,
                 kept,

@@ -7,7 +7,7 @@ from torch import nn
 
 from sklearn_ssl import defaults
 from sklearn_ssl._evaluate import row_batches
-from sklearn_ssl._runtime import pinned_threads
+from sklearn_ssl._runtime import torch_settings
 
 
 def attention_maps(estimator, X):
@@ -52,7 +52,7 @@ def attention_maps(estimator, X):
     spec = estimator.input_spec_
     X = estimator._check_rows(X)
     device = next(encoder.parameters()).device
-    with pinned_threads(), torch.inference_mode():
+    with torch_settings(), torch.inference_mode():
         maps = [
             encoder.attention(spec.to_tensor(rows, device)).float().cpu().numpy()
             for rows in row_batches(X, defaults.inference_batch_size(spec.shape))

@@ -17,7 +17,7 @@ from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssl import _evaluate, defaults
-from sklearn_ssl._runtime import pinned_threads
+from sklearn_ssl._runtime import torch_settings
 
 # Representations come in single precision: what is smaller, in parts of their length, is rounding.
 ROUNDING = float(np.finfo(np.float32).eps)
@@ -489,7 +489,7 @@ def embed_views(estimator, X, n_views=2, augment=None, random_state=0):
         )
     X = estimator._check_rows(X)
     seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
-    with pinned_threads():
+    with torch_settings():
         return _evaluate.embed_views(
             estimator.task_,
             X,

@@ -1,6 +1,7 @@
 """Shared fixtures: small real data of every modality, and data sets that may be absent."""
 
 import sys
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import pytest
@@ -139,3 +140,60 @@ def load_or_skip(loader, *args, **kwargs):
         return loader(*args, **kwargs)
     except datasets.DatasetNotFoundError as error:
         pytest.skip(str(error))
+
+
+@contextmanager
+def _default_dtype(dtype):
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@contextmanager
+def _float32_products(precision):
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+# What users, or libraries that they import, may have set when they call an estimator.
+TORCH_SETTINGS = {
+    "float64": lambda: _default_dtype(torch.float64),
+    "bfloat16": lambda: _default_dtype(torch.bfloat16),
+    "float16": lambda: _default_dtype(torch.float16),
+    "inference_mode": torch.inference_mode,
+    "no_grad": torch.no_grad,
+    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+    "device": lambda: torch.device("meta"),
+    "products": lambda: _float32_products("medium"),
+}
+
+
+@contextmanager
+def all_torch_settings():
+    """All of them at once; fail if they are others in the end."""
+    with ExitStack() as stack:
+        for name in ("float64", "inference_mode", "autocast", "device", "products"):
+            stack.enter_context(TORCH_SETTINGS[name]())
+        before = torch_state()
+        yield
+        assert torch_state() == before
+
+
+def torch_state():
+    """Return what estimators must leave as it is."""
+    return (
+        torch.get_default_dtype(),
+        torch.get_default_device(),
+        torch.is_inference_mode_enabled(),
+        torch.is_grad_enabled(),
+        torch.is_autocast_enabled("cpu"),
+        torch.get_float32_matmul_precision(),
+        torch.get_num_threads(),
+    )

@@ -22,7 +22,7 @@ from torch import nn
 from sklearn_ssl import tokenization
 from sklearn_ssl._base_text import BaseTextTransformer
 from sklearn_ssl._evaluate import row_batches
-from sklearn_ssl._runtime import pinned_threads
+from sklearn_ssl._runtime import torch_settings
 from sklearn_ssl._texts import check_texts
 from sklearn_ssl.pretext import PretextTask
 from sklearn_ssl.vocabulary_loss import linear_cross_entropy
@@ -125,7 +125,7 @@ class CausalLMEmbedder(BaseTextTransformer):
         rows = self._rows(X, overlap=(self.input_spec_.max_length - 2) // 2)
         n_asked = rows.lengths - 1 - rows.overlaps
         total = 0.0
-        with pinned_threads(), torch.inference_mode():
+        with torch_settings(), torch.inference_mode():
             task = self.task_.eval()
             in_order = np.argsort(rows.lengths, kind="stable")
             for some in row_batches(in_order, self.batch_size_):
@@ -186,7 +186,7 @@ class CausalLMEmbedder(BaseTextTransformer):
         beginnings = [[begin, *ids[i:j].tolist()] for i, j in pairwise(starts)]
         chances = check_random_state(random_state).random_sample((len(texts), max_new_tokens))
         lengths = np.array([len(beginning) for beginning in beginnings])
-        with pinned_threads(), torch.inference_mode():
+        with torch_settings(), torch.inference_mode():
             for length in np.unique(lengths):  # equally long ones go on together
                 alike = np.flatnonzero(lengths == length)
                 known = torch.tensor([beginnings[i] for i in alike], device=self._task_device())

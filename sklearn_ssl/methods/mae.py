@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from sklearn_ssl import defaults
 from sklearn_ssl._base import BaseSSLTransformer
-from sklearn_ssl._runtime import pinned_threads
+from sklearn_ssl._runtime import torch_settings
 from sklearn_ssl._tables import decode_table
 from sklearn_ssl.augment import Augmentation, ImageAugmentation, make_views
 from sklearn_ssl.encoders._transformer import Block, initialise
@@ -473,6 +473,7 @@ class MaskedAutoencoder(BaseSSLTransformer):
             augment = ImageAugmentation(jitter=0, grey=0, blur=0)
         return augment.adapt(spec) if isinstance(augment, Augmentation) else augment
 
+    @torch_settings()
     def reconstruct(self, X, mask=None):
         """Hide a part of each row, and predict it from the rest.
 
@@ -500,7 +501,7 @@ class MaskedAutoencoder(BaseSSLTransformer):
         mask = self._mask_of(X, mask)
         prediction = torch.zeros(len(X), *spec.shape)
         self.task_.eval()
-        with pinned_threads(), torch.inference_mode():
+        with torch.inference_mode():
             for rows in equally_masked(mask, defaults.inference_batch_size(spec.shape)):
                 batch = spec.to_tensor(X[rows.numpy()], self._task_device())
                 filled = self.task_.reconstruct(batch, mask[rows].to(batch.device))

@@ -21,7 +21,7 @@ from torch import nn
 
 from sklearn_ssl import tokenization
 from sklearn_ssl._base_text import BaseTextTransformer
-from sklearn_ssl._runtime import pinned_threads
+from sklearn_ssl._runtime import torch_settings
 from sklearn_ssl._texts import check_texts
 from sklearn_ssl.masking import corrupt_tokens
 from sklearn_ssl.optim import adamw
@@ -204,6 +204,7 @@ class MaskedLMEmbedder(BaseTextTransformer):
         fillings = [self._fill(text, i, top_k) for i, text in enumerate(texts)]
         return fillings[0] if single else fillings
 
+    @torch_settings()
     def _fill(self, text, i, top_k):
         spec = self.input_spec_
         parts = text.split(tokenization.MASK[0])
@@ -220,7 +221,7 @@ class MaskedLMEmbedder(BaseTextTransformer):
         after = tokenization.encode_behind(spec.tokenizer, after)[:room]
         ids = [spec.begin, *before, spec.mask, *after, spec.end]
         ids = torch.tensor([ids], device=self._task_device())
-        with pinned_threads(), torch.inference_mode():
+        with torch.inference_mode():
             logits = self.task_.eval().logits(ids, ids == spec.mask)[0]
             logits[list(spec.special)] = -torch.inf
             logits = logits[: spec.vocabulary_size]  # a pretrained model may have more rows
