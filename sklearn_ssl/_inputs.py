@@ -76,6 +76,7 @@ class InputSpec:
         return torch.from_numpy(scaled.astype(np.float32, copy=False)).to(device)
 
     def _scaled(self, rows):
+        rows = rows.astype(np.float64, copy=False)  # in which -x and means are what they should be
         scaled = (rows - self.shift) * self.scale
         if self.quantiles is not None:
             scaled = _normal_scores(scaled, rows, self.quantiles, self.cardinalities)
@@ -238,6 +239,7 @@ def describe(rows, modality, shape, *, categories=None, scaling="standard"):
     if modality == "series":
         return InputSpec(modality, row_shape, shape, *_moments(sample, (0, 2)), None, n_samples)
 
+    sample = sample.astype(np.float64, copy=False)
     shift, scale = _moments(sample, 0)
     cardinalities = tuple(len(values or ()) for values in categories or [None] * shape[0])
     coded = np.array(cardinalities) > 0
@@ -276,7 +278,7 @@ def _moments(sample, axes):
 def _quantiles(sample, levels):
     """Return quantiles of what is not missing in each column; zeros where all is."""
     with _columns_may_be_empty():
-        return np.nan_to_num(np.nanquantile(sample.astype(np.float64), levels, axis=0))
+        return np.nan_to_num(np.nanquantile(sample, levels, axis=0))
 
 
 @contextmanager

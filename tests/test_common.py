@@ -235,6 +235,31 @@ def test_x_and_parameters_are_unchanged(Estimator, dtype, fitted):
     assert estimator.get_params() == params
 
 
+# Dtypes of numbers, and the smallest and largest of those that are tried.
+LIMITS = {
+    **dict.fromkeys(["bool"], (0, 1)),
+    **dict.fromkeys(["uint8", "uint16", "uint32", "uint64"], (0, 255)),
+    **dict.fromkeys(["int8", "int16", "int32", "int64", ">i2"], (-128, 127)),
+    **dict.fromkeys(["float16", "float32", "longdouble", ">f4", ">f8", "object"], (-128, 255)),
+}
+
+
+@pytest.mark.parametrize(
+    ("Estimator", "modality", "params"),
+    [(E, modality, {}) for E in ESTIMATORS for modality in E._modalities]
+    + [(E, "table", {"scaling": "quantile"}) for E in ESTIMATORS if "table" in E._modalities],
+)
+def test_numbers_of_any_dtype_are_embedded_alike(Estimator, params, fitted):
+    fit, X = fitted
+    rng = np.random.default_rng(0)
+    estimator = fit(Estimator, rng.integers(-128, 255, X.shape, endpoint=True) * 1.0, **params)
+    for dtype, limits in LIMITS.items():
+        X = rng.integers(*limits, (8, *X.shape[1:]), endpoint=True)
+        X[:2] = np.reshape(limits, (2, *[1] * (X.ndim - 1)))
+        Z = estimator.transform(X.astype(np.float64))
+        np.testing.assert_array_equal(estimator.transform(X.astype(dtype)), Z, dtype)
+
+
 @every_kind
 def test_read_only_memory_map(Estimator, fitted, tmp_path):
     fit, X = fitted

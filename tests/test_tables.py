@@ -230,6 +230,27 @@ def test_extreme_values_do_not_stretch_quantiles():
     assert described(x).to_tensor(x)[1:].std() < 0.1
 
 
+DTYPES = ["bool", "int8", "uint8", "int16", "uint16", "int64", "uint64", ">i4"]
+DTYPES += ["float16", "float32", "longdouble", ">f4", "object"]
+
+
+@pytest.mark.parametrize("scaling", ["standard", "quantile"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_numbers_of_any_dtype_are_described_and_scaled_alike(dtype, scaling):
+    kind = np.dtype(dtype).kind
+    low, high = {"b": (0, 1), "u": (0, 255), "i": (-128, 127)}.get(kind, (-9, 9))
+    X = np.random.default_rng(0).integers(low, high, (200, 3), endpoint=True)
+    X[:2] = [[low] * 3, [high] * 3]
+    X, same = X.astype(dtype), X.astype(np.float64)
+    ours = simclr(scaling=scaling).fit(X)
+    spec, rows = ours.input_spec_, ours._check_rows(X)
+    expected = described(same, scaling=scaling)
+    np.testing.assert_array_equal(spec.to_tensor(rows), expected.to_tensor(same))
+    np.testing.assert_array_equal(spec.marginals, expected.marginals)
+    for name in ("shift", "scale", "missing", "cardinalities"):
+        np.testing.assert_array_equal(getattr(spec, name), getattr(expected, name), name)
+
+
 # Estimators -----------------------------------------------------------------------------------
 
 
