@@ -20,9 +20,10 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_ssl import defaults
 from sklearn_ssl._callbacks import CallbackSupportMixin, FitCallbacks
 from sklearn_ssl._evaluate import embed, pretext_loss
+from sklearn_ssl._hooks import CollapseWatch
 from sklearn_ssl._inputs import RowBlocks, RowSubset, check_input, describe
 from sklearn_ssl._modality import AUTO_MODALITY, MODALITIES, modality_of, resolve_modality
-from sklearn_ssl._net import CollapseWatch, train
+from sklearn_ssl._net import train
 from sklearn_ssl._runtime import (
     resolve_device,
     resolve_precision,

@@ -1,6 +1,6 @@
 """scikit-learn's callbacks, told of a fit and of each of its epochs."""
 
-from sklearn_ssl._net import EpochHook
+from sklearn_ssl._hooks import EpochHook
 
 try:
     from sklearn.callback import CallbackSupportMixin

@@ -1,34 +1,29 @@
-"""The training loop: a skorch net over batches of rows. No other file imports skorch."""
+"""The training loop: a skorch net over batches of rows."""
 
 import copy
 import inspect
 import math
-import warnings
 from contextlib import nullcontext, suppress
 
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping
-from tqdm.auto import tqdm
 
 from sklearn_ssl._evaluate import fixed_views, row_batches
-from sklearn_ssl._runtime import seeded_global_stream
-from sklearn_ssl.collapse import (
-    FEWEST_STEPS,
-    CollapseWarning,
-    embedding_spread,
-    symptom,
-    watched_embeddings,
+from sklearn_ssl._hooks import (
+    Bar,
+    KeepBest,
+    ProgressBar,
+    StopTraining,
+    check_callbacks,
+    end_epoch,
 )
+from sklearn_ssl._runtime import seeded_global_stream
+from sklearn_ssl.collapse import watched_embeddings
 
 WARM_UP = 0.05  # part of the steps in which the learning rate rises
 MAX_SEED = 2**62
 SORTED_TOGETHER = 50  # batches of rows of different lengths
-
-
-class StopTraining(Exception):  # noqa: N818 - like StopIteration, it is no error
-    """Raised by a callback to end a fit early and keep what was learnt."""
 
 
 class PretextNet(NeuralNet):
@@ -185,17 +180,12 @@ class PretextNet(NeuralNet):
     # The whole fit ----------------------------------------------------------------------------
 
     def notify(self, method_name, **kwargs):
-        """Tell the callbacks; skorch's EarlyStopping ends the fit as a StopTraining."""
+        """Tell the callbacks; at the end of an epoch they may stop the training."""
         if method_name != "on_epoch_end":
             super().notify(method_name, **kwargs)
             return
         for _, callback in self.callbacks_:
-            try:
-                callback.on_epoch_end(self, **kwargs)
-            except KeyboardInterrupt:
-                if not isinstance(callback, EarlyStopping):
-                    raise
-                raise StopTraining from None
+            end_epoch(callback, self, **kwargs)
 
     def partial_fit(self, X, y=None, classes=None, **fit_params):
         """Run the epochs. Unlike skorch's own, it lets Ctrl-C through."""
@@ -252,74 +242,6 @@ class IndexBatches:
             sorted_batches += np.array_split(rows, len(some))
         order = torch.randperm(len(sorted_batches), generator=self.order)
         return [sorted_batches[i] for i in order]
-
-
-class ProgressBar(Callback):
-    """Moves a tqdm bar on by one at every step, and shows the loss."""
-
-    def __init__(self, bar):
-        self.bar = bar
-
-    def on_batch_end(self, net, loss, training, **kwargs):
-        if training:
-            self.bar.set_postfix_str(f"loss {loss.item():.3f}", refresh=False)
-            self.bar.update()
-
-
-class CollapseWatch(Callback):
-    """Records the spread of the last embeddings of each epoch, and warns of a collapse once.
-
-    It warns in the second half of the training, when there has been time to leave the first
-    weights.
-
-    Parameters
-    ----------
-    advice : str
-        Text of the warning, with "{}" for the symptom.
-    fewest_directions : float
-        As in :func:`~sklearn_ssl.collapse.symptom`.
-    lengths_count : bool
-        As in :func:`~sklearn_ssl.collapse.embedding_spread`.
-
-    Attributes
-    ----------
-    seen : list of torch.Tensor
-        Holds the last embeddings, see :func:`~sklearn_ssl.collapse.watched_embeddings`.
-    """
-
-    def __init__(self, advice, fewest_directions, lengths_count):
-        self.seen = []
-        self.advice = advice
-        self.fewest_directions = fewest_directions
-        self.lengths_count = lengths_count
-        self.warned = False
-
-    def on_epoch_end(self, net, **kwargs):
-        if not self.seen:  # a task whose encoder has a way of its own to be called
-            return
-        spread = embedding_spread(self.seen[0], self.lengths_count)
-        for name, value in zip(("embedding_std", "effective_rank"), spread):
-            net.history.record(name, value)
-        fewest_directions = min(self.fewest_directions, len(self.seen[0]) / 4)  # of few rows, few
-        late = net.n_steps_done >= FEWEST_STEPS and net.progress >= 0.5
-        if late and not self.warned and (what := symptom(*spread, fewest_directions)):
-            self.warned = True
-            warnings.warn(self.advice.format(what), CollapseWarning, stacklevel=2)
-
-
-class EpochHook(Callback):
-    """Calls ``begin()`` and ``end()`` around each epoch; a true answer of `end` stops the fit."""
-
-    def __init__(self, begin, end):
-        self.begin = begin
-        self.end = end
-
-    def on_epoch_begin(self, net, **kwargs):
-        self.begin()
-
-    def on_epoch_end(self, net, **kwargs):
-        if self.end():
-            raise StopTraining
 
 
 def train(
@@ -382,21 +304,14 @@ def train(
         held-out rows, "valid_loss".
     resume_state : dict
     """
-    _check_callbacks(callbacks)
+    check_callbacks(callbacks)
     batches_per_epoch = len(IndexBatches(rows, batch_size, None))
-    bar = tqdm(
-        total=n_epochs * batches_per_epoch,
-        desc=progress_name,
-        unit="step",
-        delay=2,
-        disable=progress_name is None,
-    )
-    internal = [ProgressBar(bar), *([watch] if watch else [])]
+    internal, bar = [watch] if watch else [], nullcontext()
+    if progress_name is not None:
+        bar = Bar(total=n_epochs * batches_per_epoch, desc=progress_name, unit="step", delay=2)
+        internal.append(ProgressBar(bar))
     if patience is not None:
-        silent = {"sink": lambda *args: None}
-        internal.append(
-            EarlyStopping("valid_loss", patience=patience, threshold=0, load_best=True, **silent)
-        )
+        internal.append(KeepBest(patience))
     net = PretextNet(
         task,
         spec=spec,
@@ -431,13 +346,3 @@ def train(
         if column in (net.history[0] if net.history else ("train_loss", "dur"))
     }
     return history, resume_state
-
-
-def _check_callbacks(callbacks):
-    for callback in callbacks:
-        instance = callback[1] if isinstance(callback, tuple) else callback
-        if not isinstance(instance, Callback):
-            raise TypeError(
-                "callbacks must be skorch callbacks (instances of skorch.callbacks.Callback), or "
-                f"pairs of a name and one; got {callback!r}."
-            )

@@ -9,9 +9,9 @@ import pytest
 import torch
 from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
-from tqdm import tqdm
 
 from sklearn_ssl import BaseSSLTransformer, PretextTask, SimCLRTransformer, _net
+from sklearn_ssl._hooks import Bar
 
 
 @pytest.fixture(name="X")
@@ -467,7 +467,7 @@ def test_short_fits_are_silent(X, verbose, capfd):
 
 @pytest.mark.parametrize("verbose", [0, 1])
 def test_progress_bar_of_long_fits(X, verbose, capfd, monkeypatch):
-    monkeypatch.setattr(_net, "tqdm", lambda **options: tqdm(**{**options, "delay": 0}))
+    monkeypatch.setattr(_net, "Bar", lambda **options: Bar(**{**options, "delay": 0}))
     make(verbose=verbose, batch_size=48).fit(X)
     out, err = capfd.readouterr()
     assert out == ""

@@ -43,12 +43,13 @@ RULES = {
     "_inputs": ("_images _tables", "numpy scipy sklearn torch"),
     "_runtime": ("", "joblib torch"),
     "_evaluate": ("_runtime augment", "numpy torch"),
-    "_net": ("_evaluate _runtime collapse", "numpy skorch torch tqdm"),
-    "_callbacks": ("_net", "sklearn"),
+    "_hooks": ("collapse", "skorch tqdm"),
+    "_net": ("_evaluate _hooks _runtime collapse", "numpy skorch torch"),
+    "_callbacks": ("_hooks", "sklearn"),
     "inspection": ("_evaluate _runtime", "numpy sklearn torch"),
     "metrics": ("_evaluate _runtime", "numpy scipy sklearn"),
     "_base": (
-        "_callbacks _evaluate _inputs _modality _net _runtime _tables pretext encoders "
+        "_callbacks _evaluate _hooks _inputs _modality _net _runtime _tables pretext encoders "
         "encoders.__init__",
         "numpy sklearn torch",
     ),
@@ -130,13 +131,13 @@ def test_every_rule_is_used():
     assert [p for p in RULES if not any(fnmatch(module, p) for module in SOURCES)] == []
 
 
-def test_only_the_net_imports_skorch():
+def test_only_the_net_and_its_hooks_import_skorch():
     importers = [
         module
         for module, path in SOURCES.items()
         if any(name.split(".")[0] == "skorch" for name in imported_names(path.read_text()))
     ]
-    assert importers == ["_net"]
+    assert importers == ["_hooks", "_net"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,148 @@
+"""What listens to a training: skorch callbacks of the package's own, and the rules for the user's."""
+
+import copy
+import math
+import warnings
+
+from skorch.callbacks import Callback, EarlyStopping
+from tqdm.auto import tqdm
+
+from sklearn_ssl.collapse import FEWEST_STEPS, CollapseWarning, embedding_spread, symptom
+
+
+class StopTraining(Exception):  # noqa: N818 - like StopIteration, it is no error
+    """Raised by a callback to end a fit early and keep what was learnt."""
+
+
+def check_callbacks(callbacks):
+    for callback in callbacks:
+        instance = callback[1] if isinstance(callback, tuple) else callback
+        if not isinstance(instance, Callback):
+            raise TypeError(
+                "callbacks must be skorch callbacks (instances of skorch.callbacks.Callback), or "
+                f"pairs of a name and one; got {callback!r}."
+            )
+
+
+def end_epoch(callback, net, **kwargs):
+    """Tell a callback that an epoch has ended.
+
+    skorch's EarlyStopping would raise a KeyboardInterrupt, which nothing tells apart from Ctrl-C.
+    So it is let count, with a patience that does not end, and stops the fit as a StopTraining.
+    """
+    if not isinstance(callback, EarlyStopping):
+        callback.on_epoch_end(net, **kwargs)
+        return
+    patience, callback.patience = callback.patience, math.inf
+    try:
+        callback.on_epoch_end(net, **kwargs)
+    finally:
+        callback.patience = patience
+    if callback.misses_ >= patience:
+        raise StopTraining
+
+
+class KeepBest(Callback):
+    """Ends a fit when the held-out loss no longer falls, and keeps the weights of the best epoch.
+
+    Parameters
+    ----------
+    patience : int
+        Epochs without a better loss that it waits for.
+    """
+
+    def __init__(self, patience):
+        self.patience = patience
+
+    def on_train_begin(self, net, **kwargs):
+        self.best_loss = math.inf
+        self.best_weights = None
+        self.n_worse = 0
+
+    def on_epoch_end(self, net, **kwargs):
+        loss = net.history[-1, "valid_loss"]
+        if loss < self.best_loss:
+            weights = copy.deepcopy(net.module_.state_dict())
+            self.best_loss, self.best_weights, self.n_worse = loss, weights, 0
+            return
+        self.n_worse += 1
+        if self.n_worse >= self.patience:
+            raise StopTraining
+
+    def on_train_end(self, net, **kwargs):
+        if self.n_worse > 0 and self.best_weights is not None:
+            net.module_.load_state_dict(self.best_weights)
+
+
+class Bar(tqdm):
+    """A bar without the thread that tqdm starts to watch over all bars, and that outlives them."""
+
+    monitor_interval = 0
+
+
+class ProgressBar(Callback):
+    """Moves a tqdm bar on by one at every step, and shows the loss."""
+
+    def __init__(self, bar):
+        self.bar = bar
+
+    def on_batch_end(self, net, loss, training, **kwargs):
+        if training:
+            self.bar.set_postfix_str(f"loss {loss.item():.3f}", refresh=False)
+            self.bar.update()
+
+
+class CollapseWatch(Callback):
+    """Records the spread of the last embeddings of each epoch, and warns of a collapse once.
+
+    It warns in the second half of the training, when there has been time to leave the first
+    weights.
+
+    Parameters
+    ----------
+    advice : str
+        Text of the warning, with "{}" for the symptom.
+    fewest_directions : float
+        As in :func:`~sklearn_ssl.collapse.symptom`.
+    lengths_count : bool
+        As in :func:`~sklearn_ssl.collapse.embedding_spread`.
+
+    Attributes
+    ----------
+    seen : list of torch.Tensor
+        Holds the last embeddings, see :func:`~sklearn_ssl.collapse.watched_embeddings`.
+    """
+
+    def __init__(self, advice, fewest_directions, lengths_count):
+        self.seen = []
+        self.advice = advice
+        self.fewest_directions = fewest_directions
+        self.lengths_count = lengths_count
+        self.warned = False
+
+    def on_epoch_end(self, net, **kwargs):
+        if not self.seen:  # a task whose encoder has a way of its own to be called
+            return
+        spread = embedding_spread(self.seen[0], self.lengths_count)
+        for name, value in zip(("embedding_std", "effective_rank"), spread):
+            net.history.record(name, value)
+        fewest_directions = min(self.fewest_directions, len(self.seen[0]) / 4)  # of few rows, few
+        late = net.n_steps_done >= FEWEST_STEPS and net.progress >= 0.5
+        if late and not self.warned and (what := symptom(*spread, fewest_directions)):
+            self.warned = True
+            warnings.warn(self.advice.format(what), CollapseWarning, stacklevel=2)
+
+
+class EpochHook(Callback):
+    """Calls ``begin()`` and ``end()`` around each epoch; a true answer of `end` stops the fit."""
+
+    def __init__(self, begin, end):
+        self.begin = begin
+        self.end = end
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.begin()
+
+    def on_epoch_end(self, net, **kwargs):
+        if self.end():
+            raise StopTraining
