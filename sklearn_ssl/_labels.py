@@ -4,6 +4,9 @@ from numbers import Real
 
 import numpy as np
 
+from sklearn_ssl._callers import refuse_encoded_marks
+from sklearn_ssl._string_marks import check_string_marks
+
 
 def is_unlabeled(y, *, regression=False):
     """Say which rows of y have no label.
@@ -11,15 +14,20 @@ def is_unlabeled(y, *, regression=False):
     Parameters
     ----------
     y : array-like of shape (n,)
-        None, NaN and pandas' NA are no label, and of numbers -1 is none either. Strings and
-        booleans are labels: to leave some out, mix None among them in a list, or in an array of
-        ``dtype=object``.
+        None, NaN, pandas' NA, nulls of polars and Arrow, and what a masked array masks, are no
+        label; of numbers -1 is none either. Strings and booleans are labels: to leave some out, mix
+        None among them in a list, or in an array of ``dtype=object``.
     regression : bool, default=False
         Whether y holds numbers to be predicted, of which -1 is one like any other.
 
     Returns
     -------
     unlabeled : ndarray of bool of shape (n,)
+
+    Raises
+    ------
+    ValueError
+        If labels are marks that have become strings, such as "-1" beside words.
 
     Examples
     --------
@@ -32,7 +40,13 @@ def is_unlabeled(y, *, regression=False):
     [False, False, True]
     """
     y = label_array(y)
-    no_class = -1 if not regression else np.nan  # nothing equals NaN
+    missing = _missing(y, -1 if not regression else np.nan)  # nothing equals NaN
+    if not missing.any():  # else it is known how to mark them
+        _check_strings(y)
+    return missing
+
+
+def _missing(y, no_class):
     if y.dtype.kind == "O":
         missing = [_is_none(v) or v != v or (_is_number(v) and v == no_class) for v in y.ravel()]
         return np.array(missing, bool).reshape(y.shape)
@@ -40,20 +54,49 @@ def is_unlabeled(y, *, regression=False):
         return np.isnan(y) | (y == no_class)
     if y.dtype.kind == "i":
         return y == no_class
+    if y.dtype.kind in "mM":
+        return np.isnat(y)
     return np.zeros(y.shape, bool)
 
 
-def label_array(y):
-    """Return y as an array; strings mixed with None or numbers as one of objects.
+def _check_strings(y):
+    """Look for marks that have become strings; NumPy cuts them at the width of their array."""
+    if y.dtype.kind in "SU":
+        strings = np.strings.decode(y, "latin-1") if y.dtype.kind == "S" else y
+        check_string_marks(strings.ravel(), width=strings.dtype.itemsize // 4)
+    elif y.dtype.kind == "O" and y.size and all(isinstance(label, str) for label in y.ravel()):
+        check_string_marks(y.ravel().astype(str))
 
-    NumPy would make "None", "nan" and "-1" of them, which are labels like any other.
+
+def label_array(y):
+    """Return y as an array: of objects, with None among them, where NumPy would lose a mark.
+
+    It makes "None", "nan" and "-1" of marks in lists of strings, which are labels like any other,
+    and takes what is under a mask.
     """
+    if getattr(y, "num_columns", None) == 1:  # a table of Arrow
+        y = y.column(0)
+    if hasattr(y, "to_pylist"):  # NumPy reads nulls of a chunked dictionary as its first entry
+        y = y.to_pylist()
+    if isinstance(y, np.ma.MaskedArray):
+        return _without_masked(y)
     if hasattr(y, "dtype") or hasattr(y, "__array__"):
-        return np.asarray(y)
-    objects, plain = np.asarray(y, dtype=object), np.asarray(y)
-    if plain.dtype.kind == "U" and not all(isinstance(label, str) for label in objects.ravel()):
+        y = np.asarray(y)
+        return y.astype(object) if y.dtype.kind == "T" else y  # strings of any width
+    objects = np.asarray(y, dtype=object)
+    if any(isinstance(label, str) or label is np.ma.masked for label in objects.ravel()):
         return objects
-    return plain
+    return np.asarray(y)
+
+
+def _without_masked(y):
+    """Return a masked array as a plain one, with None where it is masked."""
+    hidden = np.ma.getmaskarray(y)
+    if not hidden.any():
+        return label_array(y.data)
+    objects = y.data.astype(object)
+    objects[hidden] = None
+    return objects
 
 
 def labeled_rows(y, *, regression=False):
@@ -98,6 +141,53 @@ def labeled_rows(y, *, regression=False):
     return np.flatnonzero(~missing)
 
 
+def hint_at_minus_one(y):
+    """Return what to do if -1 is a class, or nothing if y does not hold it.
+
+    For messages about labels of a single class, which is what remains of -1 and 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ssl._labels import hint_at_minus_one
+    >>> hint_at_minus_one(np.array([0, 1]))
+    ''
+    """
+    y = label_array(y)
+    if not np.any(_missing(y, -1) & ~_missing(y, np.nan)):
+        return ""
+    return (
+        " -1 means that a row has no label. If it is a class, as for an SVM, give it another "
+        "number: y = np.where(y == -1, 0, y)."
+    )
+
+
+def check_minus_one(y, labels, name):
+    """Refuse -1 where it is a class: beside a single other one, or for an estimator around ours.
+
+    To be called by what fits a classifier.
+
+    Parameters
+    ----------
+    y : array-like
+        All of them, with the missing ones.
+    labels : ndarray
+        Those that are not missing.
+    name : str
+        Who asks.
+
+    Raises
+    ------
+    ValueError
+    """
+    refuse_encoded_marks(name)
+    if labels.ndim == 1 and len(set(labels.tolist())) == 1 and (hint := hint_at_minus_one(y)):
+        raise ValueError(
+            f"{name} needs labeled rows of two classes at least; got one class only, "
+            f"{labels.tolist()[0]!r}.{hint}"
+        )
+
+
 def plain_labels(y):
     """Return labels without missing ones in a dtype of their own, if they are an array of objects.
 
@@ -108,7 +198,7 @@ def plain_labels(y):
     Returns
     -------
     y : ndarray of the same shape
-        Of strings, booleans or numbers. Objects of several kinds stay what they are.
+        Of strings, bytes, booleans or numbers. Objects of several kinds stay what they are.
 
     Examples
     --------
@@ -120,14 +210,16 @@ def plain_labels(y):
     if y.dtype.kind != "O":
         return y
     labels = y.ravel().tolist()
-    for kind in (str, bool | np.bool_, Real):
+    for kind in (str, bytes, bool | np.bool_, Real):
         if all(isinstance(label, kind) for label in labels):
             return np.array(labels).reshape(y.shape)
     return y
 
 
 def _is_none(label):
-    return label is None or type(label).__name__ in ("NAType", "NaTType")  # pandas' own
+    if label is None or label is np.ma.masked:
+        return True
+    return type(label).__name__ in ("NAType", "NaTType")  # pandas' own
 
 
 def _is_number(label):

@@ -23,7 +23,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssl._base import BaseSSLTransformer
-from sklearn_ssl._labels import is_unlabeled, label_array, plain_labels
+from sklearn_ssl._labels import check_minus_one, is_unlabeled, label_array, plain_labels
 from sklearn_ssl.collapse import CollapseWarning
 from sklearn_ssl.datasets import draw_labels
 from sklearn_ssl.finetune import FineTuneClassifier
@@ -98,6 +98,7 @@ def split(X, y, X_test, y_test, X_unlabeled, test_size, seed):
     check_consistent_length(X, y)
     labeled = np.flatnonzero(~is_unlabeled(y))
     labels = plain_labels(y[labeled])
+    check_minus_one(y, labels, "evaluate_representation")
     if X_test is None:
         places = _stratified(labels, test_size, seed)
         train_rows, test_rows = (np.sort(labeled[part]) for part in places)

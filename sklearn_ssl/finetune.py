@@ -49,7 +49,7 @@ from sklearn_ssl._fine_tune_task import (
     Numbers,
 )
 from sklearn_ssl._inputs import RowSubset
-from sklearn_ssl._labels import label_array, labeled_rows, plain_labels
+from sklearn_ssl._labels import check_minus_one, label_array, labeled_rows, plain_labels
 from sklearn_ssl._net import train
 from sklearn_ssl._runtime import resolve_precision, seeded_global_stream, torch_settings
 from sklearn_ssl.augment import resolve_augmentation
@@ -148,7 +148,10 @@ class BaseFineTuner(BaseEstimator):
         """
         prefit = self._check_parameters()
         X = _as_rows(X)
+        all_labels = y
         places, y = self._labeled(X, y)
+        if not self._regression:
+            check_minus_one(all_labels, y, type(self).__name__)
         weights = self._weights(X, y, places, sample_weight)
         targets = self._Targets(y, weights, type(self).__name__)
 

@@ -416,7 +416,11 @@ def test_one_number_of_labels(recorder, numbered):
     ("y", "message"),
     [
         (np.full(40, -1), "two classes at least, got 0 class"),
-        (np.where(np.arange(40) < 30, 1, -1), "got 1 class.*30 labelled row"),
+        ([None] * 10 + ["a"] * 30, "got 1 class.*30 labelled row"),
+        (
+            np.where(np.arange(40) < 30, 1, -1),
+            r"got one class only, 1\. -1 means.*y = np.where\(y == -1, 0, y\)",
+        ),
         (np.array([0] * 39 + [1]), "class 1 has a single labelled row"),
         (["a"] * 39 + ["b"], "class 'b' has a single labelled row"),
         (np.linspace(0, 1, 40), "Unknown label type"),

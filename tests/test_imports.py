@@ -56,13 +56,16 @@ RULES = {
     "_texts": ("tokenization", "numpy torch"),
     "_base_text": ("_base _runtime _texts optim tokenization encoders.*", "numpy sklearn torch"),
     # few labels: on any fitted estimator, through the contract
-    "_labels": ("", "numpy"),
+    "_string_marks": ("", "numpy"),
+    "_labels": ("_callers _string_marks", "numpy"),
+    "_callers": ("", "numpy sklearn"),
+    "_labeled_folds": ("_labels", "numpy sklearn"),
     "_fine_tune_task": ("pretext", "numpy sklearn torch"),
     "finetune": (
         "_base _fine_tune_task _inputs _labels _net _runtime augment",
         "numpy sklearn torch",
     ),
-    "semi_supervised": ("_labels", "numpy sklearn"),
+    "semi_supervised": ("_labeled_folds _labels", "sklearn"),
     "_protocol": ("_base _labels collapse datasets finetune", "numpy scipy sklearn"),
     "evaluation": ("_protocol", "matplotlib numpy scipy sklearn"),
     # the methods: the base and the leaves, never another method

@@ -40,7 +40,7 @@ from sklearn_ssl.semi_supervised import LabeledOnly, SemiSupervisedSplit
 
 @pytest.fixture(name="few")
 def few_labels(digits):
-    """Digits with ten labels a class: X from 0 to 1, y with -1, all labels, labelled rows."""
+    """Digits with ten labels a class: X from 0 to 1, y with -1, all labels, labeled rows."""
     X, y = digits
     rows = np.sort(draw_labels(y, 10, random_state=0))
     y_few = np.full(len(y), -1)
@@ -209,7 +209,7 @@ def test_texts(few):
     assert model.predict(["good", "poor"]).tolist() == ["yes", "no"]
     inside = LabeledOnly(make_pipeline(TfidfVectorizer(), logistic())).fit(texts, list(y))
     assert inside.predict(["good", "poor"]).tolist() == ["yes", "no"]
-    # Here the counts come from the labelled texts alone.
+    # Here the counts come from the labeled texts alone.
     assert len(inside.estimator_[0].vocabulary_) < len(model[0].vocabulary_)
 
 
@@ -374,7 +374,7 @@ def weights_of_all_rows(few):
     return np.random.default_rng(0).uniform(0.1, 2, len(few[0]))
 
 
-def test_weights_of_the_labelled_rows_reach_the_estimator(few, weights):
+def test_weights_of_the_labeled_rows_reach_the_estimator(few, weights):
     X, y_few, y, rows = few
     expected = logistic().fit(X[rows], y[rows], sample_weight=weights[rows])
     only = LabeledOnly(logistic()).fit(X, y_few, sample_weight=weights)
@@ -442,7 +442,7 @@ def labels(draw):
     """Labels of several kinds, which of them are missing, and the groups of the rows."""
     kind = draw(st.sampled_from([CLASSES, WORDS, NUMBERS]))
     values = draw(st.lists(st.sampled_from(kind), min_size=8, max_size=30))
-    values += kind[1:] * 4  # four labelled rows of each at least
+    values += kind[1:] * 4  # four labeled rows of each at least
     values = draw(st.permutations(values))
     missing = np.array([v is kind[0] or v == kind[0] for v in values])
     groups = np.arange(len(values)) % draw(st.integers(2, 4))
@@ -453,7 +453,7 @@ def labels(draw):
 @pytest.mark.parametrize("cv", SPLITTERS, ids=str)
 @settings(max_examples=30, deadline=None, derandomize=True, database=None)
 @given(drawn=labels())
-def test_every_labelled_row_is_tested_once_and_the_others_always_train(cv, drawn):
+def test_every_labeled_row_is_tested_once_and_the_others_always_train(cv, drawn):
     y, missing, groups = drawn
     if isinstance(cv, StratifiedKFold):
         assume(not any(isinstance(v, float) for v in y))
@@ -469,11 +469,11 @@ def test_every_labelled_row_is_tested_once_and_the_others_always_train(cv, drawn
         assert np.isin(np.flatnonzero(missing), train).all()
         assert (np.diff(train) > 0).all()
         if isinstance(cv, GroupKFold):
-            labelled_train = train[~missing[train]]
-            assert not set(groups[labelled_train]) & set(groups[test])
+            labeled_train = train[~missing[train]]
+            assert not set(groups[labeled_train]) & set(groups[test])
 
 
-def test_folds_are_those_of_the_labelled_rows(few, few_numbers):
+def test_folds_are_those_of_the_labeled_rows(few, few_numbers):
     X, y_few, y, rows = few
     for cv, same in [(5, StratifiedKFold(5)), (KFold(3), KFold(3))]:
         expected = [rows[test] for _, test in same.split(X[rows], y[rows])]
@@ -552,7 +552,7 @@ def test_regression_in_cross_validation(few_numbers):
     assert search.best_params_["estimator__alpha"] == 0.1
 
 
-def test_all_rows_labelled(digits):
+def test_all_rows_labeled(digits):
     X, y = digits
     for (train, test), expected in zip(
         SemiSupervisedSplit(3).split(X, y), StratifiedKFold(3).split(X, y)
@@ -583,8 +583,8 @@ def test_repr():
         (True, TypeError, "cv must be a number of folds or a splitter"),
         ([([0], [1])], TypeError, "cv must be a number of folds or a splitter"),
         (1, ValueError, "cv must be 2 folds or more, got 1"),
-        (11, ValueError, "Class 0 has 10 labelled rows, fewer than 11 folds"),
-        (200, ValueError, "200 folds of 100 labelled rows are too many"),
+        (11, ValueError, "Class 0 has 10 labeled rows, fewer than 11 folds"),
+        (200, ValueError, "200 folds of 100 labeled rows are too many"),
     ],
 )
 def test_bad_folds(few, cv, error, message):

@@ -1,0 +1,44 @@
+"""Whether an estimator of others fits ours, and has taken -1 for a class before.
+
+``VotingClassifier``, ``StackingClassifier``, ``BaggingClassifier``, ``OneVsRestClassifier`` and
+others number the classes before they hand them on: -1 becomes 0, and nothing tells it from the
+first class. That most rows have it proves nothing, for honest classes are as unequal. But the
+estimator that numbers them keeps what it has numbered, in ``classes_``, and is among the callers
+of ours. There it is looked up; not so in the processes and threads of ``n_jobs``.
+"""
+
+import sys
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+
+def refuse_encoded_marks(name):
+    """Raise an error if a caller has numbered -1 as one of three classes or more.
+
+    Of two, -1 and 1, it is a class: with a single other one there would be nothing to learn.
+
+    Parameters
+    ----------
+    name : str
+        Who asks.
+    """
+    frame = sys._getframe(1)
+    while frame is not None:
+        caller = frame.f_locals.get("self")
+        if isinstance(caller, BaseEstimator) and _has_class_minus_one(caller):
+            outer = type(caller).__name__
+            raise ValueError(
+                f"{outer} takes -1 for a class: it numbers the classes before {name} sees them, "
+                "and would learn and predict that a row has no label. Take the rows without a "
+                f"label away from it, by LabeledOnly({outer}(...)) around a pretrained transformer "
+                "in a FrozenEstimator. If -1 is a class, give it another number."
+            )
+        frame = frame.f_back
+
+
+def _has_class_minus_one(estimator):
+    classes = np.asarray(vars(estimator).get("classes_", []))
+    if classes.ndim != 1 or classes.dtype.kind not in "if" or len(classes) < 3:
+        return False
+    return classes[classes < 0].tolist() == [-1]

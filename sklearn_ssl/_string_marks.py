@@ -1,0 +1,100 @@
+"""Marks of missing labels that have become strings, and would be learned as one more class.
+
+``y[40:] = -1`` writes "-1" into an array of strings, ``y[40:] = None`` writes "None", and both are
+cut at the width of the array: "Non" beside "yes". ``astype(str)`` does so to whole columns.
+What can be known:
+
+- Nobody names a class "nan" or "<NA>", nor "-1" where the other classes are words or count from 0:
+  refused in every container.
+- "None", and what is left of a mark that was cut, may be the name of a class: "Non" beside "Oui",
+  "N" in an electrocardiogram. Only arrays of strings of one width are suspected, for everywhere
+  else None itself can stand; and only with two other classes, without which there is nothing to
+  learn. Written in another style than all of these, as "None" beside "good" and "bad", it is
+  refused; written alike, there is a warning if most rows have it.
+- "-1" beside "1" alone, or beside other negative numbers, is a class. Beside "0" and "1" it may be
+  either, and there is a warning if most rows have it.
+"""
+
+import warnings
+from enum import Enum
+
+import numpy as np
+
+NAMES_OF_NO_CLASS = ("nan", "<NA>", "NaT")
+MINUS_ONE = ("-1", "-1.", "-1.0")
+CUT = ("-1", "None", "nan", "<NA>", "NaT")
+
+Suspicion = Enum("Suspicion", ["NONE", "DOUBT", "CERTAINTY"])
+
+
+def check_string_marks(labels, width=None):
+    """Refuse labels that are marks of missing ones, and warn where it is doubtful.
+
+    Parameters
+    ----------
+    labels : ndarray of str of shape (n,)
+    width : int, default=None
+        Where a mark would have been cut: the width of the array that the labels come from, if that
+        is one of strings.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ssl._string_marks import check_string_marks
+    >>> y = np.array(["yes", "no", "yes", "no"])
+    >>> y[2:] = None
+    >>> check_string_marks(y, width=3)
+    Traceback (most recent call last):
+        ...
+    ValueError: 2 of the 4 labels in y are 'Non', which is ...
+    """
+    classes, counts = np.unique(labels, return_counts=True)
+    for mark, count in zip(classes.tolist(), counts.tolist()):
+        suspicion = _suspicion(mark, [name for name in classes.tolist() if name != mark], width)
+        if suspicion is Suspicion.CERTAINTY:
+            raise ValueError(_message(mark, count, len(labels)))
+        if suspicion is Suspicion.DOUBT and count > len(labels) / 2:
+            warnings.warn(_message(mark, count, len(labels)), UserWarning, stacklevel=2)
+
+
+def _suspicion(mark, others, width):
+    if mark in NAMES_OF_NO_CLASS:
+        return Suspicion.CERTAINTY
+    if mark in MINUS_ONE:
+        return _suspicion_of_minus_one(others)
+    if width is None or len(others) < 2 or not _may_be_none_or_cut(mark, width):
+        return Suspicion.NONE
+    return Suspicion.DOUBT if _style(mark) in map(_style, others) else Suspicion.CERTAINTY
+
+
+def _suspicion_of_minus_one(others):
+    try:
+        numbers = {float(name) for name in others}
+    except ValueError:  # words
+        return Suspicion.CERTAINTY
+    if min(numbers, default=-1) < 0 or len(numbers) < 2:
+        return Suspicion.NONE
+    return Suspicion.DOUBT if numbers == {0, 1} else Suspicion.CERTAINTY
+
+
+def _may_be_none_or_cut(mark, width):
+    return mark == "None" or any(mark == whole[:width] != whole for whole in CUT)
+
+
+def _style(name):
+    """Return what letters a name is written in, or digits, and whether with signs."""
+    letters = "".join(c for c in name if c.isalpha())
+    signs = any(not c.isalnum() for c in name)
+    if not letters:
+        return "digits" if any(c.isdigit() for c in name) else "none", signs
+    return "large" if letters.isupper() else "small" if letters.islower() else "both", signs
+
+
+def _message(mark, count, n):
+    escape = "call it otherwise" if mark in MINUS_ONE else "say so by y = y.astype(object)"
+    return (
+        f"{count:,} of the {n:,} labels in y are {mark!r}, which is what becomes of a mark of "
+        "missing labels (-1, None, NaN) among strings. If these rows have no label, mark them in "
+        "an array that can hold the mark: first y = y.astype(object), then y[rows] = None. If "
+        f"{mark!r} is a class, {escape}."
+    )
