@@ -1,4 +1,4 @@
-"""What listens to a training: skorch callbacks of the package's own, and the rules for the user's."""
+"""What listens to a training: skorch callbacks of the package's own, and rules for the user's."""
 
 import copy
 import math
