@@ -1,7 +1,6 @@
-"""The scikit-learn side of every pretext task: parameters, fit, transform, score, pickling."""
+"""The scikit-learn side of every pretext task: parameters, fit, transform, score."""
 
 import copy
-import warnings
 from contextlib import contextmanager
 from numbers import Integral, Real
 
@@ -18,12 +17,14 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssl import defaults
-from sklearn_ssl._callbacks import CallbackSupportMixin, FitCallbacks
+from sklearn_ssl._callbacks import CallbacksParameterMixin, CallbackSupportMixin, FitCallbacks
 from sklearn_ssl._evaluate import embed, pretext_loss
 from sklearn_ssl._hooks import CollapseWatch
 from sklearn_ssl._inputs import RowBlocks, RowSubset, check_input, describe
 from sklearn_ssl._modality import AUTO_MODALITY, MODALITIES, modality_of, resolve_modality
-from sklearn_ssl._net import train
+from sklearn_ssl._net import join_histories, train
+from sklearn_ssl._parameters import NamedParametersMixin
+from sklearn_ssl._persistence import SavedAsArraysMixin
 from sklearn_ssl._runtime import (
     resolve_device,
     resolve_precision,
@@ -31,12 +32,17 @@ from sklearn_ssl._runtime import (
     torch_settings,
 )
 from sklearn_ssl._tables import learn_categories
-from sklearn_ssl._version import __version__
 from sklearn_ssl.encoders import make_encoder
 
 
 class BaseSSLTransformer(
-    CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+    NamedParametersMixin,
+    SavedAsArraysMixin,
+    CallbacksParameterMixin,
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
 ):
     """Base class of self-supervised transformers.
 
@@ -114,7 +120,8 @@ class BaseSSLTransformer(
     history_ : dict of str to list of float
         For each epoch "train_loss", "duration" in seconds, with early stopping "valid_loss", and
         the spread of the last batch's embeddings, "embedding_std" and "effective_rank", as
-        :func:`~sklearn_ssl.collapse.embedding_spread` measures it.
+        :func:`~sklearn_ssl.collapse.embedding_spread` measures it; and what `callbacks` record in
+        ``net.history``. NaN stands for an epoch in which something was not recorded.
     loss_curve_ : list of float
         Training loss of each epoch.
     n_iter_ : int
@@ -256,10 +263,12 @@ class BaseSSLTransformer(
         self : estimator
             The fitted transformer.
         """
-        with self._all_or_nothing():
-            go_on = self.warm_start and hasattr(self, "task_")
-            rows, known = self._read_training_rows(X, X_unlabeled, reset=True, go_on=go_on)
-            return self._fit(rows, known, X, y, go_on=go_on)
+        with self._draft() as draft:
+            go_on = self.warm_start and hasattr(draft, "task_")
+            rows, known = draft._read_training_rows(X, X_unlabeled, reset=True, go_on=go_on)
+            callbacks = FitCallbacks(self, X, y)
+            draft._fit(rows, known, callbacks, go_on=go_on)
+        return self
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
@@ -281,10 +290,12 @@ class BaseSSLTransformer(
         self : estimator
             The fitted transformer.
         """
-        with self._all_or_nothing():
-            go_on = hasattr(self, "task_")
-            rows, known = self._read_training_rows(X, None, reset=not go_on, go_on=go_on)
-            return self._fit(rows, known, X, y, go_on=go_on, partial=True)
+        with self._draft() as draft:
+            go_on = hasattr(draft, "task_")
+            rows, known = draft._read_training_rows(X, None, reset=not go_on, go_on=go_on)
+            callbacks = FitCallbacks(self, X, y)
+            draft._fit(rows, known, callbacks, go_on=go_on, partial=True)
+        return self
 
     def _read_training_rows(self, X, X_unlabeled, *, reset, go_on):
         """Return the rows as they are read in batches, and what :meth:`_describe` is to know.
@@ -308,58 +319,58 @@ class BaseSSLTransformer(
         ]
         return RowBlocks(X, *blocks), categories
 
-    def _fit(self, rows, known, X, y, *, go_on, partial=False):
+    @torch_settings()
+    def _fit(self, rows, known, callbacks, *, go_on, partial=False):
+        """Learn from rows; `known` is what :meth:`_describe` needs beside them."""
         device = resolve_device(self.device)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        with torch_settings():
-            if go_on:
-                self._check_same_rows(rows)
-                spec, task = self.input_spec_, copy.deepcopy(self.task_)
-            else:
-                spec = self._describe(rows, known)
-                with seeded_global_stream(seed):
-                    task = self._first_task(spec)
-                self._task_params = self.get_params(deep=False)
-            task.to(device, memory_format=torch.channels_last)
+        if go_on:
+            self._check_same_rows(rows)
+            spec, task = self.input_spec_, copy.deepcopy(self.task_)
+        else:
+            spec = self._describe(rows, known)
+            with seeded_global_stream(seed):
+                task = self._first_task(spec)
+            self._task_params = self.get_params(deep=False)
+            self._task_params.pop("callbacks", None)  # they may hold what no file can
+        task.to(device, memory_format=torch.channels_last)
 
-            self.task_ = task
-            self.input_spec_ = spec
-            self.batch_size_ = self.batch_size or self._default_batch_size(rows)
-            self._n_features_out = task.encoder.output_dim
-            max_epochs = self._planned_epochs(spec.modality, len(rows))
-            n_epochs = 1 if partial else max_epochs
-            early_stopping = self.early_stopping and not partial and n_epochs > 0
-            train_rows, valid_rows = self._hold_out(rows, seed) if early_stopping else (rows, None)
-            fit_callbacks = FitCallbacks(self, X, y, n_epochs)
-            epoch_hooks = fit_callbacks.epoch_hooks(self._fitted_attributes())
-            history, self._resume_state = train(
-                task,
-                train_rows,
-                spec=spec,
-                device=device,
-                random_state=seed,
-                n_epochs=n_epochs,
-                planned_epochs=max(max_epochs, n_epochs),
-                batch_size=self.batch_size_,
-                optimizer=self.optimizer,
-                lr=self._largest_lr(),
-                weight_decay=self.weight_decay,
-                autocast_dtype=resolve_precision(self.precision, device),
-                cosine=not partial,
-                valid_rows=valid_rows,
-                patience=self.n_iter_no_change if early_stopping else None,
-                callbacks=[*epoch_hooks, *(self.callbacks or ())],
-                progress_name=type(self).__name__ if self.verbose else None,
-                watch=self._collapse_watch(task),
-                resume_state=getattr(self, "_resume_state", None) if partial and go_on else None,
-            )
+        self.task_ = task
+        self.input_spec_ = spec
+        self.batch_size_ = self.batch_size or self._default_batch_size(rows)
+        self._n_features_out = task.encoder.output_dim
+        max_epochs = self._planned_epochs(spec.modality, len(rows))
+        n_epochs = 1 if partial else max_epochs
+        early_stopping = self.early_stopping and not partial and n_epochs > 0
+        train_rows, valid_rows = self._hold_out(rows, seed) if early_stopping else (rows, None)
+        callbacks.begin(n_epochs)
+        epoch_hooks = callbacks.epoch_hooks(self._fitted_attributes())
+        history, self._resume_state = train(
+            task,
+            train_rows,
+            spec=spec,
+            device=device,
+            random_state=seed,
+            n_epochs=n_epochs,
+            planned_epochs=max(max_epochs, n_epochs),
+            batch_size=self.batch_size_,
+            optimizer=self.optimizer,
+            lr=self._largest_lr(),
+            weight_decay=self.weight_decay,
+            autocast_dtype=resolve_precision(self.precision, device),
+            cosine=not partial,
+            valid_rows=valid_rows,
+            patience=self.n_iter_no_change if early_stopping else None,
+            callbacks=[*epoch_hooks, *(self.callbacks or ())],
+            progress_name=type(self).__name__ if self.verbose else None,
+            watch=self._collapse_watch(task),
+            resume_state=getattr(self, "_resume_state", None) if partial and go_on else None,
+        )
         task.eval()
-        before = self.history_ if go_on else {}
-        self.history_ = {name: before.get(name, []) + values for name, values in history.items()}
+        self.history_ = join_histories(self.history_, history) if go_on else history
         self.loss_curve_ = self.history_["train_loss"]
         self.n_iter_ = len(self.loss_curve_)
-        fit_callbacks.end()
-        return self
+        callbacks.end(self._fitted_attributes())
 
     def _describe(self, rows, categories):
         """Measure the training rows: return an InputSpec."""
@@ -417,16 +428,17 @@ class BaseSSLTransformer(
         return RowSubset(rows, np.sort(kept)), RowSubset(rows, np.sort(held_out))
 
     @contextmanager
-    def _all_or_nothing(self):
-        """Take back everything a block has learnt if it does not come to its end."""
-        before = self._fitted_attributes()
-        try:
-            yield
-        except BaseException:
-            for name in self._fitted_attributes():
-                delattr(self, name)
-            vars(self).update(before)
-            raise
+    def _draft(self):
+        """Let a copy learn, and take over at once what it has learnt if it comes to its end.
+
+        Until then this estimator is as it was, for other threads too.
+        """
+        draft = copy.copy(self)
+        yield draft
+        params = self.get_params(deep=False)
+        for name in self._fitted_attributes().keys() - vars(draft).keys():
+            delattr(self, name)
+        vars(self).update({n: value for n, value in vars(draft).items() if n not in params})
 
     def _fitted_attributes(self):
         private = ("_n_features_out", "_resume_state", "_task_params")
@@ -529,42 +541,3 @@ class BaseSSLTransformer(
         flat_rows = modality_of(self, np.empty((0, 0)))
         tags.input_tags.allow_nan = flat_rows in self._missing_allowed
         return tags
-
-    # Pickling: parameters and arrays only, the networks are built again -----------------------
-
-    def __getstate__(self):
-        state = dict(super().__getstate__())
-        state.pop("_resume_state", None)
-        task = state.pop("task_", None)
-        if task is not None:
-            state["_task_arrays"] = {
-                name: tensor.cpu().numpy() for name, tensor in task.state_dict().items()
-            }
-            state["_sklearn_ssl_version"] = __version__
-        return state
-
-    def __setstate__(self, state):
-        state = dict(state)
-        arrays = state.pop("_task_arrays", None)
-        version = state.pop("_sklearn_ssl_version", __version__)
-        super().__setstate__(state)
-        if version != __version__:
-            warnings.warn(
-                f"{type(self).__name__} was saved by sklearn-ssl {version} and is loaded by "
-                f"{__version__}. Its results may differ; fit it again if you can.",
-                UserWarning,
-                stacklevel=2,
-            )
-        if arrays is not None:
-            self.task_ = self._rebuild_task(arrays)
-
-    @torch_settings()
-    def _rebuild_task(self, arrays):
-        with seeded_global_stream(0):
-            task = type(self)(**self._task_params)._make_task(self.input_spec_)
-        task.load_state_dict({name: torch.from_numpy(a.copy()) for name, a in arrays.items()})
-        try:
-            device = resolve_device(self._task_params["device"])
-        except ValueError:  # fitted on a device that this machine lacks
-            device = torch.device("cpu")
-        return task.to(device, memory_format=torch.channels_last).eval()

@@ -1,4 +1,9 @@
-"""scikit-learn's callbacks, told of a fit and of each of its epochs."""
+"""Callbacks: scikit-learn's are told of a fit and its epochs; skorch's are cloned and saved."""
+
+import copy
+import warnings
+
+from sklearn.base import clone
 
 from sklearn_ssl._hooks import EpochHook
 
@@ -19,13 +24,15 @@ class FitCallbacks:
         Inherits from ``CallbackSupportMixin``; its fit is wrapped by ``_fit_context``.
     X, y
         What ``fit`` was given.
-    n_epochs : int
-        The most epochs that the fit may take.
     """
 
-    def __init__(self, estimator, X, y, n_epochs):
+    def __init__(self, estimator, X, y):
         self.arguments = {"estimator": estimator, "X": X, "y": y}
         self.context = None
+
+    def begin(self, n_epochs):
+        """Tell the callbacks that a fit begins, of so many epochs at most."""
+        estimator = self.arguments["estimator"]
         if hasattr(estimator, "_init_callback_context"):
             self.context = estimator._init_callback_context(max_subtasks=n_epochs)
             self.context.call_on_fit_task_begin(**self.arguments)
@@ -50,7 +57,77 @@ class FitCallbacks:
         epoch = epochs()
         return [EpochHook(begin=lambda: next(epoch), end=lambda: next(epoch))]
 
-    def end(self):
-        """Tell the callbacks that the estimator is fitted."""
+    def end(self, fitted):
+        """Tell the callbacks that the fit has come to its end, with these attributes."""
         if self.context is not None:
-            self.context.call_on_fit_task_end(**self.arguments, reconstruction_attributes={})
+            self.context.call_on_fit_task_end(**self.arguments, reconstruction_attributes=fitted)
+
+
+class CallbacksParameterMixin:
+    """Clones, copies and pickles an estimator whose ``callbacks`` are skorch's.
+
+    A clone rebuilds each of them from its parameters, as scikit-learn does with estimators. One
+    that holds what cannot be copied, a lock or an open file, is shared by clones and copies, and
+    left out of a pickle, with a warning.
+    """
+
+    def __sklearn_clone__(self):
+        if getattr(self, "callbacks", None) is None:
+            return super().__sklearn_clone__()
+        twin = super(CallbacksParameterMixin, self._without_callbacks()).__sklearn_clone__()
+        twin.callbacks = _each(self.callbacks, lambda callback: clone(callback, safe=False))
+        return twin
+
+    def __copy__(self):
+        twin = type(self).__new__(type(self))
+        vars(twin).update(vars(self))
+        return twin
+
+    def __deepcopy__(self, memo):
+        memo[id(self)] = twin = type(self).__new__(type(self))
+        # Not with the memo, in which a failed copy leaves a callback half copied.
+        callbacks = _each(getattr(self, "callbacks", None), copy.deepcopy)
+        state = copy.deepcopy(self._without_callbacks().__getstate__(), memo)
+        twin.__setstate__({**state, "callbacks": callbacks} if "callbacks" in state else state)
+        return twin
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        callbacks = state.get("callbacks")
+        if isinstance(callbacks, list | tuple):
+            kept = [callback for callback in callbacks if _can_be_copied(callback)]
+            if len(kept) < len(callbacks):
+                left_out = [callback for callback in callbacks if callback not in kept]
+                warnings.warn(
+                    f"{type(self).__name__} is saved without callbacks that hold what cannot be "
+                    f"pickled, a lock or an open file: {left_out}. Set them again after loading, "
+                    "by set_params(callbacks=...).",
+                    UserWarning,
+                    stacklevel=2,
+                )
+                state["callbacks"] = type(callbacks)(kept)
+        return state
+
+    def _without_callbacks(self):
+        twin = copy.copy(self)
+        if "callbacks" in vars(twin):
+            twin.callbacks = None
+        return twin
+
+
+def _each(callbacks, duplicate):
+    """Duplicate callbacks one by one; those that cannot be are shared."""
+    if isinstance(callbacks, list | tuple):
+        return type(callbacks)(_each(callback, duplicate) for callback in callbacks)
+    try:
+        return duplicate(callbacks)
+    except Exception:  # whatever copying a thing of others raises
+        return callbacks
+
+
+def _can_be_copied(callback):
+    try:
+        copy.deepcopy(callback)
+    except Exception:  # whatever copying a thing of others raises
+        return False
+    return True

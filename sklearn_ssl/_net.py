@@ -23,6 +23,7 @@ from sklearn_ssl.collapse import watched_embeddings
 
 WARM_UP = 0.05  # part of the steps in which the learning rate rises
 MAX_SEED = 2**62
+BOOKKEEPING = ("epoch", "batches", "train_batch_count", "valid_batch_count")  # skorch's own
 SORTED_TOGETHER = 50  # batches of rows of different lengths
 
 
@@ -299,9 +300,9 @@ def train(
     Returns
     -------
     history : dict of str to list of float
-        For each epoch "train_loss", "duration" in seconds, "embedding_std" and "effective_rank" as
-        :func:`~sklearn_ssl.collapse.embedding_spread` measures them on the last batch and, with
-        held-out rows, "valid_loss".
+        For each epoch "train_loss", with held-out rows "valid_loss", "duration" in seconds,
+        "embedding_std" and "effective_rank" as :func:`~sklearn_ssl.collapse.embedding_spread`
+        measures them on the last batch, and whatever callbacks record.
     resume_state : dict
     """
     check_callbacks(callbacks)
@@ -339,10 +340,35 @@ def train(
             resume_state = net.resume_state()
     finally:
         task.generator = None
-    columns = ("train_loss", "valid_loss", "dur", "embedding_std", "effective_rank")
-    history = {
-        {"dur": "duration"}.get(column, column): [float(epoch[column]) for epoch in net.history]
-        for column in columns
-        if column in (net.history[0] if net.history else ("train_loss", "dur"))
+    return _columns(net.history), resume_state
+
+
+def _columns(history):
+    """Return what is recorded of each epoch, by skorch or a callback, as lists of floats."""
+    names = {"train_loss": None, "valid_loss": None, "dur": None}  # first, and in this order
+    names |= {name: None for epoch in history for name in epoch if name not in BOOKKEEPING}
+    if not any("valid_loss" in epoch for epoch in history):
+        del names["valid_loss"]
+    return {
+        {"dur": "duration"}.get(name, name): [
+            _number(epoch.get(name, math.nan)) for epoch in history
+        ]
+        for name in names
+        if not name.endswith("_best")
     }
-    return history, resume_state
+
+
+def _number(value):
+    try:
+        return value if isinstance(value, str) else float(value)
+    except (TypeError, ValueError):
+        return value
+
+
+def join_histories(before, after):
+    """Return the history of a training that was continued; NaN where a column was not recorded."""
+    lengths = len(before["train_loss"]), len(after["train_loss"])
+    holes = [[math.nan] * length for length in lengths]
+    return {
+        name: before.get(name, holes[0]) + after.get(name, holes[1]) for name in {**before, **after}
+    }

@@ -51,6 +51,7 @@ from sklearn_ssl._fine_tune_task import (
 from sklearn_ssl._inputs import RowSubset
 from sklearn_ssl._labels import check_minus_one, label_array, labeled_rows, plain_labels
 from sklearn_ssl._net import train
+from sklearn_ssl._parameters import NamedParametersMixin
 from sklearn_ssl._runtime import resolve_precision, seeded_global_stream, torch_settings
 from sklearn_ssl.augment import resolve_augmentation
 
@@ -58,7 +59,7 @@ N_SCALED = 500  # rows from which the scale of the representation is taken
 UNCHANGED = ("text", "video")  # kinds of data without an augmentation
 
 
-class BaseFineTuner(BaseEstimator):
+class BaseFineTuner(NamedParametersMixin, BaseEstimator):
     """What the classifier and the regressor share: all but the kind of targets."""
 
     _parameter_constraints = {

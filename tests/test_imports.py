@@ -48,9 +48,11 @@ RULES = {
     "_callbacks": ("_hooks", "sklearn"),
     "inspection": ("_evaluate _runtime", "numpy sklearn torch"),
     "metrics": ("_evaluate _runtime", "numpy scipy sklearn"),
+    "_parameters": ("", ""),
+    "_persistence": ("_runtime", "torch"),
     "_base": (
-        "_callbacks _evaluate _hooks _inputs _modality _net _runtime _tables pretext encoders "
-        "encoders.__init__",
+        "_callbacks _evaluate _hooks _inputs _modality _net _parameters _persistence "
+        "_runtime _tables pretext encoders encoders.__init__",
         "numpy sklearn torch",
     ),
     "_texts": ("tokenization", "numpy torch"),
@@ -62,7 +64,7 @@ RULES = {
     "_labeled_folds": ("_labels", "numpy sklearn"),
     "_fine_tune_task": ("pretext", "numpy sklearn torch"),
     "finetune": (
-        "_base _fine_tune_task _inputs _labels _net _runtime augment",
+        "_base _fine_tune_task _inputs _labels _net _parameters _runtime augment",
         "numpy sklearn torch",
     ),
     "semi_supervised": ("_labeled_folds _labels", "sklearn"),

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_ssl import SimCLRTransformer, _base
+from sklearn_ssl import SimCLRTransformer, _base, _persistence
 
 
 def fit(modality_data, **more):
@@ -192,7 +192,7 @@ def test_files_hold_arrays_that_need_no_gpu(modality_data):
 def test_another_version_is_warned_of(modality_data, monkeypatch):
     estimator, X = fit(modality_data)
     with monkeypatch.context() as patch:
-        patch.setattr(_base, "__version__", "0.0.7")
+        patch.setattr(_persistence, "__version__", "0.0.7")
         content = pickle.dumps(estimator)
     with pytest.warns(UserWarning, match=r"saved by sklearn-ssl 0\.0\.7"):
         twin = pickle.loads(content)

@@ -1,0 +1,52 @@
+"""What a saved estimator consists of: parameters and arrays; its networks are built again."""
+
+import warnings
+
+import torch
+
+from sklearn_ssl._runtime import resolve_device, seeded_global_stream, torch_settings
+from sklearn_ssl._version import __version__
+
+
+class SavedAsArraysMixin:
+    """Pickles an estimator without its task: weights are arrays, and ``_make_task`` does the rest.
+
+    Stands in front of ``BaseEstimator``.
+    """
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        state.pop("_resume_state", None)
+        task = state.pop("task_", None)
+        if task is not None:
+            state["_task_arrays"] = {
+                name: tensor.cpu().numpy() for name, tensor in task.state_dict().items()
+            }
+            state["_sklearn_ssl_version"] = __version__
+        return state
+
+    def __setstate__(self, state):
+        state = dict(state)
+        arrays = state.pop("_task_arrays", None)
+        version = state.pop("_sklearn_ssl_version", __version__)
+        super().__setstate__(state)
+        if version != __version__:
+            warnings.warn(
+                f"{type(self).__name__} was saved by sklearn-ssl {version} and is loaded by "
+                f"{__version__}. Its results may differ; fit it again if you can.",
+                UserWarning,
+                stacklevel=2,
+            )
+        if arrays is not None:
+            self.task_ = self._rebuild_task(arrays)
+
+    @torch_settings()
+    def _rebuild_task(self, arrays):
+        with seeded_global_stream(0):
+            task = type(self)(**self._task_params)._make_task(self.input_spec_)
+        task.load_state_dict({name: torch.from_numpy(a.copy()) for name, a in arrays.items()})
+        try:
+            device = resolve_device(self._task_params["device"])
+        except ValueError:  # fitted on a device that this machine lacks
+            device = torch.device("cpu")
+        return task.to(device, memory_format=torch.channels_last).eval()
