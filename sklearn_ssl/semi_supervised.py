@@ -63,7 +63,7 @@ class LabeledOnly(MetaEstimatorMixin, BaseEstimator):
         Classes of the labeled rows, if it is a classifier.
     n_features_in_ : int
         Number of features seen in ``fit``, if `estimator` counts them.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, if X was a DataFrame.
 
     See Also

@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import pytest
+import skops.io
 import torch
 from sklearn.datasets import load_digits
 
@@ -63,6 +64,17 @@ def make_task(estimator, spec, seed=0):
         task = estimator._make_task(spec)
     task.generator = torch.Generator().manual_seed(seed)
     return task.train()
+
+
+def through_skops(estimator):
+    """Return what skops loads of what it saved, with nothing trusted but our types and optimizers.
+
+    ``doc/saving.rst`` names them.
+    """
+    content = skops.io.dumps(estimator)
+    trusted = skops.io.get_untrusted_types(data=content)
+    assert all(name.startswith(("sklearn_ssl.", "torch.optim.")) for name in trusted)
+    return skops.io.loads(content, trusted=trusted)
 
 
 class Outputs:

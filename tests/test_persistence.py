@@ -200,3 +200,14 @@ def test_another_version_is_warned_of(modality_data, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         pickle.loads(pickle.dumps(twin))  # saved anew, by this version
+
+
+@pytest.mark.parametrize("place", [0.3, 0.5, 0.7])
+def test_a_flipped_bit_in_a_compressed_file_is_found(digits, tmp_path, place):
+    estimator, _ = fit(({}, digits[0][:64]))
+    joblib.dump(estimator, tmp_path / "file", compress=3)
+    content = bytearray((tmp_path / "file").read_bytes())
+    content[int(place * len(content))] ^= 64
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(Exception, match=r"incorrect data check|invalid|decompress"):
+        joblib.load(tmp_path / "file")
