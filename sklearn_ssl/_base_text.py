@@ -1,5 +1,6 @@
 """What the estimators of texts share: tokens, windows, embeddings of texts of any length."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from numbers import Integral, Real
@@ -14,7 +15,7 @@ from sklearn_ssl import defaults, tokenization
 from sklearn_ssl._base import BaseSSLTransformer
 from sklearn_ssl._runtime import torch_settings
 from sklearn_ssl._texts import TextSpec, TokenRows, check_texts
-from sklearn_ssl.encoders.huggingface import PretrainedEncoder, read_pretrained
+from sklearn_ssl.encoders.huggingface import build_pretrained, load_pretrained, read_pretrained
 from sklearn_ssl.encoders.text import POOLINGS, TextEncoder
 from sklearn_ssl.optim import adamw
 
@@ -49,16 +50,18 @@ class BaseTextTransformer(BaseSSLTransformer):
         Of the transformer, see :class:`~sklearn_ssl.encoders.TextEncoder`.
     dropout : float, default=0.1
         Part of the states that a training step drops.
-    pooling : {"mean", "last", "cls"}, default="mean"
+    pooling : {"mean", "last", "cls"}, default=None
         What represents a text: the mean of the states of its tokens, or that of the last or the
-        first one.
+        first one. None is the mean, or what a folder of sentence-transformers asks for.
     pretrained : str or path, default=None
         A folder with a model of Hugging Face's transformers, which is trained on from its weights;
         with ``max_epochs=0`` it embeds as it is. It brings its own tokenizer and sizes, so
         `tokenizer`, `vocabulary_size`, `width`, `depth`, `n_heads` and `dropout` have no say, and
         `max_length` is the model's own if that is less. Needs ``pip install 'sklearn-ssl[hf]'``;
-        nothing is downloaded. A fitted estimator does not need the folder any more. A head for
-        words is not read.
+        nothing is downloaded. A fitted estimator does not need the folder any more. The head of a
+        language model is read and trained too. Of a sentence-transformers folder, pooling, the
+        most tokens and lower case are followed; for unit length put a
+        :class:`~sklearn.preprocessing.Normalizer` behind.
     max_epochs : int, default=None
         How often the texts are read. None lets the network read about 12,000,000 tokens, but every
         text once to 100 times. With 0 nothing is trained.
@@ -94,7 +97,7 @@ class BaseTextTransformer(BaseSSLTransformer):
         "depth": [Interval(Integral, 1, None, closed="left")],
         "n_heads": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
-        "pooling": [StrOptions(set(POOLINGS))],
+        "pooling": [StrOptions(set(POOLINGS)), None],
         "pretrained": [None, str, Path],
         "max_epochs": [Interval(Integral, 0, None, closed="left"), None],
         "lr": [Interval(Real, 0, None, closed="neither"), None],
@@ -120,7 +123,7 @@ class BaseTextTransformer(BaseSSLTransformer):
         depth=2,
         n_heads=4,
         dropout=0.1,
-        pooling="mean",
+        pooling=None,
         pretrained=None,
         max_epochs=None,
         batch_size=None,
@@ -174,6 +177,8 @@ class BaseTextTransformer(BaseSSLTransformer):
             texts += check_texts(X_unlabeled, name)
         spec = self.input_spec_ if go_on else self._read_vocabulary(texts)
         rows = TokenRows(texts, spec)
+        if not go_on:
+            self._warn_of_unknown_tokens(rows.ids, spec)
         rows.keep(rows.n_ids > 0)
         if len(rows) < 2:
             raise ValueError(
@@ -182,33 +187,59 @@ class BaseTextTransformer(BaseSSLTransformer):
             )
         return rows, replace(spec, n_samples=len(rows), n_tokens=int(rows.lengths.sum()))
 
+    def _warn_of_unknown_tokens(self, ids, spec):
+        unknown = tokenization.unknown_id(spec.tokenizer)
+        share = 0 if unknown is None or len(ids) == 0 else np.mean(ids == unknown)
+        if share > 0.5:
+            warnings.warn(
+                f"{share:.0%} of the tokens of the texts are unknown to the tokenizer of "
+                f"{type(self).__name__}, which cannot tell them from each other. Is it that of "
+                "the model, and made for this language? tokenizer=None reads any text.",
+                UserWarning,
+                stacklevel=2,
+            )
+
     def _read_vocabulary(self, texts):
         """Return a TextSpec that knows the tokens, and no rows yet."""
-        config, max_length = None, self.max_length
-        if self.pretrained is None:
-            if self.width % (2 * self.n_heads):
-                raise ValueError(
-                    "width must be a multiple of twice n_heads, whose rotary positions turn pairs; "
-                    f"got width={self.width} and n_heads={self.n_heads}."
-                )
-            if not any(texts):
-                raise ValueError(f"{type(self).__name__} got empty texts only: nothing to learn.")
-            json = tokenization.resolve_tokenizer(self.tokenizer, texts, self.vocabulary_size)
-            names = {
-                "begin": tokenization.BEGIN,
-                "end": tokenization.END,
-                "mask": tokenization.MASK,
-            }
-        else:
-            config, json, names, longest = read_pretrained(self.pretrained)
-            names = {role: (name,) for role, name in names.items() if name is not None}
-            max_length = min(max_length, longest)
-        tokenizer = tokenization.tokenizer_from(json)
-        ids = {role: tokenization.special_token(tokenizer, names.get(role, ())) for role in ROLES}
-        special = tokenization.special_ids(json)
-        size = tokenizer.get_vocab_size()
+        if self.pretrained is not None:
+            return self._read_folder()
+        if self.width % (2 * self.n_heads):
+            raise ValueError(
+                "width must be a multiple of twice n_heads, whose rotary positions turn pairs; "
+                f"got width={self.width} and n_heads={self.n_heads}."
+            )
+        if not any(texts):
+            raise ValueError(f"{type(self).__name__} got empty texts only: nothing to learn.")
+        json = tokenization.resolve_tokenizer(self.tokenizer, texts, self.vocabulary_size)
+        names = dict(zip(ROLES, (tokenization.BEGIN, tokenization.END, tokenization.MASK)))
+        return TextSpec(**_vocabulary(json, names), max_length=self.max_length)
+
+    def _read_folder(self):
+        """Return a TextSpec of what the folder of a pretrained model says."""
+        known = read_pretrained(self.pretrained, self._causal)
+        json = known.tokenizer
+        if known.sentences.lower_case:
+            json = tokenization.lower_case(json)
+        if known.sentences.left_out:
+            warnings.warn(
+                f"{type(self).__name__} does not apply the modules "
+                f"{', '.join(known.sentences.left_out)} of {str(self.pretrained)!r}: "
+                "representations are not those of sentence-transformers.",
+                UserWarning,
+                stacklevel=2,
+            )
+        pooling = self.pooling or known.sentences.pooling
+        if pooling not in POOLINGS:
+            raise ValueError(
+                f"The model in {str(self.pretrained)!r} pools the states of tokens by "
+                f"{pooling!r}, which {type(self).__name__} cannot. Say which of its own ways to "
+                f"take instead: pooling={' or '.join(map(repr, POOLINGS))}."
+            )
         return TextSpec(
-            json, size, **ids, special=special, max_length=max_length, pretrained=config
+            **_vocabulary(json, {role: (name,) for role, name in known.names.items() if name}),
+            max_length=min(self.max_length, known.max_length),
+            pretrained=known.config,
+            pooling=pooling,
         )
 
     def _describe(self, rows, spec):
@@ -218,24 +249,54 @@ class BaseTextTransformer(BaseSSLTransformer):
         """Rows that the known tokenizer has made are always of the same kind."""
 
     def _make_encoder(self, spec):
+        return self._make_encoder_and_head(spec)[0]
+
+    def _make_encoder_and_head(self, spec):
+        """Build the encoder, and the head of a pretrained model that makes words of its states.
+
+        The head is None for an encoder of ours.
+        """
+        pooling = self.pooling or spec.pooling
         if spec.pretrained is not None:
-            return PretrainedEncoder(spec.pretrained, causal=self._causal, pooling=self.pooling)
-        return TextEncoder(
+            encoder, head = build_pretrained(spec.pretrained, causal=self._causal, pooling=pooling)
+            n_rows = encoder.embedding.num_embeddings
+            if spec.vocabulary_size > n_rows:
+                raise ValueError(
+                    f"The tokenizer of the pretrained model has {spec.vocabulary_size} tokens, its "
+                    f"embedding only {n_rows} rows: tokens were added. Call "
+                    "model.resize_token_embeddings(len(tokenizer)) in transformers, and save the "
+                    "model again."
+                )
+            return encoder, head
+        encoder = TextEncoder(
             spec.vocabulary_size,
             spec.max_length,
             width=self.width,
             depth=self.depth,
             n_heads=self.n_heads,
             causal=self._causal,
-            pooling=self.pooling,
+            pooling=pooling,
             dropout=self.dropout,
         )
+        return encoder, None
 
     def _first_task(self, spec):
         task = self._make_task(spec)
         if spec.pretrained is not None:
-            task.encoder.load(self.pretrained)
+            head = getattr(task, "pretrained_head", None)
+            load_pretrained(self.pretrained, self._causal, task.encoder, head)
         return task
+
+    def _check_head(self, method):
+        """Refuse to speak of words with a head that has never been trained."""
+        head = self.task_.pretrained_head
+        if head is not None and not head.known and self.n_iter_ == 0:
+            raise ValueError(
+                f"{method} needs a head that makes words of states, and the folder of the "
+                f"pretrained model has none: train it, with max_epochs=1 or more, or give a folder "
+                f"with {'a causal' if self._causal else 'a masked'} language model "
+                f"(AutoModelFor{'CausalLM' if self._causal else 'MaskedLM'})."
+            )
 
     def _default_batch_size(self, rows):
         return defaults.text_batch_size(rows.lengths.mean())
@@ -332,3 +393,12 @@ class BaseTextTransformer(BaseSSLTransformer):
         tags.input_tags.one_d_array = True
         tags.input_tags.allow_nan = False
         return tags
+
+
+def _vocabulary(json, names):
+    """Return what a TextSpec says of a tokenizer, whose special tokens may have some names."""
+    tokenizer = tokenization.tokenizer_from(json)
+    ids = {role: tokenization.special_token(tokenizer, names.get(role, ())) for role in ROLES}
+    size = max(tokenizer.get_vocab().values()) + 1
+    special = tokenization.special_ids(json)
+    return {"tokenizer": json, "vocabulary_size": size, "special": special, **ids}

@@ -28,6 +28,8 @@ class TextSpec:
         Number of rows in ``fit``, into which the texts were cut, and of their tokens.
     pretrained : str or None
         The configuration of a transformers model, as JSON.
+    pooling : str
+        What the states of a row become if the parameter does not say so.
     modality : "text"
     categories : None
         Only tables have some.
@@ -43,6 +45,7 @@ class TextSpec:
     n_samples: int = 0
     n_tokens: int = 0
     pretrained: str | None = field(default=None, repr=False)
+    pooling: str = "mean"
     modality: str = "text"
     categories: None = None
 

@@ -7,7 +7,16 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import (
+    AddedToken,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    trainers,
+)
 
 from sklearn_ssl import defaults
 
@@ -21,6 +30,8 @@ OWN = (BEGIN[0], END[0], MASK[0])
 # The 256 bytes, as the visible characters that stand for them in a vocabulary.
 BYTES = tuple(sorted(pre_tokenizers.ByteLevel.alphabet()))
 SMALLEST_VOCABULARY = len(OWN) + len(BYTES)
+SPACES = "Ġ▁"  # how tokens are written that begin with a space
+_NAMES_OF_SPACES = {"Ġ": b"ByteLevel", "▁": "▁".encode()}  # in what a decoder says of itself
 TEXTS_AT_ONCE = 1000
 # Training takes the square of the length of a word: longer ones are cut for it.
 LONGEST_WORD = re.compile(r"(\S{1000}|\s{1000})")
@@ -161,6 +172,14 @@ def _read(path):
         raise ValueError(f"{str(path)!r} holds no tokenizer of `tokenizers`: {error}") from error
 
 
+def lower_case(json):
+    """Return a tokenizer that reads texts in lower case."""
+    tokenizer = Tokenizer.from_str(json)
+    known = [tokenizer.normalizer] if tokenizer.normalizer is not None else []
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *known])
+    return tokenizer.to_str()
+
+
 def special_token(tokenizer, names):
     """Return the id of the first of some names that a tokenizer has, or None."""
     ids = map(tokenizer.token_to_id, names)
@@ -190,9 +209,16 @@ def special_ids(json):
     return tuple(sorted(i for i, t in tokens if t.special and t.content != unknown))
 
 
+def unknown_id(json):
+    """Return the id of the token for what is unknown, or None if a text has none."""
+    tokenizer = _shared(json)
+    token = getattr(tokenizer.model, "unk_token", None)
+    return None if token is None else tokenizer.token_to_id(token)
+
+
 def joins_spaces(json):
     """Whether the tokens of words begin with the space in front of them, as GPT-2's do."""
-    return any(token[0] in "Ġ▁" and len(token) > 1 for token in _shared(json).get_vocab())
+    return any(token[0] in SPACES and len(token) > 1 for token in _shared(json).get_vocab())
 
 
 def encode(json, texts):
@@ -251,6 +277,41 @@ def decode(json, ids, behind=()):
     tokenizer = _shared(json)
     before = tokenizer.decode([*behind], skip_special_tokens=True)
     return tokenizer.decode([*behind, *ids], skip_special_tokens=True)[len(before) :]
+
+
+def piece(json, token):
+    """Return one token as text; no other token of its tokenizer has the same.
+
+    The space in front of a word is left out. What goes on a word without one is marked by ``##``,
+    as BERT's pieces are, where the same letters also have a token with a space.
+    """
+    tokenizer = _shared(json)
+    raw = tokenizer.id_to_token(token)
+    decoder = b"" if tokenizer.decoder is None else tokenizer.decoder.__getstate__()
+    space = next((mark for mark in SPACES if _NAMES_OF_SPACES[mark] in decoder), None)
+    if space is None or token in tokenizer.get_added_tokens_decoder():
+        return raw
+    text = _text_of_bytes(raw) if space == "Ġ" else raw.replace(space, " ")
+    if text.isspace():
+        return text
+    if raw[0] == space:
+        return text[1:]
+    return text if tokenizer.token_to_id(space + raw) is None else f"##{text}"
+
+
+def _text_of_bytes(raw):
+    """Return the text of a token of bytes, which are spelled out where they are no character."""
+    return bytes(map(_byte_values().get, raw)).decode(errors="backslashreplace")
+
+
+@lru_cache(maxsize=1)
+def _byte_values():
+    """Return which byte each visible character stands for: GPT-2's table."""
+    visible = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in visible]
+    return {chr(byte): byte for byte in visible} | {
+        chr(256 + i): byte for i, byte in enumerate(others)
+    }
 
 
 __all__ = ["byte_tokenizer", "character_tokenizer", "resolve_tokenizer", "train_tokenizer"]

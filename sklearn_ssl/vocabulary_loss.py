@@ -2,7 +2,9 @@
 
 import torch
 from torch.autograd.function import once_differentiable
+from torch.utils.checkpoint import checkpoint
 
+HEAD_ROWS_AT_ONCE = 256
 LOGITS_AT_ONCE = 2**20  # 4 MB: they stay in the cache, and the memory need not be asked for anew
 
 
@@ -42,6 +44,35 @@ def linear_cross_entropy(h, weight, target, bias=None):
     trained = any(x is not None and x.requires_grad for x in (h, weight, bias))
     wanted = torch.is_grad_enabled() and trained
     return _LinearCrossEntropy.apply(h, weight, bias, target, dtype, wanted)
+
+
+def head_cross_entropy(head, h, target):
+    """Return the mean cross-entropy of any head over a vocabulary.
+
+    Equal to ``cross_entropy(head(h), target)``, and as frugal with memory as
+    :func:`linear_cross_entropy`: logits are made for some tokens at a time, and once more for
+    their gradients.
+
+    Parameters
+    ----------
+    head : callable
+        Turns states of shape (n, width) into logits of shape (n, vocabulary_size).
+    h : torch.Tensor of shape (n, width)
+        States of tokens, at least one.
+    target : torch.Tensor of shape (n,) of int64
+
+    Returns
+    -------
+    loss : torch.Tensor
+        A scalar, in nats a token.
+    """
+
+    def total(h, target):
+        return torch.nn.functional.cross_entropy(head(h).float(), target, reduction="sum")
+
+    n_rows = HEAD_ROWS_AT_ONCE
+    parts = zip(h.split(n_rows), target.split(n_rows))
+    return sum(checkpoint(total, *part, use_reentrant=False) for part in parts) / len(h)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):

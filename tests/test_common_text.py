@@ -184,7 +184,7 @@ BAD_PARAMS = [
     {"dropout": np.nan},
     {"dropout": None},
     {"pooling": "max"},
-    {"pooling": None},
+    {"pooling": "max"},
     {"pretrained": 5},
     {"pretrained": True},
     {"max_epochs": -1},

@@ -4,7 +4,15 @@ import hypothesis
 import numpy as np
 import pytest
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import (
+    AddedToken,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    trainers,
+)
 
 from sklearn_ssl import defaults, tokenization
 from sklearn_ssl.tokenization import (
@@ -13,6 +21,8 @@ from sklearn_ssl.tokenization import (
     decode,
     encode,
     joins_spaces,
+    lower_case,
+    piece,
     resolve_tokenizer,
     special_ids,
     special_token,
@@ -383,3 +393,68 @@ def test_first_name_that_is_known():
     assert special_token(tokenizer, ("<s>", "[SEP]", "[CLS]")) == 1
     assert special_token(tokenizer, ("<s>",)) is None
     assert special_token(tokenizer, ()) is None
+
+
+# Single tokens ----------------------------------------------------------------------------------
+
+
+def pieces_of(tokenizer):
+    """Return all tokens as text, by what they are in the vocabulary."""
+    json = tokenizer.to_str()
+    return {raw: piece(json, i) for raw, i in tokenizer.get_vocab().items()}
+
+
+def sentencepiece_like(decoder):
+    words = ["<unk>", "▁bird", "bird", "▁", "▁▁", "s", "▁▁s", "<0xE2>"]
+    tokenizer = Tokenizer(models.Unigram([(word, -1.0) for word in words], unk_id=0))
+    tokenizer.decoder = decoder
+    return tokenizer
+
+
+LLAMAS = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+
+
+@pytest.mark.parametrize(
+    "tokenizer",
+    [
+        train_tokenizer(["the thebird bird, \n\n  naïve ☃ 漢字 ..", "bird .. "] * 9, 600),
+        byte_tokenizer(),
+        character_tokenizer(["a bird \n\t▁Ġ#☃"]),
+        sentencepiece_like(decoders.Metaspace()),
+        sentencepiece_like(LLAMAS),
+    ],
+    ids=["bpe", "byte", "char", "metaspace", "llama"],
+)
+def test_no_two_tokens_are_the_same_text_and_none_is_empty(tokenizer):
+    pieces = pieces_of(tokenizer)
+    assert len(set(pieces.values())) == len(pieces) == tokenizer.get_vocab_size()
+    assert "" not in pieces.values()
+
+
+def test_what_goes_on_a_word_is_marked_where_the_word_is_a_token_too():
+    tokenizer = train_tokenizer(["the thebird bird", "hand bird."] * 9, 300)
+    pieces = pieces_of(tokenizer)
+    assert pieces["Ġbird"] == "bird"
+    assert pieces["bird"] == "##bird"
+    assert pieces["."] == "."
+    assert pieces["Ġ"] == " "
+    pieces = pieces_of(sentencepiece_like(decoders.Metaspace()))
+    expected = {"▁bird": "bird", "bird": "##bird", "▁": " ", "▁▁": "  ", "s": "s", "▁▁s": " s"}
+    assert pieces.items() >= expected.items()
+    vocabulary = {"[UNK]": 0, "bird": 1, "##bird": 2, "s": 3}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.decoder = decoders.WordPiece()
+    assert pieces_of(tokenizer) == {word: word for word in vocabulary}
+
+
+def test_bytes_are_spelt_where_they_are_no_character():
+    known = set(pieces_of(byte_tokenizer()).values()) - {"[CLS]", "[SEP]", "[MASK]"}
+    assert known == {chr(b) for b in range(128)} | {f"\\x{b:x}" for b in range(128, 256)}
+
+
+def test_a_tokenizer_in_lower_case():
+    tokenizer = words_of_others()
+    json = lower_case(tokenizer.to_str())
+    assert tokens(json, "The CAT") == tokens(tokenizer.to_str(), "the cat")
+    tokenizer.normalizer = normalizers.Replace("cat", "mat")
+    assert tokens(lower_case(tokenizer.to_str()), "CAT") == ["mat"]

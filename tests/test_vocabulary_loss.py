@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from sklearn_ssl import vocabulary_loss
-from sklearn_ssl.vocabulary_loss import linear_cross_entropy
+from sklearn_ssl.vocabulary_loss import head_cross_entropy, linear_cross_entropy
 
 with_and_without_bias = pytest.mark.parametrize("with_bias", [True, False])
 
@@ -216,3 +216,17 @@ def test_large_logits_do_not_overflow():
     gradients = with_gradients(loss, h, weight, bias)[1:]
     torch.testing.assert_close(loss, expected(h, weight, target, bias))
     assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+@pytest.mark.parametrize("n", [1, 255, 600])
+def test_any_head_in_parts(n):
+    generator = torch.Generator().manual_seed(0)
+    h = torch.randn(n, 8, generator=generator, requires_grad=True)
+    head = torch.nn.Sequential(torch.nn.Linear(8, 30), torch.nn.Tanh())
+    target = torch.randint(30, (n,), generator=generator)
+    parameters = [h, *head.parameters()]
+    whole = torch.nn.functional.cross_entropy(head(h), target)
+    parts = head_cross_entropy(head, h, target)
+    torch.testing.assert_close(parts, whole)
+    expected = torch.autograd.grad(whole, parameters)
+    torch.testing.assert_close(torch.autograd.grad(parts, parameters), expected)

@@ -25,17 +25,21 @@ from sklearn_ssl._evaluate import row_batches
 from sklearn_ssl._runtime import torch_settings
 from sklearn_ssl._texts import check_texts
 from sklearn_ssl.pretext import PretextTask
-from sklearn_ssl.vocabulary_loss import linear_cross_entropy
+from sklearn_ssl.vocabulary_loss import head_cross_entropy, linear_cross_entropy
 
 LARGEST_NORM = 1.0  # of the gradients
 
 
 class CausalLMTask(PretextTask):
-    """Predict each token from those before it."""
+    """Predict each token from those before it.
 
-    def __init__(self, encoder):
+    A `pretrained_head` makes logits of states; without one, the embedding does.
+    """
+
+    def __init__(self, encoder, pretrained_head=None):
         super().__init__()
         self.encoder = encoder
+        self.pretrained_head = pretrained_head
 
     def forward(self, ids, known=0):
         """Return the loss of a batch.
@@ -49,11 +53,16 @@ class CausalLMTask(PretextTask):
         states, target = self.encoder.states(ids)[:, :-1], ids[:, 1:]
         place = torch.arange(target.shape[1], device=ids.device)
         asked = (target >= 0) & (place >= known)
+        if self.pretrained_head is not None:
+            return head_cross_entropy(self.pretrained_head, states[asked], target[asked])
         return linear_cross_entropy(states[asked], self.encoder.embedding.weight, target[asked])
 
     def next_logits(self, ids, cache):
         """Return what may follow rows without padding: ``(n, vocabulary_size)``."""
-        return self.encoder.states(ids, cache)[:, -1] @ self.encoder.embedding.weight.T
+        states = self.encoder.states(ids, cache)[:, -1]
+        if self.pretrained_head is not None:
+            return self.pretrained_head(states)
+        return states @ self.encoder.embedding.weight.T
 
     def after_backward(self, progress):
         nn.utils.clip_grad_norm_(self.parameters(), LARGEST_NORM)
@@ -101,7 +110,7 @@ class CausalLMEmbedder(BaseTextTransformer):
     _causal = True
 
     def _make_task(self, spec):
-        return CausalLMTask(self._make_encoder(spec))
+        return CausalLMTask(*self._make_encoder_and_head(spec))
 
     def score(self, X, y=None):
         """Return minus the mean loss in nats a token.
@@ -122,6 +131,7 @@ class CausalLMEmbedder(BaseTextTransformer):
             At most 0; ``-ln(vocabulary_size)`` is a guess.
         """
         check_is_fitted(self)
+        self._check_head("score")
         rows = self._rows(X, overlap=(self.input_spec_.max_length - 2) // 2)
         n_asked = rows.lengths - 1 - rows.overlaps
         total = 0.0
@@ -171,6 +181,7 @@ class CausalLMEmbedder(BaseTextTransformer):
             tokens of words begin with their own.
         """
         check_is_fitted(self)
+        self._check_head("generate")
         check_scalar(max_new_tokens, "max_new_tokens", Integral, min_val=1)
         check_scalar(temperature, "temperature", Real, min_val=0)
         if not math.isfinite(temperature):

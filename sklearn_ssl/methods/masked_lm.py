@@ -26,32 +26,44 @@ from sklearn_ssl._texts import check_texts
 from sklearn_ssl.masking import corrupt_tokens
 from sklearn_ssl.optim import adamw
 from sklearn_ssl.pretext import PretextTask
-from sklearn_ssl.vocabulary_loss import linear_cross_entropy
+from sklearn_ssl.vocabulary_loss import head_cross_entropy, linear_cross_entropy
 
 LARGEST_NORM = 1.0  # of the gradients
 
 
 class MaskedLMTask(PretextTask):
-    """Predict the tokens that were hidden from what stands around them."""
+    """Predict the tokens that were hidden from what stands around them.
 
-    def __init__(self, encoder, mask_ratio, *, mask, special, vocabulary_size):
+    A `pretrained_head` makes logits of states; without one, the task has a head of its own.
+    """
+
+    def __init__(
+        self, encoder, mask_ratio, *, mask, special, vocabulary_size, pretrained_head=None
+    ):
         super().__init__()
         self.encoder = encoder
         self.mask_ratio = mask_ratio
         self.words = {"mask": mask, "special": special, "vocabulary_size": vocabulary_size}
-        width = encoder.output_dim
-        self.head = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width))
-        self.bias = nn.Parameter(torch.zeros(len(encoder.embedding.weight)))
+        self.pretrained_head = pretrained_head
+        if pretrained_head is None:
+            width = encoder.output_dim
+            self.head = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width))
+            self.bias = nn.Parameter(torch.zeros(len(encoder.embedding.weight)))
 
     def forward(self, ids):
         corrupted, chosen = corrupt_tokens(ids, self.mask_ratio, self.generator, **self.words)
-        states = self.head(self.encoder.states(corrupted)[chosen])  # [n_chosen, width]
-        return linear_cross_entropy(states, self.encoder.embedding.weight, ids[chosen], self.bias)
+        states, target = self.encoder.states(corrupted)[chosen], ids[chosen]  # [n_chosen, width]
+        if self.pretrained_head is not None:
+            return head_cross_entropy(self.pretrained_head, states, target)
+        weight = self.encoder.embedding.weight
+        return linear_cross_entropy(self.head(states), weight, target, self.bias)
 
     def logits(self, ids, chosen):
         """Return what the chosen tokens may be: ``(n_chosen, vocabulary_size)``."""
-        states = self.head(self.encoder.states(ids)[chosen])
-        return states @ self.encoder.embedding.weight.T + self.bias
+        states = self.encoder.states(ids)[chosen]
+        if self.pretrained_head is not None:
+            return self.pretrained_head(states)
+        return self.head(states) @ self.encoder.embedding.weight.T + self.bias
 
     def after_backward(self, progress):
         nn.utils.clip_grad_norm_(self.parameters(), LARGEST_NORM)
@@ -118,7 +130,7 @@ class MaskedLMEmbedder(BaseTextTransformer):
         depth=2,
         n_heads=4,
         dropout=0.1,
-        pooling="mean",
+        pooling=None,
         pretrained=None,
         max_epochs=None,
         batch_size=None,
@@ -168,13 +180,19 @@ class MaskedLMEmbedder(BaseTextTransformer):
                 "The tokenizer of the pretrained model has no mask token, so it was trained "
                 "otherwise: use CausalLMEmbedder."
             )
+        encoder, head = self._make_encoder_and_head(spec)
         return MaskedLMTask(
-            self._make_encoder(spec),
+            encoder,
             self.mask_ratio,
+            pretrained_head=head,
             mask=spec.mask,
             special=spec.special,
             vocabulary_size=spec.vocabulary_size,
         )
+
+    def _rows_to_score(self, X):
+        self._check_head("score")
+        return super()._rows_to_score(X)
 
     def fill_mask(self, texts, top_k=5):
         """Say which tokens fit best in the gap of a text.
@@ -189,8 +207,9 @@ class MaskedLMEmbedder(BaseTextTransformer):
         Returns
         -------
         fillings : list of tuple of (str, float), or a list of such lists
-            Tokens as text, without spaces around, and their probabilities, the best first. A list
-            for each text, if several were given.
+            Tokens as text and their probabilities, the best first, without the space in front of a
+            word. ``##`` marks a token that goes on a word where one for a word reads the same. A
+            list for each text, if several were given.
 
         Raises
         ------
@@ -198,6 +217,7 @@ class MaskedLMEmbedder(BaseTextTransformer):
             If a text does not have exactly one "[MASK]".
         """
         check_is_fitted(self)
+        self._check_head("fill_mask")
         top_k = check_scalar(top_k, "top_k", Integral, min_val=1)
         single = isinstance(texts, str)
         texts = check_texts([texts] if single else texts, type(self).__name__)
@@ -226,5 +246,5 @@ class MaskedLMEmbedder(BaseTextTransformer):
             logits[list(spec.special)] = -torch.inf
             logits = logits[: spec.vocabulary_size]  # a pretrained model may have more rows
             probabilities, best = logits.softmax(0).topk(min(top_k, len(logits)))
-        words = [tokenization.decode(spec.tokenizer, [token]).strip() for token in best.tolist()]
+        words = [tokenization.piece(spec.tokenizer, token) for token in best.tolist()]
         return list(zip(words, probabilities.tolist()))

@@ -119,7 +119,7 @@ class SimCSETransformer(BaseTextTransformer):
         depth=2,
         n_heads=4,
         dropout=0.1,
-        pooling="mean",
+        pooling=None,
         pretrained=None,
         max_epochs=None,
         batch_size=None,
