@@ -39,7 +39,7 @@ def test_a_folder_without_a_tokenizer(bert, left):
     for name in {"tokenizer.json", "tokenizer_config.json"} - set(left):
         (bert / name).unlink()
     refused(
-        bert, r"holds a model but no tokenizer .*tokenizer\.save_pretrained|cannot read a model"
+        bert, r"holds a model but no tokenizer, .*tokenizer\.save_pretrained|cannot read a model"
     )
 
 
