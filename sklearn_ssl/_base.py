@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssl import defaults
 from sklearn_ssl._callbacks import CallbacksParameterMixin, CallbackSupportMixin, FitCallbacks
+from sklearn_ssl._containers import opened, unmasked
 from sklearn_ssl._evaluate import embed, pretext_loss
 from sklearn_ssl._hooks import CollapseWatch
 from sklearn_ssl._inputs import RowBlocks, RowSubset, check_input, describe
@@ -302,9 +303,10 @@ class BaseSSLTransformer(
 
         That is the categories of the columns of a table.
         """
-        further = [] if X_unlabeled is None else [X_unlabeled]
+        blocks = [opened(X)] if X_unlabeled is None else [opened(X), opened(X_unlabeled)]
         spec = self.input_spec_ if go_on else None
-        modality = spec.modality if go_on else modality_of(self, X)
+        modality = spec.modality if go_on else modality_of(self, blocks[0])
+        X, *further = [unmasked(block, modality) for block in blocks]
         if go_on:
             categories = spec.categories
         elif modality == "table":
@@ -522,11 +524,12 @@ class BaseSSLTransformer(
 
     def _check_rows(self, X, min_samples=1):
         """Return X as numbers, checked against the rows of ``fit``."""
+        modality = self.input_spec_.modality
         return check_input(
             self,
-            X,
+            unmasked(opened(X), modality),
             reset=False,
-            modality=self.input_spec_.modality,
+            modality=modality,
             categories=self.input_spec_.categories,
             row_shape=self.input_spec_.row_shape,
             min_samples=min_samples,

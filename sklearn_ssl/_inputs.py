@@ -11,6 +11,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 from sklearn_ssl import defaults
+from sklearn_ssl._columns import holds_numbers_only, is_frame, table_of
 from sklearn_ssl._images import pixel_range
 from sklearn_ssl._tables import encode_table
 
@@ -167,7 +168,7 @@ def check_input(estimator, X, *, reset, modality, categories=None, row_shape=Non
         What X holds, see :func:`~sklearn_ssl._modality.modality_of`.
     categories : tuple or None
         Those of the columns of a table, see :func:`~sklearn_ssl._tables.learn_categories`. The
-        table is copied then, with codes in their place.
+        table is copied then, with codes in their place, and so is one of objects.
     row_shape : tuple of int or None
         Shape that the rows must have.
     min_samples : int, default=1
@@ -185,20 +186,13 @@ def check_input(estimator, X, *, reset, modality, categories=None, row_shape=Non
         "ensure_min_samples": min_samples,
         "ensure_all_finite": "allow-nan" if modality in estimator._missing_allowed else True,
     }
-    try:
-        if categories is None:
-            X = validate_data(estimator, X, reset=reset, **checks)
-        else:
-            validate_data(estimator, X, reset=reset, skip_check_array=True)
-            X = encode_table(X, categories, type(estimator).__name__)
-            X = check_array(X, input_name="X", estimator=estimator, **checks)
-    except ValueError as error:
-        if "could not convert string" not in str(error):
-            raise
-        raise ValueError(
-            f"{error}. {type(estimator).__name__} reads columns of strings as categories if X is a "
-            "DataFrame with that dtype in fit, or if categorical_features names them."
-        ) from error
+    table = table_of(X) if modality == "table" or is_frame(X) else None
+    if table is None or (categories is None and holds_numbers_only(table)):
+        X = validate_data(estimator, X, reset=reset, **checks)
+    else:
+        validate_data(estimator, table, reset=reset, skip_check_array=True)
+        X = encode_table(table, categories, type(estimator).__name__)
+        X = check_array(X, input_name="X", estimator=estimator, **checks)
     if row_shape is not None:  # rows of two dimensions may begin with the right length
         _check_row_shape(estimator, X.shape, row_shape)
     return X

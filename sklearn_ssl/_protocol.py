@@ -23,6 +23,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl._containers import opened
 from sklearn_ssl._labels import check_minus_one, is_unlabeled, label_array, plain_labels
 from sklearn_ssl.collapse import CollapseWarning
 from sklearn_ssl.datasets import draw_labels
@@ -125,7 +126,7 @@ def split(X, y, X_test, y_test, X_unlabeled, test_size, seed):
 
 def _kept(X):
     """Return what can be read more than once, and indexed."""
-    return list(X) if isinstance(X, Iterator) else X
+    return list(X) if isinstance(X, Iterator) else opened(X)
 
 
 def _stratified(labels, test_size, seed):

@@ -1,9 +1,26 @@
 """Columns of categories: which columns of a table are some, and numbers for their values."""
 
-import numpy as np
-from sklearn.utils import check_array
+import re
+import warnings
+from collections import Counter
+from decimal import Decimal
 
-CATEGORY_DTYPES = {"category", "categorical", "enum", "string", "str", "utf8"}
+import numpy as np
+
+from sklearn_ssl._columns import (
+    among,
+    column_names,
+    holds_numbers_only,
+    is_frame,
+    read_columns,
+    table_of,
+)
+
+N_TO_JUDGE = 20  # values of a column from which it may be said to have too many categories
+LARGEST_SHARE = 0.9  # of different values among those of a column of categories
+N_TO_MISS = 5  # values of a column from which most of them should be known
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?", re.ASCII | re.IGNORECASE)
+TRUTH = {"true": True, "false": False}
 
 
 def learn_categories(tables, categorical_features):
@@ -27,53 +44,73 @@ def learn_categories(tables, categorical_features):
     ValueError
         If `categorical_features` names what is not there.
     TypeError
-        If values of a column are neither strings nor numbers.
+        If values are neither strings nor numbers.
+
+    Warns
+    -----
+    UserWarning
+        If nearly every row has a category of its own in a column, or numbers are strings.
     """
-    tables = [_as_table(table) for table in tables]
+    tables = [table_of(table) for table in tables]
     if tables[0] is None or categorical_features is None:
+        return None
+    is_automatic = isinstance(categorical_features, str)  # "from_dtype"
+    if is_automatic and holds_numbers_only(tables[0]):
         return None
     n_columns = tables[0].shape[1]
     tables = [table for table in tables if table is not None and table.shape[1] == n_columns]
-    chosen = _categorical_columns(tables[0], categorical_features)
-    if not chosen:
+    chosen = None if is_automatic else _chosen(tables[0], categorical_features)
+    if chosen == set():
         return None
-    return tuple(_distinct(tables, j) if j in chosen else None for j in range(n_columns))
+    columns = [read_columns(table) for table in tables]
+    if is_automatic:
+        chosen = {j for j, c in enumerate(columns[0]) if c.has_category_dtype or c.has_strings}
+        _warn_of_numbers_among_strings(tables[0], [columns[0][j] for j in sorted(chosen)])
+    blocks = {j: [table[j] for table in columns] for j in sorted(chosen)}
+    _warn_of_too_many(blocks.values())
+    categories = [_distinct(blocks[j]) if j in chosen else None for j in range(n_columns)]
+    return tuple(categories) if chosen else None
 
 
-def encode_table(table, categories, estimator_name):
-    """Turn a table with columns of categories into one of numbers.
+def encode_table(X, categories, estimator_name):
+    """Turn a table into an array of numbers.
 
     Parameters
     ----------
-    table : DataFrame or array-like of shape (n, features)
-    categories : tuple
+    X : frame or array-like of shape (n, features)
+    categories : tuple or None
         As :func:`learn_categories` returns it.
     estimator_name : str
         Named in messages.
 
     Returns
     -------
-    encoded : ndarray of shape (n, features) of float64
+    encoded : ndarray of shape (n, features)
         Numbers as they are, NaN where one is missing. Of categories the codes: 1 for the first
         value, and 0 for any that was not learnt.
+
+    Raises
+    ------
+    ValueError
+        If a column of numbers holds strings that are none.
+    TypeError
+        If values are neither strings nor numbers.
+
+    Warns
+    -----
+    UserWarning
+        If most values of a column are none of its categories.
     """
-    table = _as_table(table)
-    encoded = np.empty(table.shape)
-    numeric = [j for j, values in enumerate(categories) if values is None]
-    if numeric:
-        encoded[:, numeric] = check_array(
-            _columns(table, numeric),
-            dtype=np.float64,
-            ensure_all_finite="allow-nan",
-            ensure_min_samples=0,
-            estimator=estimator_name,
-            input_name="X",
-        )
-    for j, values in enumerate(categories):
-        if values is not None:
-            codes = {value: code for code, value in enumerate(values, start=1)}
-            encoded[:, j] = [codes.get(value, 0) for value in _values(table, j)]
-    return encoded
+    columns = read_columns(table_of(X))
+    if not columns:
+        return np.empty(X.shape)
+    categories = categories or [None] * len(columns)
+    return np.column_stack(
+        [
+            _numbers(column, estimator_name) if known is None else _codes(column, known)
+            for column, known in zip(columns, categories)
+        ]
+    )
 
 
 def decode_table(encoded, categories):
@@ -98,27 +135,10 @@ def decode_table(encoded, categories):
     return table
 
 
-def _as_table(X):
-    """Return a DataFrame or an array of two dimensions; None if X is neither."""
-    if _is_frame(X):
-        return X
-    if isinstance(X, (list, tuple)):
-        X = np.array(X, dtype=object)
-    return X if isinstance(X, np.ndarray) and X.ndim == 2 else None
-
-
-def _is_frame(X):
-    return hasattr(X, "columns") and hasattr(X, "shape")
-
-
-def _categorical_columns(table, categorical_features):
-    """Return the set of the places of the columns of categories."""
+def _chosen(table, categorical_features):
+    """Return the set of the places of the columns that the user has named."""
     n_columns = table.shape[1]
-    names = np.array(table.columns, dtype=object) if _is_frame(table) else None
-    if isinstance(categorical_features, str):  # "from_dtype"
-        if names is None:
-            return set()
-        return {j for j in range(n_columns) if _has_category_dtype(table, j)}
+    names = column_names(table) if is_frame(table) else []
     chosen = np.asarray(categorical_features)
     if chosen.size == 0:
         return set()
@@ -126,9 +146,9 @@ def _categorical_columns(table, categorical_features):
         return set(np.flatnonzero(chosen).tolist())
     if chosen.dtype.kind in "iu" and chosen.min() >= 0 and chosen.max() < n_columns:
         return set(chosen.tolist())
-    if chosen.dtype.kind in "UO" and names is not None and set(chosen) <= set(names):
-        return {int(np.flatnonzero(names == name)[0]) for name in chosen}
-    known = f"names of columns ({', '.join(map(str, names))}), " if names is not None else ""
+    if chosen.dtype.kind in "UO" and set(chosen) <= set(names):
+        return {names.index(name) for name in chosen}
+    known = f"names of columns ({', '.join(map(str, names))}), " if names else ""
     raise ValueError(
         f"categorical_features={categorical_features!r} does not fit X, which has {n_columns} "
         f'columns. Expected "from_dtype", None, {known}places from 0 to {n_columns - 1}, or a '
@@ -136,40 +156,126 @@ def _categorical_columns(table, categorical_features):
     )
 
 
-def _has_category_dtype(frame, j):
-    column = frame[frame.columns[j]]
-    dtype = str(getattr(column, "dtype", "")).lower().split("(")[0].split("[")[0]
-    if dtype != "object":
-        return dtype in CATEGORY_DTYPES
-    try:  # objects may be numbers all the same
-        np.array([value for value in _values(frame, j) if value is not None], dtype=np.float64)
-    except (TypeError, ValueError):
-        return True
-    return False
-
-
-def _columns(table, places):
-    if not _is_frame(table):
-        return table[:, places]
-    return table[[table.columns[j] for j in places]]
-
-
-def _values(table, j):
-    """Return the values of a column as a list, with None for each that is missing."""
-    column = table[table.columns[j]] if _is_frame(table) else table[:, j]
-    values = np.asarray(column, dtype=object)
-    # NaN alone differs from itself; NA of pandas answers NA to that question, and has to be asked.
-    missing = np.asarray(column.isna()) if hasattr(column, "isna") else values != values
-    return np.where(missing, None, values).tolist()
-
-
-def _distinct(tables, j):
-    """Return the values of a column in all tables, sorted: numbers, strings, then None."""
+def _numbers(column, estimator_name):
     try:
-        distinct = set().union(*(_values(table, j) for table in tables))
-        known = sorted(distinct - {None}, key=lambda value: (isinstance(value, str), value))
-    except TypeError as error:
-        raise TypeError(
-            f"The categories in column {j} of X must be strings or numbers: {error}."
+        return column.to_numbers()
+    except (ValueError, OverflowError) as error:
+        raise ValueError(
+            f"Column {column.name} of X is read as numbers: {error}. {estimator_name} reads one as "
+            "categories if it holds strings in fit, or if categorical_features names it."
         ) from error
+
+
+# Categories and their codes -------------------------------------------------------------------
+
+
+def _distinct(columns):
+    """Return the values of a column in all tables, sorted: numbers, strings, then None.
+
+    A number and the string that it is written as are one category, if there is one such string.
+    """
+    distinct = set().union(*(column.to_list() for column in columns))
+    known = distinct - {None}
+    numbers = {value for value in known if not isinstance(value, str)}
+    written = Counter(_number(value) for value in known - numbers)
+    known -= {v for v in known - numbers if _number(v) in numbers and written[_number(v)] == 1}
+    known = sorted(known, key=lambda value: (isinstance(value, str), value))
     return (*known, None) if None in distinct else tuple(known)
+
+
+def _codes(column, known):
+    """Return the codes of the values of a column: 0 for those that are not known.
+
+    A number and a string are one category if the string is that number, and no other one is: a
+    file that is read again may have changed the dtype of a column.
+    """
+    values = column.to_list()
+    codes = {value: code for code, value in enumerate(known, start=1)}
+    alike = {}
+    for value, code in codes.items():
+        alike.setdefault(_number(value), []).append((code, isinstance(value, str)))
+    for value in set(values) - set(codes):
+        is_string = isinstance(value, str)
+        others = [code for code, other in alike.get(_number(value), []) if other != is_string]
+        codes[value] = others[0] if value is not None and len(others) == 1 else 0
+    encoded = np.array([codes[value] for value in values], dtype=np.float64)
+    _warn_of_unknown(column.name, values, encoded, known)
+    return encoded
+
+
+def _number(value):
+    """Return the number that a string or a number is, or the string."""
+    if isinstance(value, float):
+        return Decimal(repr(value))
+    if not isinstance(value, str):
+        return value
+    return Decimal(value) if NUMBER.fullmatch(value) else TRUTH.get(value.lower(), value)
+
+
+# Warnings -------------------------------------------------------------------------------------
+
+
+def _warn_of_numbers_among_strings(table, columns):
+    """Warn of numbers that are read as categories since they come beside strings."""
+    mixed = [c.name for c in columns if not c.has_category_dtype and len(_kinds(c)) == 2]
+    if mixed:
+        warnings.warn(
+            f"X has numbers and strings in column {among(mixed)}: all of them are read as "
+            "categories. If numbers are meant, put NaN in the place of the strings.",
+            UserWarning,
+            stacklevel=2,
+        )
+    if isinstance(table, np.ndarray) and table.dtype.kind in "UT":
+        written = [c.name for c in columns if all(map(_is_written_number, c.to_list()))]
+        if written:
+            warnings.warn(
+                f"X is an array of strings, which are categories, and has numbers as strings in "
+                f"column {among(written)}. NumPy makes strings of numbers beside strings: keep "
+                "them by dtype=object or in a DataFrame, or name the columns that are categories "
+                "in categorical_features.",
+                UserWarning,
+                stacklevel=2,
+            )
+
+
+def _kinds(column):
+    return {issubclass(cls, str) for cls in column.types}
+
+
+def _is_written_number(value):
+    return value is None or NUMBER.fullmatch(value) is not None
+
+
+def _warn_of_too_many(blocks):
+    """Warn of columns in which nearly every row has a category of its own."""
+    counts = {}
+    for columns in blocks:
+        values = [value for column in columns for value in column.to_list() if value is not None]
+        if len(values) >= N_TO_JUDGE and len(set(values)) > LARGEST_SHARE * len(values):
+            counts[columns[0].name] = f"{len(set(values))} in {len(values)} rows"
+    if counts:
+        listed = [f"{name} ({count})" for name, count in counts.items()]
+        warnings.warn(
+            f"Nearly every row has a category of its own in column {among(listed)} of X, so that "
+            "nothing can be learned of it. Drop it if it holds IDs. Give free text to an estimator "
+            "of texts, such as MaskedLMEmbedder. If it holds numbers, convert them, by "
+            "pandas.to_numeric for example.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def _warn_of_unknown(name, values, codes, known):
+    """Warn if most values of a column are none of its categories."""
+    unknown = [value for value, code in zip(values, codes) if code == 0 and value is not None]
+    n_values = len(values) - values.count(None)
+    if n_values >= N_TO_MISS and len(unknown) > n_values / 2:
+        examples = among([repr(value) for value in known if value is not None], 3)
+        warnings.warn(
+            f"Of {n_values} values in column {name} of X, {len(unknown)} are none of the "
+            f"categories of fit and are embedded as unknown, such as {unknown[0]!r}; in fit there "
+            f"were {examples or 'none'}. Give the column the values that it had there, or fit "
+            "again.",
+            UserWarning,
+            stacklevel=2,
+        )

@@ -40,6 +40,7 @@ from sklearn.utils.validation import (
 
 from sklearn_ssl import defaults
 from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl._containers import opened
 from sklearn_ssl._fine_tune_task import (
     Classes,
     FineTuneTask,
@@ -360,6 +361,7 @@ class BaseFineTuner(NamedParametersMixin, BaseEstimator):
 
 def _as_rows(X):
     """Return what can be indexed: X itself, an array of what only promises to be one, or a list."""
+    X = opened(X)
     if hasattr(X, "__len__") or hasattr(X, "shape"):
         return X
     return np.asarray(X) if hasattr(X, "__array__") else list(X)

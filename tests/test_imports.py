@@ -37,10 +37,12 @@ RULES = {
     "tokenization": ("", "numpy tokenizers"),
     "vocabulary_loss": ("", "torch"),
     # the shared machinery
-    "_tables": ("", "numpy sklearn"),
+    "_columns": ("", "numpy"),
+    "_containers": ("", "numpy"),
+    "_tables": ("_columns", "numpy"),
     "_images": ("", "numpy"),
     "_modality": ("_images", "numpy"),
-    "_inputs": ("_images _tables", "numpy scipy sklearn torch"),
+    "_inputs": ("_columns _images _tables", "numpy scipy sklearn torch"),
     "_runtime": ("", "joblib torch"),
     "_evaluate": ("_runtime augment", "numpy torch"),
     "_hooks": ("collapse", "skorch tqdm"),
@@ -51,7 +53,7 @@ RULES = {
     "_parameters": ("", ""),
     "_persistence": ("_runtime", "torch"),
     "_base": (
-        "_callbacks _evaluate _hooks _inputs _modality _net _parameters _persistence "
+        "_callbacks _containers _evaluate _hooks _inputs _modality _net _parameters _persistence "
         "_runtime _tables pretext encoders encoders.__init__",
         "numpy sklearn torch",
     ),
@@ -64,11 +66,11 @@ RULES = {
     "_labeled_folds": ("_labels", "numpy sklearn"),
     "_fine_tune_task": ("pretext", "numpy sklearn torch"),
     "finetune": (
-        "_base _fine_tune_task _inputs _labels _net _parameters _runtime augment",
+        "_base _containers _fine_tune_task _inputs _labels _net _parameters _runtime augment",
         "numpy sklearn torch",
     ),
     "semi_supervised": ("_labeled_folds _labels", "sklearn"),
-    "_protocol": ("_base _labels collapse datasets finetune", "numpy scipy sklearn"),
+    "_protocol": ("_base _containers _labels collapse datasets finetune", "numpy scipy sklearn"),
     "evaluation": ("_protocol", "matplotlib numpy scipy sklearn"),
     # the methods: the base and the leaves, never another method
     "methods.__init__": ("", ""),

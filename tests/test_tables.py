@@ -105,12 +105,10 @@ def test_columns_that_are_not_there(people, chosen):
             simclr(categorical_features=chosen).fit(people)
 
 
-def test_values_that_are_no_categories(people):
-    X = people.assign(city=[{"name": "Rome"}] * N)
-    with pytest.raises(TypeError, match=r"column 2 of X must be strings or numbers.*dict"):
-        simclr().fit(X)
+UNKNOWN = "none of the categories of fit"
 
 
+@pytest.mark.filterwarnings(f"ignore:.*{UNKNOWN}")
 def test_codes(people):
     categories = (None, None, ("Oslo", None), ("x", "y"), None)
     encoded = encode_table(people, categories, "Test")
@@ -130,13 +128,16 @@ def test_codes_and_back(people):
     assert decoded[:, 2].tolist() == city.tolist()
     assert decoded[:, 3].tolist() == people["kind"].tolist()
     np.testing.assert_array_equal(decoded[:, 1].astype(float), people["income"])
-    unknown = encode_table(people.assign(city="Paris"), categories, "Test")
+    with pytest.warns(UserWarning, match=UNKNOWN):
+        unknown = encode_table(people.assign(city="Paris"), categories, "Test")
     assert set(decode_table(unknown, categories)[:, 2]) == {None}
 
 
-VALUES = st.one_of(st.none(), st.text(max_size=3), st.integers(-5, 5), st.floats(-5, 5))
+WORDS = st.text(st.characters(exclude_categories=["N", "Cs"]), max_size=3)
+VALUES = st.one_of(st.none(), WORDS, st.integers(-5, 5), st.floats(-5, 5))
 
 
+@pytest.mark.filterwarnings(f"ignore:.*{UNKNOWN}")
 @settings(max_examples=50, deadline=None, derandomize=True, database=None)
 @given(values=st.lists(VALUES, min_size=1, max_size=20), others=st.lists(VALUES, max_size=20))
 def test_any_value_has_its_code(values, others):
@@ -147,6 +148,118 @@ def test_any_value_has_its_code(values, others):
     assert [known[code - 1] for code in codes] == values
     for value, code in zip([*others, None], encode_table(X_other, (known,), "Test")[:, 0]):
         assert code == (known.index(value) + 1 if value in known else 0)
+
+
+# A column that is not what it was in fit -------------------------------------------------------
+
+INTS = [1, 2, 3, 10] * 5
+LATER = {
+    "strings": list(map(str, INTS)),
+    "strings of floats": [f"{value}.0" for value in INTS],
+    "strings with zeros": [f"{value:03}" for value in INTS],
+    "categories": pd.Categorical(list(map(str, INTS))),
+    "floats": list(map(float, INTS)),
+    "objects": np.array(INTS, object),
+}
+
+
+@pytest.mark.parametrize("later", LATER.values(), ids=LATER.keys())
+@pytest.mark.parametrize("dtype", [int, float])
+def test_numbers_are_known_again_when_they_are_strings(dtype, later):
+    X = pd.DataFrame({"c": pd.Categorical(np.array(INTS, dtype)), "x": np.arange(20.0)})
+    estimator = simclr().fit(X)
+    Z = estimator.transform(X)
+    X_later = X.assign(c=later)
+    np.testing.assert_array_equal(estimator.transform(X_later), Z)
+    np.testing.assert_array_equal(estimator.transform(pl.from_pandas(X_later)), Z)
+
+
+@pytest.mark.parametrize("later", [INTS, list(map(float, INTS)), np.array(INTS, np.int8)])
+@pytest.mark.parametrize("form", ["{}", "{:05}", "{}.0"])
+def test_strings_are_known_again_when_they_are_numbers(form, later):
+    X = pd.DataFrame({"c": [form.format(value) for value in INTS], "x": np.arange(20.0)})
+    estimator = simclr().fit(X)
+    np.testing.assert_array_equal(estimator.transform(X.assign(c=later)), estimator.transform(X))
+
+
+@pytest.mark.parametrize("form", [str, lambda value: str(value).lower(), int])
+def test_truth_is_known_again(form):
+    X = pd.DataFrame({"c": pd.Categorical([True, False] * 10), "x": np.arange(20.0)})
+    later = X.assign(c=pd.Categorical([form(value) for value in X["c"]]))
+    for X_fit, X_later in [(X, later), (later, X)]:
+        estimator = simclr().fit(X_fit)
+        Z = estimator.transform(X_fit)
+        np.testing.assert_array_equal(estimator.transform(X_later), Z)
+
+
+@pytest.mark.filterwarnings(f"ignore:.*{UNKNOWN}")
+def test_strings_that_are_one_number_stay_apart():
+    known = ("007", "7", "7.0")
+    table = np.array([["7"], ["007"], [None], ["07"], [7], [0]], dtype=object)
+    np.testing.assert_array_equal(encode_table(table, (known,), "Test")[:, 0], [2, 1, 0, 0, 0, 0])
+    assert learn_categories([table[[0, 1, 3]]], [0]) == (("007", "07", "7"),)
+
+
+def test_a_number_and_its_string_are_one_category():
+    chunks = pd.DataFrame({"c": pd.Series([1, 2, "1", "2", "x", None] * 4, dtype=object)})
+    categories = learn_categories([chunks], ["c"])
+    assert categories == ((1, 2, "x", None),)
+    codes = encode_table(chunks, categories, "Test")
+    np.testing.assert_array_equal(codes[:6, 0], [1, 2, 1, 2, 3, 4])
+    later = pd.DataFrame({"c": ["2", "1"] * 6})
+    assert learn_categories([chunks[:2].astype("category"), later], "from_dtype") == ((1, 2),)
+
+
+def test_most_values_of_a_column_are_unknown():
+    X = pd.DataFrame({"c": ["a", "b"] * 10, "d": [None, "y"] * 10, "x": np.arange(20.0)})
+    estimator = simclr().fit(X)
+    match = (
+        "Of 20 values in column 'c' of X, 20 are none .* such as 'A'; in fit there were 'a', 'b'"
+    )
+    for method in (estimator.transform, estimator.score, estimator.partial_fit):
+        with pytest.warns(UserWarning, match=match):
+            method(X.assign(c=X["c"].str.upper()))
+    with pytest.warns(UserWarning, match="Of 10 values in column 'd' of X, 10 are none"):
+        estimator.transform(X.assign(d=X["d"].str.upper()))
+    # Some new ones are nothing unusual, nor is a new one in a row or two, nor missing ones.
+    estimator.transform(X.assign(c=["new", *X["c"][1:]]))
+    estimator.transform(X.assign(c="new")[:2])
+    estimator.transform(X.assign(c=None))
+
+
+def test_a_column_that_was_empty_in_fit():
+    X = pd.DataFrame({"c": pd.Categorical([None] * 20), "x": np.arange(20.0)})
+    with pytest.warns(UserWarning, match="column 'c' of X, 20 are none .* in fit there were none"):
+        simclr().fit(X).transform(X.assign(c="a"))
+    for nothing in (np.nan, None):  # of no dtype for categories
+        X = X.assign(c=nothing)
+        with pytest.raises(ValueError, match=r"Column 'c' of X is read as numbers: .*'a'"):
+            simclr().fit(X).transform(X.assign(c="a"))
+
+
+# Columns that say nothing ------------------------------------------------------------------------
+
+TEXTS = [f"A text about the subject number {i % 49}." for i in range(50)]
+
+
+@pytest.mark.parametrize("values", [TEXTS, list(map(str, range(50))), pd.Categorical(range(50))])
+@pytest.mark.parametrize("chosen", ["from_dtype", ["c", "kind"]])
+def test_columns_with_a_category_in_each_row(values, chosen):
+    X = pd.DataFrame({"c": values, "kind": ["x", "y"] * 25, "x": np.arange(50.0)})
+    match = r"own in column 'c' \(\d+ in 50 rows\) of X.*IDs.*MaskedLMEmbedder.*to_numeric"
+    with pytest.warns(UserWarning, match=match):
+        simclr(categorical_features=chosen).fit(X)
+    more = pl.from_pandas(X)
+    with pytest.warns(UserWarning, match=match.replace("50", "100")) as warned:
+        learn_categories([more, more.with_columns(c=pl.col("kind").cum_count() + 50)], ["c"])
+    assert len(warned) == 1
+
+
+def test_many_categories_that_come_twice_are_nothing_unusual():
+    X = pd.DataFrame({"c": list(map(str, range(50))) * 2, "x": np.arange(100.0)})
+    assert len(simclr().fit(X).input_spec_.categories[0]) == 50
+    few = pd.DataFrame({"c": list("abcdefghij"), "x": np.arange(10.0)})
+    assert len(simclr().fit(few).input_spec_.categories[0]) == 10
 
 
 # The batch ------------------------------------------------------------------------------------
@@ -268,6 +381,7 @@ def test_order_of_categories_and_of_the_rows_does_not_matter_to_codes(people):
     assert simclr().fit(people[::-1]).input_spec_.categories[2] == CITIES
 
 
+@pytest.mark.filterwarnings(f"ignore:.*{UNKNOWN}")
 def test_category_that_comes_up_after_fit_is_embedded_as_unknown(people):
     estimator = simclr().fit(people)
     Paris, Berlin = (estimator.transform(people.assign(city=name)) for name in ("Paris", "Berlin"))
@@ -337,6 +451,7 @@ def test_categories_survive_pickling(people):
     np.testing.assert_array_equal(twin.transform(people), estimator.transform(people))
 
 
+@pytest.mark.filterwarnings(f"ignore:.*{UNKNOWN}")
 def test_scaling_and_categories_are_those_of_each_fold(people):
     # The last fold alone has a city of its own, and larger numbers.
     people = people.astype({"city": object})

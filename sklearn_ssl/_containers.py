@@ -1,0 +1,65 @@
+"""What users' data may be wrapped in: Arrow arrays, masks, frames that are not read yet."""
+
+import sys
+
+import numpy as np
+
+WHOLE = ("image", "video")  # modalities in which no value may be missing
+
+
+def opened(X):
+    """Return X as it is, but what Arrow has as a Table or a list.
+
+    Raises
+    ------
+    TypeError
+        If X is a LazyFrame of polars, which has no rows yet.
+    """
+    if type(X).__name__ == "LazyFrame":
+        raise TypeError("X is a LazyFrame of polars, which has no rows yet. Pass X.collect().")
+    if not hasattr(X, "to_pylist") or type(X).__name__ == "Table":
+        return X
+    Table = sys.modules["pyarrow"].Table
+    if type(X).__name__ == "RecordBatch":
+        return Table.from_batches([X])
+    if str(X.type).startswith("struct<"):  # rows of a RecordBatch, as scikit-learn takes some
+        return Table.from_struct_array(X)
+    return X.to_pylist()
+
+
+def unmasked(X, modality):
+    """Return X as it is, but a masked array as one in which masked values are missing.
+
+    Parameters
+    ----------
+    X : object
+        A masked array, a list of some, or anything else.
+    modality : str or None
+        What X holds.
+
+    Returns
+    -------
+    X : object
+        With NaN in the place of a masked number, or None of an object. Where nothing is masked, a
+        view of the data.
+
+    Raises
+    ------
+    ValueError
+        If values of images or videos are masked.
+    """
+    if isinstance(X, list | tuple) and any(isinstance(row, np.ma.MaskedArray) for row in X):
+        return [unmasked(row, modality) for row in X]
+    if not isinstance(X, np.ma.MaskedArray):
+        return X
+    if not np.ma.is_masked(X):
+        return X.data
+    if modality in WHOLE:
+        raise ValueError(
+            f"X has {np.ma.count_masked(X)} masked values, but {modality}s must be whole. Fill "
+            "them, by X.filled(0) for example, or leave the rows out that have some."
+        )
+    dtype = {"f": X.dtype, "b": float, "i": float, "u": float}.get(X.dtype.kind, object)
+    filled = X.data.astype(dtype)
+    filled[X.mask] = None if filled.dtype == object else np.nan
+    return filled
