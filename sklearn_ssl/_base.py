@@ -18,10 +18,16 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssl import defaults
 from sklearn_ssl._callbacks import CallbacksParameterMixin, CallbackSupportMixin, FitCallbacks
-from sklearn_ssl._containers import opened, unmasked
 from sklearn_ssl._evaluate import embed, pretext_loss
 from sklearn_ssl._hooks import CollapseWatch
-from sklearn_ssl._inputs import RowBlocks, RowSubset, check_input, describe
+from sklearn_ssl._inputs import (
+    RowBlocks,
+    RowSubset,
+    check_input,
+    check_values,
+    describe,
+    read_blocks,
+)
 from sklearn_ssl._modality import AUTO_MODALITY, MODALITIES, modality_of, resolve_modality
 from sklearn_ssl._net import join_histories, train
 from sklearn_ssl._parameters import NamedParametersMixin
@@ -32,6 +38,7 @@ from sklearn_ssl._runtime import (
     seeded_global_stream,
     torch_settings,
 )
+from sklearn_ssl._series import check_axes
 from sklearn_ssl._tables import learn_categories
 from sklearn_ssl.encoders import make_encoder
 
@@ -303,10 +310,10 @@ class BaseSSLTransformer(
 
         That is the categories of the columns of a table.
         """
-        blocks = [opened(X)] if X_unlabeled is None else [opened(X), opened(X_unlabeled)]
         spec = self.input_spec_ if go_on else None
-        modality = spec.modality if go_on else modality_of(self, blocks[0])
-        X, *further = [unmasked(block, modality) for block in blocks]
+        blocks = [X] if X_unlabeled is None else [X, X_unlabeled]
+        X, *further = read_blocks(self, blocks, spec)
+        modality = spec.modality if go_on else modality_of(self, X)
         if go_on:
             categories = spec.categories
         elif modality == "table":
@@ -379,7 +386,15 @@ class BaseSSLTransformer(
         modality, shape = resolve_modality(
             rows.blocks[0].shape[1:], self.modality, self.image_shape, self._auto_modality
         )
-        return describe(rows, modality, shape, categories=categories, scaling=self.scaling)
+        spec = describe(rows, modality, shape, categories=categories, scaling=self.scaling)
+        if modality == "series":
+            check_axes(rows, shape, type(self).__name__)
+        # X_unlabeled should have the range of X.
+        X = RowBlocks(rows.blocks[0])
+        reference = spec if modality in ("table", "series") else describe(X, modality, shape)
+        for block in rows.blocks:
+            check_values(self, block, reference)
+        return spec
 
     def _first_task(self, spec):
         """Build the task that a training starts from."""
@@ -417,6 +432,8 @@ class BaseSSLTransformer(
                 f"warm_start=True goes on from a fit on rows of shape {expected}, got rows of "
                 f"shape {got}. Use warm_start=False to start anew."
             )
+        for block in rows.blocks:
+            check_values(self, block, self.input_spec_)
 
     def _hold_out(self, rows, seed):
         n_held_out = max(2, round(self.validation_fraction * len(rows)))
@@ -524,16 +541,18 @@ class BaseSSLTransformer(
 
     def _check_rows(self, X, min_samples=1):
         """Return X as numbers, checked against the rows of ``fit``."""
-        modality = self.input_spec_.modality
-        return check_input(
+        (X,) = read_blocks(self, [X], self.input_spec_)
+        X = check_input(
             self,
-            unmasked(opened(X), modality),
+            X,
             reset=False,
-            modality=modality,
+            modality=self.input_spec_.modality,
             categories=self.input_spec_.categories,
             row_shape=self.input_spec_.row_shape,
             min_samples=min_samples,
         )
+        check_values(self, X, self.input_spec_)
+        return X
 
     def _task_device(self):
         return next(self.task_.parameters()).device

@@ -12,9 +12,14 @@ from sklearn.utils.validation import validate_data
 
 from sklearn_ssl import defaults
 from sklearn_ssl._columns import holds_numbers_only, is_frame, table_of
-from sklearn_ssl._images import pixel_range
+from sklearn_ssl._containers import opened, unmasked
+from sklearn_ssl._images import axes_to_move, check_pixels, is_whole, pixel_range
+from sklearn_ssl._modality import modality_of
+from sklearn_ssl._rows import read_rows, refuse_ragged
+from sklearn_ssl._series import THAT_TAKE_GAPS, pad_lists
 from sklearn_ssl._tables import encode_table
 
+MOST_DEVIATIONS = 1e6  # from the mean of a column; what is further away is clipped
 N_DESCRIBED = 10_000  # rows, evenly spaced, from which ranges and moments are taken
 
 
@@ -32,8 +37,10 @@ class InputSpec:
         ``(channels, time)`` or ``(time, channels, height, width)``.
     shift, scale : float or ndarray
         A batch is ``(X - shift) * scale``. Tables and series: each column or channel gets mean 0
-        and deviation 1. Images and videos: the range of the training data becomes [0, 1]; uint8 is
-        0 to 255.
+        and deviation 1; what is a million deviations away is clipped. Images and videos: the range
+        of the training data becomes [0, 1]; uint8 is 0 to 255. Pixels that a wide gap separates
+        from all others, such as marks of missing ones, do not count for the range, and what is
+        further from it than its width is clipped.
     marginals : ndarray of shape (n_quantiles, features) or None
         For tables, quantiles of each column of a batch, each of them a value seen in the column:
         256, or fewer from 257 columns on. Missing numbers have their share of NaN.
@@ -48,6 +55,8 @@ class InputSpec:
         :func:`~sklearn_ssl._tables.learn_categories` returns them. Code 1 is the first.
     quantiles : ndarray of shape (n_quantiles, features) or None
         For tables scaled by quantiles, those of X, at the levels ``(i + 1 / 2) / n_quantiles``.
+    whole_numbers : bool
+        Whether the pixels of images or videos were whole numbers.
     """
 
     modality: str
@@ -61,6 +70,7 @@ class InputSpec:
     missing: tuple | None = None
     categories: tuple | None = None
     quantiles: object = None
+    whole_numbers: bool = False
 
     def to_tensor(self, rows, device="cpu"):
         """Turn rows of X into a float32 batch of shape ``(n, *shape)`` on the device."""
@@ -68,17 +78,20 @@ class InputSpec:
             channels, height, width = self.shape[-3:]
             # A copy: the rows may be the user's own, read-only, reversed or big-endian.
             dtype = np.uint8 if rows.dtype == np.uint8 else np.float32
-            batch = torch.from_numpy(np.array(rows, dtype=dtype, order="C")).to(device)
+            with np.errstate(over="ignore"):  # what float32 cannot hold is clipped
+                batch = torch.from_numpy(np.array(rows, dtype=dtype, order="C")).to(device)
             batch = batch.reshape(len(rows), *self.shape[:-3], height, width, channels)
             batch = batch.movedim(-1, -3)  # [..., c, h, w], in the memory order channels_last
-            return batch.to(torch.float32).sub_(self.shift).mul_(self.scale)
+            return batch.to(torch.float32).sub_(self.shift).mul_(self.scale).clamp_(-1, 2)
         # Scaled before the cast: a column of time stamps has no digits to spare in float32.
         scaled = self._scaled(rows.reshape(len(rows), *self.shape))
         return torch.from_numpy(scaled.astype(np.float32, copy=False)).to(device)
 
     def _scaled(self, rows):
         rows = rows.astype(np.float64, copy=False)  # in which -x and means are what they should be
-        scaled = (rows - self.shift) * self.scale
+        with np.errstate(over="ignore"):
+            scaled = (rows - self.shift) * self.scale
+        np.clip(scaled, -MOST_DEVIATIONS, MOST_DEVIATIONS, out=scaled)
         if self.quantiles is not None:
             scaled = _normal_scores(scaled, rows, self.quantiles, self.cardinalities)
         if self.modality == "table" and np.isnan(scaled).any():
@@ -153,6 +166,36 @@ class RowSubset:
         return self.rows.lengths[self.indices]
 
 
+def read_blocks(estimator, blocks, spec=None):
+    """Return X, and what comes beside it, as arrays or frames.
+
+    Parameters
+    ----------
+    estimator : estimator
+    blocks : list of object
+        X and further rows, as the user hands them in.
+    spec : InputSpec or None
+        That of an earlier fit. Lists of series are made as long as those.
+
+    Returns
+    -------
+    blocks : list of object
+    """
+    name = type(estimator).__name__
+    blocks = [read_rows(opened(X), name) for X in blocks]
+    modality = modality_of(estimator, blocks[0]) if spec is None else spec.modality
+    blocks = [unmasked(X, modality) for X in blocks]
+    lists = [X for X in blocks if isinstance(X, list | tuple) and len(X)]
+    if not lists:
+        return blocks
+    if modality in ("series", "video") and modality in estimator._missing_allowed:
+        time = None if spec is None else spec.row_shape[0 if modality == "video" else -1]
+        return pad_lists(blocks, modality, name, time)
+    for rows in lists:
+        refuse_ragged(rows, modality, name)
+    return blocks
+
+
 def check_input(estimator, X, *, reset, modality, categories=None, row_shape=None, min_samples=1):
     """Validate X and return it as a numeric ndarray, without a copy where it was one.
 
@@ -187,23 +230,90 @@ def check_input(estimator, X, *, reset, modality, categories=None, row_shape=Non
         "ensure_all_finite": "allow-nan" if modality in estimator._missing_allowed else True,
     }
     table = table_of(X) if modality == "table" or is_frame(X) else None
-    if table is None or (categories is None and holds_numbers_only(table)):
-        X = validate_data(estimator, X, reset=reset, **checks)
-    else:
-        validate_data(estimator, table, reset=reset, skip_check_array=True)
-        X = encode_table(table, categories, type(estimator).__name__)
-        X = check_array(X, input_name="X", estimator=estimator, **checks)
+    try:
+        if table is None or (categories is None and holds_numbers_only(table)):
+            X = validate_data(estimator, X, reset=reset, **checks)
+        else:
+            validate_data(estimator, table, reset=reset, skip_check_array=True)
+            X = encode_table(table, categories, type(estimator).__name__)
+            X = check_array(X, input_name="X", estimator=estimator, **checks)
+    except ValueError as error:
+        if "contains NaN" not in str(error):
+            raise
+        raise ValueError(_no_missing(estimator, modality)) from error
     if row_shape is not None:  # rows of two dimensions may begin with the right length
         _check_row_shape(estimator, X.shape, row_shape)
+    if 0 in X.shape[1:]:
+        raise ValueError(f"X has shape {X.shape}: its rows are empty.")
+    if min_samples > 1 and modality in ("series", "video") and _all_missing(X):
+        raise ValueError("X holds no numbers: all of them are missing (NaN).")
     return X
+
+
+def _all_missing(X):
+    return bool(np.isnan(X[0]).all() and np.isnan(X).all())
+
+
+def _no_missing(estimator, modality):
+    """Say what to do about NaN where an estimator cannot take it."""
+    advice = "Replace them, for example by np.nan_to_num(X, nan=np.nanmedian(X))"
+    if modality == "series":
+        advice = f"{THAT_TAKE_GAPS} do; or interpolate X"
+    return (
+        f"Input X contains NaN. {type(estimator).__name__} takes no missing numbers in data of the "
+        f"kind {modality!r}. {advice}."
+    )
 
 
 def _check_row_shape(estimator, shape, row_shape):
     if shape[1:] != row_shape:
+        advice = axes_to_move(shape[1:], row_shape) or "Resize or reshape X to match, or fit again."
         raise ValueError(
             f"X has rows of shape {shape[1:]}, but {type(estimator).__name__} is expecting rows of "
-            f"shape {row_shape} as input. Resize or reshape X to match, or fit again."
+            f"shape {row_shape} as input. {advice}"
         )
+
+
+def check_values(estimator, X, spec):
+    """Warn of numbers that lie far from those in fit, where they are clipped.
+
+    Parameters
+    ----------
+    estimator : estimator
+    X : ndarray
+        Read in blocks.
+    spec : InputSpec
+    """
+    if spec.modality in ("image", "video"):
+        check_pixels(X, spec, type(estimator).__name__)
+    elif spec.quantiles is None:
+        _check_deviations(estimator, X, spec)
+
+
+def _check_deviations(estimator, X, spec):
+    axes = (0, 2) if spec.modality == "series" else 0
+    least, most = np.inf, -np.inf
+    for start in range(0, len(X), N_DESCRIBED):
+        block = X[start : start + N_DESCRIBED].reshape(-1, *spec.shape)
+        least = np.fmin(least, np.fmin.reduce(block, axis=axes, keepdims=True)[0])
+        most = np.fmax(most, np.fmax.reduce(block, axis=axes, keepdims=True)[0])
+    with np.errstate(over="ignore"):
+        below, above = (spec.shift - least) * spec.scale, (most - spec.shift) * spec.scale
+    far = np.flatnonzero(np.fmax(below, above) > MOST_DEVIATIONS)
+    if len(far) == 0:
+        return
+    place, names = far[0], getattr(estimator, "feature_names_in_", None)
+    value = (least if below.flat[place] > above.flat[place] else most).flat[place]
+    kind = "channel" if spec.modality == "series" else "column"
+    where = f"{kind} {place}" if names is None or kind == "channel" else f"{kind} {names[place]!r}"
+    by = "NaN" if spec.modality in estimator._missing_allowed else "a usual value"
+    warnings.warn(
+        f"X has a value of {value:g} in {where}, more than a million deviations away from the mean "
+        f"in fit: {type(estimator).__name__} clips it there. If it marks a missing number, replace "
+        f"it by {by}; if it is meant, transform the {kind}, for example by a logarithm.",
+        UserWarning,
+        stacklevel=2,
+    )
 
 
 def describe(rows, modality, shape, *, categories=None, scaling="standard"):
@@ -228,7 +338,11 @@ def describe(rows, modality, shape, *, categories=None, scaling="standard"):
     sample = rows[np.linspace(0, n_samples - 1, min(n_samples, N_DESCRIBED)).astype(np.intp)]
     row_shape = sample.shape[1:]
     if modality in ("image", "video"):
-        return InputSpec(modality, row_shape, shape, *pixel_range(sample), None, n_samples)
+        scaling = pixel_range(sample)
+        return InputSpec(
+            *(modality, row_shape, shape, *scaling, None, n_samples),
+            whole_numbers=is_whole(sample),
+        )
     sample = sample.reshape(-1, *shape)
     if modality == "series":
         return InputSpec(modality, row_shape, shape, *_moments(sample, (0, 2)), None, n_samples)
@@ -262,8 +376,12 @@ def _moments(sample, axes):
     if sample.dtype == np.float16:  # in which NumPy would square the differences
         sample = sample.astype(np.float32)
     with _columns_may_be_empty():
-        shift = np.nanmean(sample, axis=axes, keepdims=True, dtype=np.float64)[0]
-        deviation = np.nanstd(sample, axis=axes, keepdims=True, dtype=np.float64)[0]
+        most = np.nanmax(np.abs(sample), axis=axes, keepdims=True)
+        unit = np.where(most > 1e15, most, 1).astype(np.float64)  # whose squares do not overflow
+        if np.any(unit > 1):
+            sample = sample / unit
+        shift = np.nanmean(sample, axis=axes, keepdims=True, dtype=np.float64)[0] * unit[0]
+        deviation = np.nanstd(sample, axis=axes, keepdims=True, dtype=np.float64)[0] * unit[0]
     # A constant column has a deviation of rounding errors only.
     varies = deviation > 10 * np.finfo(np.float64).eps * np.abs(shift)
     return np.nan_to_num(shift), 1 / np.where(varies, deviation, 1)

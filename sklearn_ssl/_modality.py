@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sklearn_ssl._images import read_image_shape
+from sklearn_ssl._images import read_image_shape, read_video_shape
 
 MODALITIES = ("table", "image", "series")
 # Modality of X by its dimensions, unless the estimator or the user says another.
@@ -27,8 +27,11 @@ def modality_of(estimator, X):
     if estimator.modality != "auto":
         return estimator.modality
     try:
-        n_dims = len(X.shape if hasattr(X, "shape") else np.shape(X))
-    except (TypeError, ValueError):  # lists of different lengths, say
+        is_list = isinstance(X, list | tuple) and len(X)
+        n_dims = (
+            1 + np.ndim(X[0]) if is_list else len(X.shape if hasattr(X, "shape") else np.shape(X))
+        )
+    except (TypeError, ValueError):  # a row of lists of different lengths, for example
         return None
     return estimator._auto_modality.get(n_dims)
 
@@ -52,7 +55,7 @@ def resolve_modality(row_shape, modality="auto", image_shape=None, auto_modality
     shape : tuple of int
         As in :class:`~sklearn_ssl._inputs.InputSpec`.
     """
-    n_dims = len(row_shape) + 1
+    n_dims, named = len(row_shape) + 1, modality
     X_shape = f"(n, {', '.join(map(str, row_shape))})"
     if image_shape is not None:
         if modality not in ("auto", "image"):
@@ -73,10 +76,10 @@ def resolve_modality(row_shape, modality="auto", image_shape=None, auto_modality
     if modality == "series" and n_dims in (2, 3):
         return modality, row_shape if n_dims == 3 else (1, *row_shape)
     if modality == "image" and n_dims in (2, 3, 4):
-        return modality, read_image_shape(row_shape, image_shape, X_shape)
+        is_named = named == "image"
+        return modality, read_image_shape(row_shape, image_shape, X_shape, is_named=is_named)
     if modality == "video" and n_dims in (4, 5):
-        time, height, width, channels = (*row_shape, 1)[:4]
-        return modality, (time, channels, height, width)
+        return modality, read_video_shape(row_shape, X_shape)
     expected = {
         "table": "(n, features)",
         "series": "(n, channels, time), or (n, time) for one channel",

@@ -39,10 +39,15 @@ RULES = {
     # the shared machinery
     "_columns": ("", "numpy"),
     "_containers": ("", "numpy"),
+    "_rows": ("", "numpy torch"),
     "_tables": ("_columns", "numpy"),
     "_images": ("", "numpy"),
+    "_series": ("", "numpy"),
     "_modality": ("_images", "numpy"),
-    "_inputs": ("_columns _images _tables", "numpy scipy sklearn torch"),
+    "_inputs": (
+        "_columns _containers _images _modality _rows _series _tables",
+        "numpy scipy sklearn torch",
+    ),
     "_runtime": ("", "joblib torch"),
     "_evaluate": ("_runtime augment", "numpy torch"),
     "_hooks": ("collapse", "skorch tqdm"),
@@ -53,8 +58,8 @@ RULES = {
     "_parameters": ("", ""),
     "_persistence": ("_runtime", "torch"),
     "_base": (
-        "_callbacks _containers _evaluate _hooks _inputs _modality _net _parameters _persistence "
-        "_runtime _tables pretext encoders encoders.__init__",
+        "_callbacks _evaluate _hooks _inputs _modality _net _parameters _persistence "
+        "_runtime _series _tables pretext encoders encoders.__init__",
         "numpy sklearn torch",
     ),
     "_texts": ("tokenization", "numpy torch"),

@@ -1,0 +1,151 @@
+"""What rows come in: arrays, frames and lists are read; of anything else it is said what to do."""
+
+import re
+from collections.abc import Iterator, Mapping, Set
+from os import PathLike
+
+import numpy as np
+import torch
+
+TAKEN = "Expected is an array of numbers, a data frame, or a list of arrays"
+FILE_NAME = re.compile(r"\S*\.[A-Za-z]\w{1,4}")
+TEXT_ESTIMATORS = "MaskedLMEmbedder, CausalLMEmbedder and SimCSETransformer"
+
+
+def read_rows(X, name):
+    """Return X as what has a shape, or as a list of such things.
+
+    Parameters
+    ----------
+    X : object
+    name : str
+        Of the estimator, for messages.
+
+    Returns
+    -------
+    X : object
+        X itself, but for tensors, and arrays or columns of arrays.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If X is read once only, or in a way of its own, or holds texts or paths.
+    """
+    if isinstance(X, torch.Tensor):
+        return _tensor_as_array(X)
+    _refuse_unreadable(X, name)
+    if hasattr(X, "columns") and hasattr(X, "shape"):
+        _refuse_nested_frame(X, name)
+        return X
+    rows = _rows_in_one_dimension(X)
+    if rows is None:
+        return X
+    missing = [place for place, row in enumerate(rows) if row is None]
+    first = next((row for row in rows if row is not None), None)
+    _refuse_texts_and_paths(first, name)
+    if missing:
+        raise ValueError(f"Row {missing[0]} of X is missing (None). Leave it out.")
+    if hasattr(first, "columns"):
+        raise ValueError(
+            f"X is a list of DataFrames; {name} takes each series as an array with its time last. "
+            "Pass [frame.to_numpy().T for frame in X]."
+        )
+    if isinstance(first, torch.Tensor):
+        return [_tensor_as_array(row) for row in rows]
+    if hasattr(first, "getbands"):  # images of PIL
+        return [np.asarray(row) for row in rows]
+    return rows if np.ndim(first) else X
+
+
+def _tensor_as_array(X):
+    if X.layout != torch.strided:
+        raise TypeError("Sparse data was passed, a tensor; dense data is required: X.to_dense().")
+    X = X.detach().cpu()
+    return (X.float() if X.dtype == torch.bfloat16 else X).resolve_conj().resolve_neg().numpy()
+
+
+def _refuse_unreadable(X, name):
+    if isinstance(X, PathLike):
+        _refuse_texts_and_paths(X, name)
+    if isinstance(X, str | bytes):
+        raise ValueError(
+            f"X is a single string, {X[:40]!r}; {name} takes numbers, and reads no files. {TAKEN}. "
+            f"Estimators of texts are {TEXT_ESTIMATORS}; they take a list of strings."
+        )
+    kinds = [cls.__name__ for cls in type(X).__mro__]
+    if any("DataLoader" in kind or "Dataset" in kind for kind in kinds) and not hasattr(X, "dtype"):
+        raise TypeError(
+            f"X is a {kinds[0]}; {name} makes its own batches. {TAKEN}: stack the rows, for "
+            "example with np.stack([np.asarray(row[0]) for row in dataset])."
+        )
+    if isinstance(X, Iterator):
+        raise TypeError(
+            f"X is an iterator ({kinds[0]}), which can be read only once. {TAKEN}: pass list(X)."
+        )
+    if isinstance(X, Mapping | Set) and not hasattr(X, "shape"):  # as SciPy's dok_array has
+        raise TypeError(f"X is a {kinds[0]}. {TAKEN}, with one entry for each row.")
+
+
+def _refuse_texts_and_paths(first, name):
+    is_text = isinstance(first, str | bytes)
+    if isinstance(first, PathLike) or (is_text and FILE_NAME.fullmatch(str(first))):
+        raise ValueError(
+            f"X holds paths, such as {str(first)!r}; {name} reads no files. {TAKEN}: read the "
+            "files first, for example with np.stack([np.asarray(PIL.Image.open(path)) for path in "
+            "paths])."
+        )
+    if is_text:
+        raise ValueError(
+            f"X holds texts, such as {first[:40]!r}, and {name} takes numbers. Estimators of "
+            f"texts are {TEXT_ESTIMATORS}. A single column of a table must have two dimensions."
+        )
+
+
+def _refuse_nested_frame(X, name):
+    """Refuse the format of sktime, a DataFrame whose cells hold series."""
+    if len(X) == 0 or X.shape[1] == 0 or not (hasattr(X, "iloc") or hasattr(X, "row")):
+        return
+    row = X.iloc[0] if hasattr(X, "iloc") else X.row(0)
+    if any(not isinstance(cell, str | bytes) and np.ndim(cell) == 1 for cell in row):
+        raise ValueError(
+            f"X is a {type(X).__name__} whose cells hold series; {name} takes an array of shape "
+            "(n, channels, time), or a list of arrays of shape (channels, time). Pass "
+            "[np.stack(row) for row in X.to_numpy()]."
+        )
+
+
+def _rows_in_one_dimension(X):
+    """Return the rows of a list, or of an array or a column of objects; None for all else."""
+    if isinstance(X, list | tuple):
+        return X
+    is_flat = len(getattr(X, "shape", ())) == 1 and hasattr(X, "dtype")
+    is_objects = is_flat and getattr(X.dtype, "kind", "O") not in "biufcmM"
+    return list(X) if is_objects else None
+
+
+def refuse_ragged(rows, modality, name):
+    """Refuse a list of rows whose shapes differ, and say what to do.
+
+    Parameters
+    ----------
+    rows : list
+    modality : str or None
+        What X holds, as far as it is known.
+    name : str
+        Of the estimator, for messages.
+    """
+    # Rows that are lists themselves are measured by their lengths, which is quick.
+    shapes = [(len(row),) if isinstance(row, list | tuple) else np.shape(row) for row in rows]
+    other = next((shape for shape in shapes if shape != shapes[0]), None)
+    if other is None:
+        return
+    resize = (
+        "Images must have one size: resize them, for example by PIL's image.resize((width, "
+        'height)), and their number of channels, for example by image.convert("RGB")'
+    )
+    pad = "Series of different lengths are taken by TS2VecTransformer and NextFrameEmbedder"
+    advice = {"image": resize, "series": pad, "table": pad}.get(modality, f"{resize}. {pad}")
+    raise ValueError(
+        f"X is a list of rows of inhomogeneous shapes, such as {shapes[0]} and {other}; {name} "
+        f"takes rows of one shape. {advice}."
+    )

@@ -1,0 +1,128 @@
+"""What X may be beside an array: what is read, and what is said of the rest."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Subset, TensorDataset
+
+from sklearn_ssl import NextFrameEmbedder, SimCLRTransformer, TS2VecTransformer
+
+rng = np.random.default_rng(0)
+COLORED = rng.integers(0, 256, (12, 8, 8, 3)).astype(np.uint8)
+TEXTS = ["a good film", "a bad one"]
+DATASET = TensorDataset(torch.from_numpy(COLORED))
+
+
+def make(Estimator=SimCLRTransformer, **params):
+    return Estimator(max_epochs=1, random_state=0, **params)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        torch.from_numpy,
+        lambda X: [torch.from_numpy(image) for image in X],
+        lambda X: tuple(X),
+        lambda X: [Image.fromarray(image) for image in X],
+        lambda X: np.array([None, *X], dtype=object)[1:],
+        np.ma.masked_array,
+    ],
+    ids=["tensor", "tensors", "tuple", "PIL", "objects", "masked array"],
+)
+def test_images_in_other_containers(wrap):
+    Z = make().fit(COLORED).transform(COLORED)
+    np.testing.assert_array_equal(make().fit(wrap(COLORED)).transform(wrap(COLORED)), Z)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_tensors_of_any_dtype_that_ask_for_gradients(dtype):
+    X = torch.arange(96, dtype=dtype).reshape(12, 8).requires_grad_()
+    Z = make().fit(X.detach().double().numpy()).transform(X.detach().double().numpy())
+    np.testing.assert_allclose(make().fit(X).transform(X), Z, rtol=1e-4, atol=1e-5)
+
+
+REFUSED = {
+    "generator": (lambda: (x for x in COLORED), TypeError, r"iterator \(generator\).*list\(X\)"),
+    "map": (lambda: map(np.asarray, COLORED), TypeError, r"iterator \(map\).*list\(X\)"),
+    "zip": (lambda: zip(COLORED), TypeError, r"iterator \(zip\)"),
+    "dict": (lambda: {"X": COLORED}, TypeError, "X is a dict. Expected is an array"),
+    "Dataset": (lambda: DATASET, TypeError, r"X is a TensorDataset.*np\.stack"),
+    "Subset": (lambda: Subset(DATASET, [0, 1]), TypeError, r"X is a Subset.*np\.stack"),
+    "DataLoader": (lambda: DataLoader(DATASET), TypeError, r"X is a DataLoader.*np\.stack"),
+    "sparse tensor": (
+        lambda: torch.from_numpy(COLORED[:, 0, :, 0]).to_sparse(),
+        TypeError,
+        "Sparse data was passed",
+    ),
+    "path": (lambda: Path("images/1.png"), ValueError, r"paths, such as 'images.1\.png'.*reads no"),
+    "paths": (lambda: [Path("images/1.png")] * 3, ValueError, r"paths, .*PIL\.Image\.open"),
+    "names of files": (lambda: ["1.png", "2.png"], ValueError, r"paths, such as '1\.png'"),
+    "name of a file": (lambda: "data.npy", ValueError, "single string.*reads no files"),
+    "no row": (lambda: [*COLORED, None], ValueError, "Row 12 of X is missing"),
+    "sizes": (
+        lambda: [image[: 5 + i % 3] for i, image in enumerate(COLORED)],
+        ValueError,
+        r"\(5, 8, 3\) and \(6, 8, 3\).*image\.resize",
+    ),
+    "PIL images": (
+        lambda: [Image.fromarray(image).resize((8 + i, 8)) for i, image in enumerate(COLORED)],
+        ValueError,
+        r"\(8, 8, 3\) and \(8, 9, 3\).*image\.resize",
+    ),
+    "gray and colored": (
+        lambda: [*COLORED, COLORED[0, ..., 0]],
+        ValueError,
+        r'\(8, 8, 3\) and \(8, 8\).*image\.convert\("RGB"\)',
+    ),
+    **{
+        f"texts, {name}": (lambda column=column: column, ValueError, "texts, .*MaskedLMEmbedder")
+        for name, column in {
+            "list": TEXTS,
+            "bytes": [b"a good film", b"a bad one"],
+            "array": np.array(TEXTS),
+            "objects": np.array(TEXTS, dtype=object),
+            "pandas": pd.Series(TEXTS),
+            "pandas objects": pd.Series(TEXTS, dtype=object),
+            "pandas category": pd.Series(TEXTS, dtype="category"),
+            "polars": pl.Series(TEXTS),
+            "Arrow": pa.array(TEXTS),
+            "chunks": pa.chunked_array([TEXTS[:1], TEXTS[1:]]),
+        }.items()
+    },
+}
+refused = pytest.mark.parametrize(("X", "error", "match"), REFUSED.values(), ids=REFUSED.keys())
+
+
+@refused
+def test_refused_by_fit(X, error, match):
+    estimator = make()
+    before = dict(vars(estimator))
+    with pytest.raises(error, match=match):
+        estimator.fit(X())
+    with pytest.raises(error, match=match):
+        estimator.fit(COLORED, X_unlabeled=X())
+    assert vars(estimator) == before
+
+
+@refused
+@pytest.mark.parametrize("method", ["transform", "score", "partial_fit"])
+def test_refused_after_fit(X, error, match, method):
+    estimator = make().fit(COLORED)
+    Z = estimator.transform(COLORED)
+    with pytest.raises(error, match=match):
+        getattr(estimator, method)(X())
+    np.testing.assert_array_equal(estimator.transform(COLORED), Z)
+
+
+@pytest.mark.parametrize("Estimator", [TS2VecTransformer, NextFrameEmbedder])
+@pytest.mark.parametrize("case", ["generator", "Dataset", "texts, list", "texts, Arrow", "paths"])
+def test_refused_by_estimators_of_series(Estimator, case):
+    X, error, match = REFUSED[case]
+    with pytest.raises(error, match=match):
+        make(Estimator).fit(X())
