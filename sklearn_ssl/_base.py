@@ -389,11 +389,12 @@ class BaseSSLTransformer(
         spec = describe(rows, modality, shape, categories=categories, scaling=self.scaling)
         if modality == "series":
             check_axes(rows, shape, type(self).__name__)
-        # X_unlabeled should have the range of X.
-        X = RowBlocks(rows.blocks[0])
-        reference = spec if modality in ("table", "series") else describe(X, modality, shape)
-        for block in rows.blocks:
-            check_values(self, block, reference)
+        X, *further = rows.blocks
+        # The range of X_unlabeled is to be that of X.
+        pictures = further and modality in ("image", "video")
+        of_X = describe(RowBlocks(X), modality, shape) if pictures else spec
+        for block in (X, *further):
+            check_values(self, block, of_X)
         return spec
 
     def _first_task(self, spec):

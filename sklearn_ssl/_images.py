@@ -178,7 +178,8 @@ def _usual_range(sample):
     few = np.sort(few[few == few].astype(np.float64))
     if len(few) < 1000:
         return low, high
-    return -_last_usual(-few[::-1], -low, sample, -1), _last_usual(few, high, sample, 1)
+    with np.errstate(over="ignore"):
+        return -_last_usual(-few[::-1], -low, sample, -1), _last_usual(few, high, sample, 1)
 
 
 def _last_usual(few, top, sample, sign):
@@ -189,7 +190,7 @@ def _last_usual(few, top, sample, sign):
     middle = few[len(few) // 2]
     upper = np.append(few[len(few) // 2 :], top)
     spread, gap = upper[:-1] - middle, np.diff(upper)
-    far = np.flatnonzero((spread > 0) & (gap > FAR * spread) & (10 * gap > top - middle))
+    far = np.flatnonzero((spread > 0) & (gap / FAR > spread) & (gap > (top - middle) / 10))
     if len(far) == 0:
         return top
     edge = upper[far[0]]
@@ -202,7 +203,7 @@ def _last_usual(few, top, sample, sign):
     is_usual = sample < bound if sign > 0 else sample > bound
     usual = max(sign * float(f(sample[is_usual])) for f in (np.min, np.max))
     beyond = min(sign * float(f(sample[~is_usual & (sample == sample)])) for f in (np.min, np.max))
-    return usual if beyond - usual > FAR * (usual - middle) else top
+    return usual if (beyond - usual) / FAR > usual - middle else top
 
 
 def check_pixels(X, spec, name):

@@ -405,6 +405,28 @@ def test_table_of_categories_alone(Estimator, people):
     assert np.isfinite(make(Estimator, {}).fit_transform(X)).all()
 
 
+@pytest.mark.filterwarnings("ignore:X has (pixels|a value)", "ignore:.*collapsed")
+@every_kind
+def test_finite_numbers_of_any_size_give_finite_results(Estimator, modality, fitted):
+    fit, X = fitted
+    estimator = fit(Estimator)
+    ordinary = np.delete(estimator.transform(X), 3, axis=0)
+    where = {"table": "in column 5", "series": "in channel 0"}.get(modality, "marks missing")
+    for value, dtype in [(1e20, "f4"), (9.97e36, "f4"), (-3.4e38, "f4"), (-1.7e308, "f8")]:
+        huge = X.astype(dtype)
+        huge[3].flat[5] = value
+        with pytest.warns(UserWarning, match=where) as caught:
+            Z = estimator.transform(huge)
+        assert f"{value:g}" in str(caught[0].message)
+        assert np.isfinite(Z).all()
+        np.testing.assert_allclose(np.delete(Z, 3, axis=0), ordinary, rtol=1e-4, atol=1e-5)
+        assert np.isfinite(estimator.score(huge))
+    again = fit(Estimator, huge)
+    assert np.isfinite(again.loss_curve_).all()
+    assert np.isfinite(again.transform(X)).all()
+    assert np.isfinite(estimator.partial_fit(huge).transform(X)).all()
+
+
 @every_kind
 @pytest.mark.parametrize(
     ("container", "kind"),
