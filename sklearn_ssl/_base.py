@@ -79,9 +79,9 @@ class BaseSSLTransformer(
         ``(height, width)`` or ``(height, width, channels)`` of images that come as flat rows.
     categorical_features : "from_dtype", array-like or None, default="from_dtype"
         Columns of a table that hold categories: their places or names, or a boolean for each
-        column. "from_dtype" are the columns of a DataFrame that hold strings or have a dtype for
-        categories. Categories that come up after ``fit``, and missing ones if none was missing
-        then, are embedded as unknown.
+        column. "from_dtype" are the columns that hold strings or have a dtype for categories.
+        Categories that come up after ``fit``, and missing ones if none was missing then, are
+        embedded as unknown.
     scaling : {"standard", "quantile"}, default="standard"
         How the numbers of a table are scaled: each column to mean 0 and deviation 1, or its
         quantiles to those of a normal distribution, which extreme values cannot stretch. Missing

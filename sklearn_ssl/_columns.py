@@ -157,15 +157,16 @@ def _read(name, column):
         if array.ndim == 1 and array.dtype.kind in "biuf":
             return Column(name, array, set(), False)
     values = column.to_pylist() if hasattr(column, "to_pylist") else _list(column)
-    values = list(map(_plain, values))
+    values = _plain_values(values)
     types = set(map(type, values)) - {type(None)}
     return Column(name, values, types, word in CATEGORY_DTYPES)
 
 
 def _array(column, dtype):
-    if getattr(dtype, "kind", "O") in "biuf" and not isinstance(dtype, np.dtype):
-        return column.to_numpy(dtype=np.float64, na_value=np.nan)  # of pandas, with NA
-    return np.asarray(column)
+    array = np.asarray(column)
+    if array.dtype == object and getattr(dtype, "kind", "O") in "biuf":  # of pandas, with NA
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return array
 
 
 def _list(column):
@@ -173,6 +174,17 @@ def _list(column):
     if isinstance(column, np.ndarray):
         return column.tolist() if column.dtype.kind in "OUT" else list(column)
     return column.to_list()
+
+
+def _plain_values(values):
+    """Return a list of values of Python's own types, None for each that is missing."""
+    if set(map(type, values)) <= {str, int, bool, type(None)}:
+        return values
+    try:
+        plain = {value: _plain(value) for value in set(values)}
+    except TypeError:  # lists and the like, which are refused
+        return values
+    return [plain[value] for value in values]
 
 
 def _plain(value):

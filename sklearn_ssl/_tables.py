@@ -87,7 +87,7 @@ def encode_table(X, categories, estimator_name):
     -------
     encoded : ndarray of shape (n, features)
         Numbers as they are, NaN where one is missing. Of categories the codes: 1 for the first
-        value, and 0 for any that was not learnt.
+        value, and 0 for any that was not learned.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def decode_table(encoded, categories):
     Returns
     -------
     table : ndarray of shape (n, features) of object
-        None for a category that is missing, or was not learnt.
+        None for a category that is missing, or was not learned.
     """
     table = encoded.astype(object)
     for j, values in enumerate(categories):
@@ -161,8 +161,8 @@ def _numbers(column, estimator_name):
         return column.to_numbers()
     except (ValueError, OverflowError) as error:
         raise ValueError(
-            f"Column {column.name} of X is read as numbers: {error}. {estimator_name} reads one as "
-            "categories if it holds strings in fit, or if categorical_features names it."
+            f"Column {column.name} of X is read as numbers: {error}. {estimator_name} reads one of "
+            "a table as categories if it holds strings in fit, or if categorical_features names it."
         ) from error
 
 
@@ -250,9 +250,11 @@ def _warn_of_too_many(blocks):
     """Warn of columns in which nearly every row has a category of its own."""
     counts = {}
     for columns in blocks:
-        values = [value for column in columns for value in column.to_list() if value is not None]
-        if len(values) >= N_TO_JUDGE and len(set(values)) > LARGEST_SHARE * len(values):
-            counts[columns[0].name] = f"{len(set(values))} in {len(values)} rows"
+        blocks_of_values = [column.to_list() for column in columns]
+        n_values = sum(len(values) - values.count(None) for values in blocks_of_values)
+        n_different = len(set().union(*blocks_of_values) - {None})
+        if n_values >= N_TO_JUDGE and n_different > LARGEST_SHARE * n_values:
+            counts[columns[0].name] = f"{n_different} in {n_values} rows"
     if counts:
         listed = [f"{name} ({count})" for name, count in counts.items()]
         warnings.warn(
@@ -267,6 +269,8 @@ def _warn_of_too_many(blocks):
 
 def _warn_of_unknown(name, values, codes, known):
     """Warn if most values of a column are none of its categories."""
+    if codes.all():
+        return
     unknown = [value for value, code in zip(values, codes) if code == 0 and value is not None]
     n_values = len(values) - values.count(None)
     if n_values >= N_TO_MISS and len(unknown) > n_values / 2:
