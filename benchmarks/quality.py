@@ -59,7 +59,7 @@ from sklearn_ssl import (
     VICRegTransformer,
     VIMETransformer,
 )
-from sklearn_ssl._runtime import N_THREADS, pinned_threads, seeded_global_stream
+from sklearn_ssl._runtime import N_THREADS, seeded_global_stream, torch_settings
 from sklearn_ssl.datasets import (
     draw_labels,
     load_adult,
@@ -368,7 +368,7 @@ def train_whole(vehicle, data, labelled, scored, *, pretrained):
     X_labelled, X_scored = vehicle._check_rows(X_labelled), vehicle._check_rows(X_scored)
 
     def answers(rows, draw):
-        with seeded_global_stream(draw), pinned_threads():
+        with seeded_global_stream(draw), torch_settings():
             if pretrained:
                 encoder = copy.deepcopy(vehicle.encoder_)
             else:

@@ -57,7 +57,7 @@ from sklearn_ssl import (
     defaults,
 )
 from sklearn_ssl._inputs import RowBlocks, describe
-from sklearn_ssl._runtime import N_THREADS, pinned_threads, resolve_precision, seeded_global_stream
+from sklearn_ssl._runtime import N_THREADS, resolve_precision, seeded_global_stream, torch_settings
 from sklearn_ssl.augment import ImageAugmentation, make_views
 from sklearn_ssl.datasets import load_fashion_mnist
 
@@ -493,7 +493,7 @@ BENCHMARKS = {
 def measure(name, size):
     """Run a part of the benchmark, print its rows as they come, and return them."""
     rows = []
-    with pinned_threads():
+    with torch_settings():
         for row in BENCHMARKS[name](size):
             print(" | ".join(astuple(row)), flush=True)
             rows.append(row)

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssl import defaults
 from sklearn_ssl._callbacks import CallbacksParameterMixin, CallbackSupportMixin, FitCallbacks
-from sklearn_ssl._evaluate import embed, pretext_loss
+from sklearn_ssl._evaluate import embed, embeds_finitely, pretext_loss
 from sklearn_ssl._hooks import CollapseWatch
 from sklearn_ssl._inputs import (
     RowBlocks,
@@ -352,6 +352,11 @@ class BaseSSLTransformer(
         n_epochs = 1 if partial else max_epochs
         early_stopping = self.early_stopping and not partial and n_epochs > 0
         train_rows, valid_rows = self._hold_out(rows, seed) if early_stopping else (rows, None)
+        if not go_on and not embeds_finitely(task, rows, spec, device):
+            raise ValueError(
+                f"The encoder, {type(task.encoder).__name__}, returns NaN or infinity before any "
+                "training. Look at the parameter that brings it, and for extreme values in X."
+            )
         callbacks.begin(n_epochs)
         epoch_hooks = callbacks.epoch_hooks(self._fitted_attributes())
         history, self._resume_state = train(
@@ -375,7 +380,12 @@ class BaseSSLTransformer(
             watch=self._collapse_watch(task),
             resume_state=getattr(self, "_resume_state", None) if partial and go_on else None,
         )
-        task.eval()
+        if not embeds_finitely(task.eval(), rows, spec, device):
+            raise ValueError(
+                f"{type(self).__name__} embeds rows of X as NaN or infinity after the training. "
+                f"Try a smaller lr (it is {self._largest_lr():g}) or weight_decay (it is "
+                f"{self.weight_decay:g}), or look for extreme values in X."
+            )
         self.history_ = join_histories(self.history_, history) if go_on else history
         self.loss_curve_ = self.history_["train_loss"]
         self.n_iter_ = len(self.loss_curve_)
@@ -492,7 +502,8 @@ class BaseSSLTransformer(
             In float32.
         """
         check_is_fitted(self)
-        return self._embed(self.task_, X)
+        fitted = copy.copy(self)  # another thread may fit this one meanwhile
+        return fitted._embed(fitted.task_, X)
 
     def _embed(self, task, X):
         """Return what the ``encode`` of a task says of X, batch by batch."""
@@ -522,14 +533,15 @@ class BaseSSLTransformer(
             At most 0 for losses that are not negative.
         """
         check_is_fitted(self)
-        rows = self._rows_to_score(X)
+        fitted = copy.copy(self)  # another thread may fit this one meanwhile
+        rows = fitted._rows_to_score(X)
         with torch_settings():
             return -pretext_loss(
-                self.task_,
+                fitted.task_,
                 rows,
-                self.input_spec_,
-                batch_size=self.batch_size_,
-                device=self._task_device(),
+                fitted.input_spec_,
+                batch_size=fitted.batch_size_,
+                device=fitted._task_device(),
             )
 
     def _rows_to_score(self, X):

@@ -9,6 +9,7 @@ from sklearn_ssl._runtime import seeded_global_stream
 from sklearn_ssl.augment import make_views, resolve_augmentation
 
 HELD_OUT_SEED = 0
+N_TRIED = 8  # rows that show whether embeddings are finite
 
 
 def row_batches(rows, batch_size):
@@ -33,6 +34,15 @@ def embed(task, X, spec, *, batch_size, device):
             embeddings = np.empty((len(X), output.shape[1]), dtype=np.float32)
         embeddings[rows] = output
     return embeddings
+
+
+@torch.inference_mode()
+def embeds_finitely(task, rows, spec, device):
+    """Whether the first few rows have embeddings without NaN and infinity."""
+    task.eval()
+    some = rows[np.arange(min(len(rows), N_TRIED))]
+    with seeded_global_stream(HELD_OUT_SEED, device):  # an encoder of others may draw
+        return bool(task.encode(spec.to_tensor(some, device)).isfinite().all())
 
 
 @torch.inference_mode()
@@ -73,6 +83,23 @@ def _as_numpy(tensor):
     return tensor.float().cpu().numpy()
 
 
+def twin(module, known=None):
+    """Return a module with the same parameters, whose buffers, modes and attributes are its own."""
+    known = {} if known is None else known  # a module may be in two places
+    if id(module) not in known:
+        known[id(module)] = copied = module.__new__(type(module))
+        vars(copied).update(vars(module))
+        copied._buffers = {
+            name: None if buffer is None else buffer.clone()
+            for name, buffer in module._buffers.items()
+        }
+        copied._modules = {
+            name: None if child is None else twin(child, known)
+            for name, child in module._modules.items()
+        }
+    return known[id(module)]
+
+
 @contextmanager
 def fixed_views(task, device):
     """Give the task the same stream of views each time, and its own stream back afterwards."""
@@ -87,8 +114,11 @@ def fixed_views(task, device):
 
 @torch.inference_mode()
 def pretext_loss(task, rows, spec, *, batch_size, device):
-    """Return the mean pretext loss over rows, in evaluation mode, under fixed views."""
-    task.eval()
+    """Return the mean pretext loss over rows, in evaluation mode, under fixed views.
+
+    The task is not touched, for other threads may use it.
+    """
+    task = twin(task).eval()
     total = 0.0
     with fixed_views(task, device):
         for batch in row_batches(rows, batch_size):

@@ -178,6 +178,15 @@ class PretextNet(NeuralNet):
                 'there is one, precision="float32", or look for extreme values in X.'
             )
 
+    def check_weights(self):
+        """Raise if the last step, whose loss nobody asks for, has made weights that are none."""
+        if not all(parameter.isfinite().all() for parameter in self.module_.parameters()):
+            raise ValueError(
+                f"The weights of {type(self.module_).__name__} are not finite after the last step. "
+                f"Try a smaller lr (it is {self.lr:g}) or weight_decay (it is "
+                f"{self.weight_decay:g}), or look for extreme values in X."
+            )
+
     # The whole fit ----------------------------------------------------------------------------
 
     def notify(self, method_name, **kwargs):
@@ -337,6 +346,7 @@ def train(
             if resume_state is not None:
                 net.load_resume_state(resume_state)
             net.partial_fit(rows)
+            net.check_weights()
             resume_state = net.resume_state()
     finally:
         task.generator = None

@@ -1,10 +1,13 @@
 """Where and how torch computes: device, precision, threads and the global random stream."""
 
+import os
 import threading
 from contextlib import ExitStack, contextmanager
+from functools import cache
 
 import joblib
 import torch
+from torch.nn import functional as F
 
 # Sums depend on how many threads share them. A fit gives the same numbers in the main process, in
 # threads and in joblib's workers because they all use this many: the cores that the process may
@@ -12,6 +15,34 @@ import torch
 N_THREADS = joblib.cpu_count(only_physical_cores=True)
 
 _GLOBAL_STREAM = threading.RLock()
+LONGEST_WAIT = 2.0  # seconds that a fork waits for the step of another thread's fit
+_FORKING = threading.local()
+
+
+def _before_fork():
+    """Let another thread end its step: torch's own locks would be copied as they are in it."""
+    _FORKING.holds_stream = _GLOBAL_STREAM.acquire(timeout=LONGEST_WAIT)
+
+
+def _after_fork_in_parent():
+    if _FORKING.holds_stream:
+        _GLOBAL_STREAM.release()
+
+
+def _after_fork_in_child():
+    """Begin without the threads of the parent, and with one thread: OpenMP's are gone as well."""
+    global N_THREADS, _GLOBAL_STREAM
+    N_THREADS = 1
+    _GLOBAL_STREAM = threading.RLock()
+    _SHARED_SETTINGS.keep_own_thread()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )
 
 
 @contextmanager
@@ -55,6 +86,14 @@ class _SharedSettings:
     def __exit__(self, *exception):
         with self.lock:
             self.inside.remove(threading.get_ident())
+            if not self.inside:
+                self._set(*self.found)
+
+    def keep_own_thread(self):
+        """Forget the other threads, after a fork."""
+        self.lock = threading.Lock()
+        if self.inside:
+            self.inside = [thread for thread in self.inside if thread == threading.get_ident()]
             if not self.inside:
                 self._set(*self.found)
 
@@ -124,11 +163,23 @@ def resolve_device(device):
 def resolve_precision(precision, device):
     """Return the dtype for autocast, or None to compute in float32.
 
-    "auto" is bfloat16 where the hardware multiplies it natively; elsewhere it is emulated, and a
-    hundred times slower than float32.
+    "auto" is bfloat16 where the hardware multiplies it natively, and rightly; elsewhere it is
+    emulated, and a hundred times slower than float32.
+
+    Raises
+    ------
+    ValueError
+        If bfloat16 is asked for where its products are wrong.
     """
     if precision == "auto":
-        precision = "bfloat16" if _has_native_bfloat16(device) else "float32"
+        native = _has_native_bfloat16(device) and _bfloat16_is_right(device)
+        precision = "bfloat16" if native else "float32"
+    elif precision == "bfloat16" and not _bfloat16_is_right(device):
+        raise ValueError(
+            'precision="bfloat16" cannot be used here: products come out wrong, as they do where '
+            "OMP_THREAD_LIMIT is smaller than the number of cores. Take that limit away, or use "
+            'precision="float32".'
+        )
     return torch.bfloat16 if precision == "bfloat16" else None
 
 
@@ -139,3 +190,11 @@ def _has_native_bfloat16(device):
         return False
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # not in torch 2.8
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "sve_bf16"))
+
+
+@cache
+def _bfloat16_is_right(device):
+    """Whether a product is what it is in float32: where threads are missing, parts of it are 0."""
+    a, b = (torch.ones(n, 64, device=device) for n in (256, 512))
+    product = F.linear(a.bfloat16(), b.bfloat16())
+    return torch.equal(product.float(), F.linear(a, b))

@@ -6,7 +6,12 @@ import torch
 from sklearn.base import clone
 from torch import nn
 
-from sklearn_ssl import BaseSSLTransformer, PretextTask
+from sklearn_ssl import (
+    BaseSSLTransformer,
+    FineTuneClassifier,
+    PretextTask,
+    SimCLRTransformer,
+)
 
 
 @pytest.fixture(name="X")
@@ -128,3 +133,56 @@ def test_hooks_are_not_called_to_validate_or_to_embed(X):
     estimator.score(X)
     later = [entry[0] for entry in estimator.task_.log[len(calls) :]]
     assert set(later) == {"forward"}
+
+
+# Weights that are not finite ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize("params", [{"lr": 1e30}, {"weight_decay": 1e38, "lr": 1.0}])
+def test_a_last_step_that_spoils_the_weights(X, method, params):
+    params = {"max_epochs": 1, "random_state": 0, **params}
+    for fitted in (False, True):
+        estimator = SimCLRTransformer(max_epochs=1, random_state=0)
+        if fitted:
+            estimator.fit(X)
+        estimator.set_params(**params)
+        before = dict(vars(estimator))
+        with pytest.raises(ValueError, match=r"(not finite after|infinity after).*smaller lr"):
+            getattr(estimator, method)(X)
+        assert vars(estimator) == before
+
+
+def test_a_last_step_that_spoils_fine_tuning(X):
+    ssl = SimCLRTransformer(max_epochs=1, random_state=0).fit(X)
+    classifier = FineTuneClassifier(ssl, strategy="full", max_epochs=1, lr=1e38, random_state=0)
+    before = dict(vars(classifier))
+    with pytest.raises(ValueError, match=r"FineTuneTask are not finite .* smaller lr"):
+        classifier.fit(X, np.arange(48) % 2)
+    assert vars(classifier) == before
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_encoder_that_returns_no_numbers(X, value):
+    class Broken(nn.Linear):
+        def forward(self, batch):
+            return super().forward(batch) + (value if batch.any() else 0)
+
+    estimator = SimCLRTransformer(encoder=lambda shape: Broken(*shape, 3), max_epochs=1)
+    with pytest.raises(ValueError, match="encoder, Broken, returns NaN or infinity before any"):
+        estimator.fit(X)
+
+
+def test_embeddings_that_overflow_after_the_training(X):
+    class Steep(nn.Linear):
+        def forward(self, batch):
+            z = super().forward(batch)
+            return z * (1.0 if self.training or (self.bias == 0).all() else 1e38) ** 2
+
+    def encoder(shape):
+        module = Steep(*shape, 3)
+        nn.init.zeros_(module.bias)
+        return module
+
+    with pytest.raises(ValueError, match="embeds rows of X as NaN or infinity after the training"):
+        SimCLRTransformer(encoder=encoder, max_epochs=1, random_state=0).fit(X)

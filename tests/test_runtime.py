@@ -1,13 +1,29 @@
 """Whatever surrounds an estimator - torch's settings, threads, forks - its numbers are the same."""
 
+import os
 import pickle
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from conftest import TORCH_SETTINGS, all_torch_settings, torch_state
 from test_common import every_kind, make
 
-from sklearn_ssl import FineTuneClassifier, FineTuneRegressor, SimCLRTransformer, VIMETransformer
+from sklearn_ssl import (
+    BaseSSLTransformer,
+    FineTuneClassifier,
+    FineTuneRegressor,
+    PretextTask,
+    SimCLRTransformer,
+    VIMETransformer,
+    _runtime,
+)
 from sklearn_ssl.inspection import attention_maps
 from sklearn_ssl.metrics import embed_views
 
@@ -86,3 +102,182 @@ def test_settings_have_no_say_in_fine_tuning(X, digits, FineTuner, strategy):
     expected = predicted()
     with all_torch_settings():
         np.testing.assert_array_equal(predicted(), expected)
+
+
+# Threads --------------------------------------------------------------------------------------
+
+
+def in_threads(function, n_calls=16):
+    """Return what a function returns in eight threads at once."""
+    with ThreadPoolExecutor(8) as pool:
+        return [future.result() for future in [pool.submit(function) for _ in range(n_calls)]]
+
+
+@every_kind
+def test_a_fitted_estimator_serves_any_number_of_threads(Estimator, modality_data):
+    params, X = modality_data
+    estimator = make(Estimator, params).fit(X)
+    expected = answers(estimator, X)
+    weights = {name: value.clone() for name, value in estimator.task_.state_dict().items()}
+    for said in in_threads(lambda: answers(estimator, X), 12):
+        assert_same_answers(said, expected)
+    assert all(torch.equal(weights[name], v) for name, v in estimator.task_.state_dict().items())
+
+
+class Fickle(PretextTask):
+    """Changes its modes, its buffers and its attributes whenever its loss is asked for."""
+
+    def __init__(self, encoder):
+        super().__init__()
+        self.encoder = encoder
+        self.dropout = torch.nn.Dropout(0.5)
+        self.register_buffer("n_calls", torch.tensor(0.0))
+
+    def forward(self, batch):
+        self.dropout.train()
+        time.sleep(0.001)
+        loss = self.encoder(batch).square().mean() * (1 + self.n_calls)
+        self.n_calls += 1
+        self.dropout.eval()
+        return loss
+
+    def encode(self, batch):
+        return self.dropout(self.encoder(batch))
+
+
+class FickleTransformer(BaseSSLTransformer):
+    def _make_task(self, spec):
+        return Fickle(self._make_encoder(spec))
+
+
+def test_scoring_leaves_a_fickle_task_as_it_was(X):
+    estimator = FickleTransformer(max_epochs=1, random_state=0).fit(X)
+    score, Z = estimator.score(X), estimator.transform(X)
+    n_calls = float(estimator.task_.n_calls)
+
+    def both():
+        return estimator.score(X), estimator.transform(X)
+
+    for score_there, Z_there in in_threads(both):
+        assert score_there == score
+        np.testing.assert_array_equal(Z_there, Z)
+    assert estimator.task_.n_calls == n_calls
+
+
+def test_a_refit_beside_other_threads(X):
+    params = {"max_epochs": 4, "random_state": 0}
+    estimator = SimCLRTransformer(**params).fit(X)
+    others = X + np.arange(64)
+    before = estimator.transform(X)
+    after = SimCLRTransformer(**params).fit(others).transform(X)
+    refit = threading.Thread(target=estimator.fit, args=(others,))
+    refit.start()
+    seen = []
+    while refit.is_alive():
+        seen.append(estimator.transform(X))
+    np.testing.assert_array_equal(estimator.transform(X), after)
+    known = [before, after]
+    assert all(any(np.array_equal(Z, one) for one in known) for Z in seen)
+    assert np.array_equal(seen[0], before)
+
+
+# Forks ----------------------------------------------------------------------------------------
+
+FORKS = """
+import os, pickle, signal, threading, time, warnings
+import numpy as np
+from sklearn_ssl import SimCLRTransformer
+
+warnings.simplefilter("ignore", DeprecationWarning)  # of os.fork beside threads
+X = np.random.default_rng(0).normal(size=(400, 64))
+ssl = SimCLRTransformer(max_epochs=1, random_state=0).fit(X)  # OpenMP's threads are started
+saved = pickle.dumps(ssl)
+fit = SimCLRTransformer(max_epochs=10**6).fit
+threading.Thread(target=fit, args=(X,), daemon=True).start()
+time.sleep(0.5)
+
+
+def child():
+    pickle.loads(saved).transform(X)
+    SimCLRTransformer(max_epochs=1).fit(X).score(X)
+
+
+outcomes = []
+for _ in range(5):
+    pid = os.fork()
+    if pid == 0:
+        child()
+        os._exit(0)
+    deadline = time.time() + 20
+    while (ended := os.waitpid(pid, os.WNOHANG))[0] == 0 and time.time() < deadline:
+        time.sleep(0.02)
+    if ended[0] == 0:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    outcomes.append("hangs" if ended[0] == 0 else os.waitstatus_to_exitcode(ended[1]))
+print(outcomes, flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_forked_children_do_not_hang():
+    environment = {name: value for name, value in os.environ.items() if "LOKY" not in name}
+    command = [sys.executable, "-c", FORKS]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=150)
+    assert run.stdout.strip() == "[0, 0, 0, 0, 0]", run.stderr[-2000:]
+
+
+def test_a_fork_within_a_callers_settings(X):
+    # What the hooks do, without a fork: another thread is inside, and is not there in the child.
+    settings = _runtime._SharedSettings()
+    torch.set_default_dtype(torch.float64)
+    try:
+        other = threading.Thread(target=settings.__enter__)
+        other.start()
+        other.join()
+        assert torch.get_default_dtype() == torch.float32
+        settings.keep_own_thread()
+        assert torch.get_default_dtype() == torch.float64
+        with settings:
+            settings.keep_own_thread()
+            assert torch.get_default_dtype() == torch.float32
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+# bfloat16 -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def wrong_bfloat16(monkeypatch):
+    """Products of bfloat16 of which half is lost, as where OpenMP has fewer threads than asked."""
+
+    def linear(a, b):
+        product = a.float() @ b.float().T
+        if a.dtype == torch.bfloat16:
+            product[len(a) // 2 :] = 0
+        return product.to(a.dtype)
+
+    monkeypatch.setattr(_runtime, "F", SimpleNamespace(linear=linear))
+    monkeypatch.setattr(_runtime, "_has_native_bfloat16", lambda device: True)
+    _runtime._bfloat16_is_right.cache_clear()
+    yield
+    _runtime._bfloat16_is_right.cache_clear()
+
+
+def test_auto_is_no_bfloat16_whose_products_are_wrong(X, wrong_bfloat16):
+    params = {"max_epochs": 1, "random_state": 0}
+    Z = SimCLRTransformer(**params).fit_transform(X)
+    expected = SimCLRTransformer(precision="float32", **params).fit_transform(X)
+    np.testing.assert_array_equal(Z, expected)
+    with pytest.raises(ValueError, match=r'"bfloat16" cannot be used here.*OMP_THREAD_LIMIT'):
+        SimCLRTransformer(precision="bfloat16", **params).fit(X)
+
+
+def test_auto_is_bfloat16_where_it_is_native(monkeypatch):
+    monkeypatch.setattr(_runtime, "_has_native_bfloat16", lambda device: True)
+    assert _runtime.resolve_precision("auto", torch.device("cpu")) == torch.bfloat16
+    monkeypatch.setattr(_runtime, "_has_native_bfloat16", lambda device: False)
+    assert _runtime.resolve_precision("auto", torch.device("cpu")) is None
