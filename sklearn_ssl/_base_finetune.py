@@ -1,0 +1,472 @@
+"""What FineTuneClassifier and FineTuneRegressor share: all but the kind of targets."""
+
+import copy
+from collections import namedtuple
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, _fit_context, clone
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import (
+    _safe_indexing,
+    check_consistent_length,
+    check_random_state,
+    column_or_1d,
+    compute_sample_weight,
+    get_tags,
+)
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    _num_samples,
+    check_is_fitted,
+    has_fit_parameter,
+)
+
+from sklearn_ssl import defaults
+from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl._callbacks import CallbacksParameterMixin
+from sklearn_ssl._containers import opened
+from sklearn_ssl._fine_tune_task import (
+    FineTuneTask,
+    LabeledRows,
+    LabeledSpec,
+    LinearHead,
+    mean_loss,
+)
+from sklearn_ssl._inputs import RowSubset
+from sklearn_ssl._labels import check_minus_one, label_array, labeled_rows, plain_labels
+from sklearn_ssl._linear_heads import linear_weights
+from sklearn_ssl._net import train
+from sklearn_ssl._parameters import NamedParametersMixin
+from sklearn_ssl._runtime import resolve_precision, seeded_global_stream, torch_settings
+from sklearn_ssl.augment import resolve_augmentation
+
+N_SCALED = 500  # rows from which the scale of the representation is taken
+UNCHANGED = ("text", "video")  # kinds of data without an augmentation
+
+# What a linear layer takes from a probe.
+Start = namedtuple("Start", ["coef", "intercept", "penalty", "lr_factor"])
+
+
+class BaseFineTuner(CallbacksParameterMixin, NamedParametersMixin, BaseEstimator):
+    """What the classifier and the regressor share: all but the kind of targets."""
+
+    _parameter_constraints = {
+        "transformer": [HasMethods(["fit", "transform"])],
+        "strategy": [StrOptions({"probe", "full", "probe-then-full"})],
+        "head": [HasMethods(["fit", "predict"]), None],
+        "augment": [StrOptions({"auto"}), callable, None],
+        "max_epochs": [Interval(Integral, 1, None, closed="left"), None],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither"), None],
+        "layer_decay": [Interval(Real, 0, 1, closed="right")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "callbacks": ["array-like", None],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+
+    _Targets = None  # what y holds
+    _regression = False
+
+    def __init__(
+        self,
+        transformer,
+        *,
+        strategy="probe",
+        head=None,
+        augment=None,
+        max_epochs=None,
+        batch_size=64,
+        lr=None,
+        layer_decay=0.75,
+        weight_decay=0.01,
+        early_stopping=False,
+        validation_fraction=0.2,
+        n_iter_no_change=10,
+        callbacks=None,
+        verbose=0,
+        random_state=None,
+    ):
+        self.transformer = transformer
+        self.strategy = strategy
+        self.head = head
+        self.augment = augment
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.layer_decay = layer_decay
+        self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.callbacks = callbacks
+        self.verbose = verbose
+        self.random_state = random_state
+
+    # Fitting ----------------------------------------------------------------------------------
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, sample_weight=None, *, X_unlabeled=None):
+        """Pretrain on all rows, if the transformer is not fitted yet, and learn from the labels.
+
+        A fit that fails or is interrupted leaves the estimator as it was.
+
+        Parameters
+        ----------
+        X : array-like
+            Rows as the transformer takes them, with and without labels.
+        y : array-like of shape (n,)
+            Their labels. None and NaN mean that a row has none; in a classifier, so does -1.
+        sample_weight : array-like of shape (n,), default=None
+            Weights of the labels. Pretraining takes no notice of them. A label of weight 0 is none.
+            In the full training they are divided by their mean over all labels.
+        X_unlabeled : array-like, default=None
+            More rows to pretrain on. With a fitted transformer, they only help to tell the scale of
+            the representation. They arrive by metadata routing as in the transformers, after
+            ``set_fit_request(X_unlabeled=True)``.
+
+        Returns
+        -------
+        self : estimator
+
+        Raises
+        ------
+        ValueError
+            If no row has a label, or if the parameters do not go together.
+        TypeError
+            If `transformer` is not one of this package.
+        """
+        prefit = self._check_parameters()
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        X = _as_rows(X)
+        X_unlabeled = None if X_unlabeled is None else _as_rows(X_unlabeled)
+        places, labels = self._labeled(X, y)
+        places, labels, weights = self._weighted(X, places, labels, sample_weight)
+        if not self._regression:
+            check_minus_one(y, labels, type(self).__name__)
+        targets = self._Targets(labels, weights, type(self).__name__)
+        kept, held_out = self._hold_out(targets, seed)
+
+        transformer = self._pretrained(prefit, X, X_unlabeled)
+        scaling = _scaling(transformer, [X] if X_unlabeled is None else [X, X_unlabeled])
+        X = _safe_indexing(X, places)
+        head, history = None, {"train_loss": []}
+        if self.strategy != "full":
+            Z = transformer.transform(X)
+            head = self._probe(Z, labels, weights, kept, scaling)
+        if self.strategy != "probe":
+            start = None if head is None else self._start(head, Z[kept], targets, scaling)
+            tuned, history = self._tune(
+                transformer, start, X, weights, targets, scaling, kept, held_out, seed
+            )
+            if tuned is None:  # on the held-out rows, the probe was better than all epochs
+                tuned = self._probe(Z, labels, weights, slice(None), scaling)
+            head = tuned
+        vars(self).update(
+            transformer_=transformer,
+            head_=head,
+            history_=history,
+            n_iter_=len(history["train_loss"]),
+            **targets.facts,
+        )
+        return self
+
+    def _check_parameters(self):
+        """Return the transformer if it is a fitted one, and None otherwise."""
+        name = type(self).__name__
+        frozen = isinstance(self.transformer, FrozenEstimator)
+        transformer = self.transformer.estimator if frozen else self.transformer
+        if not isinstance(transformer, BaseSSLTransformer):
+            raise TypeError(
+                f"{name} trains on a transformer of sklearn_ssl, SimCLRTransformer() say; got "
+                f"{type(transformer).__name__}. For others, use a Pipeline."
+            )
+        if self.strategy == "full" and self.head is not None:
+            raise ValueError(
+                f'strategy="full" trains a linear layer, and head={self.head} has no part in it. '
+                'Use strategy="probe" or "probe-then-full", or leave head out.'
+            )
+        if self.head is not None and not self._Targets.takes(self.head):
+            raise ValueError(
+                f"The head of a {name} is a {self._Targets.head_kind}; got {self.head}."
+            )
+        try:
+            check_is_fitted(transformer)
+        except NotFittedError:
+            if frozen:
+                raise
+            return None
+        return transformer
+
+    def _labeled(self, X, y):
+        """Return the places of the rows that have a label, and these labels."""
+        name = type(self).__name__
+        if y is None:
+            raise ValueError(f"{name} requires y to be passed, but the target y is None.")
+        y = column_or_1d(label_array(y), warn=True)
+        check_consistent_length(X, y)
+        places = labeled_rows(y, regression=self._regression)
+        return places, plain_labels(y[places])
+
+    def _weighted(self, X, places, labels, sample_weight):
+        """Return places and labels without those of weight 0, and the weights or None if all are 1.
+
+        A row of weight 0 is one without a label.
+        """
+        class_weight = getattr(self, "class_weight", None)
+        if sample_weight is None and class_weight is None:
+            return places, labels, None
+        weights = np.ones(len(labels))
+        if sample_weight is not None:
+            weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)[places]
+            places, labels, weights = _counting(places, labels, weights)
+        if class_weight is not None:
+            _check_class_weight(class_weight)
+            weights = weights * compute_sample_weight(class_weight, labels)
+        return _counting(places, labels, weights)
+
+    def _hold_out(self, targets, seed):
+        """Return the places of the labels to learn from, and of those to stop by."""
+        every = np.arange(len(targets.values))
+        if not self.early_stopping or self.strategy == "probe":
+            return every, every[:0]
+        return targets.split(self.validation_fraction, seed)
+
+    def _pretrained(self, prefit, X, X_unlabeled):
+        """Return a copy of the fitted transformer, or a new one that has seen all rows."""
+        if prefit is not None:
+            return copy.deepcopy(prefit)
+        return clone(self.transformer).fit(X, X_unlabeled=X_unlabeled)
+
+    def _probe(self, Z, labels, weights, rows, scaling):
+        """Fit the head on frozen representations of some rows."""
+        weighted = {} if weights is None else {"sample_weight": weights[rows]}
+        Z, labels = Z[rows], labels[rows]
+        if self.head is None:
+            mean, scale = scaling
+            head = self._Targets.default_head().fit((Z - mean) / scale, labels, **weighted)
+            head.coef_ = head.coef_ / scale
+            head.intercept_ = head.intercept_ - head.coef_ @ mean
+            return head
+        if weighted and not has_fit_parameter(self.head, "sample_weight"):
+            raise ValueError(
+                f"head={self.head} takes no sample_weight. Leave sample_weight and class_weight "
+                "out, or use another head."
+            )
+        return clone(self.head).fit(Z, labels, **weighted)
+
+    def _start(self, head, Z, targets, scaling):
+        """Return what the training takes from a probe that was fitted on representations."""
+        weights = linear_weights(head, Z)
+        if weights is None:
+            raise ValueError(
+                'strategy="probe-then-full" starts from a linear head, one whose '
+                f"{targets.decision} is X @ coef_.T + intercept_; that of head={self.head} is not. "
+                f'Use strategy="probe" for it, or another head: {targets.linear_heads}.'
+            )
+        fitted_on = 1.0 if self.head is None else scaling[1]
+        coef, intercept = targets.layer_weights(*weights)
+        penalty, lr_factor = targets.penalty_of(head, fitted_on), targets.lr_factor(coef, Z)
+        return Start(coef, intercept, penalty, lr_factor)
+
+    @torch_settings()
+    def _tune(self, transformer, start, X, weights, targets, scaling, kept, held_out, seed):
+        """Train the encoder of the transformer, in place, and a linear layer on it.
+
+        Returns
+        -------
+        head : estimator or None
+            None if the start was better on the held-out rows; the encoder is what it was then.
+        history : dict
+        """
+        with seeded_global_stream(seed):
+            layer = LinearHead(*scaling, targets.n_outputs)
+        penalty, lr_factor = targets.penalty, 1.0
+        if start is not None:
+            layer.start_from(start.coef, start.intercept)
+            penalty, lr_factor = start.penalty, start.lr_factor
+        rows, owners, shares = transformer._rows_of(X)
+        weights = shares if weights is None else weights[owners] * shares
+        is_kept = np.isin(owners, kept)
+        penalty = penalty / weights[is_kept].sum()
+        weights = weights / weights[is_kept].mean()  # once, so that batches may differ in theirs
+        rows = LabeledRows(rows, targets.values[owners], weights.astype(np.float32))
+        train_rows, valid_rows = rows, None
+        if len(held_out):
+            train_rows = RowSubset(rows, np.flatnonzero(is_kept))
+            valid_rows = RowSubset(rows, np.flatnonzero(~is_kept))
+        task = FineTuneTask(
+            transformer.task_,
+            layer,
+            targets.losses,
+            penalty,
+            self._augmentation(transformer),
+            self.layer_decay,
+            still=targets.delicate,
+        )
+        rate = self.lr or transformer._fine_tuning_lr() * lr_factor
+        better, history = self._train(
+            task, train_rows, valid_rows, transformer, rate, seed, start is not None
+        )
+        transformer.task_.eval()
+        return targets.linear_model(*layer.weights()) if better else None, history
+
+    def _train(self, task, train_rows, valid_rows, transformer, lr, seed, has_start):
+        """Train a task in place; return whether it is better than at its start, and the history.
+
+        A start that is a probe competes with all epochs for the least loss on the held-out rows.
+        """
+        device = transformer._task_device()
+        task.to(device)
+        spec = LabeledSpec(transformer.input_spec_)
+        n_epochs = self.max_epochs or defaults.fine_tuning_epochs(len(train_rows), self.batch_size)
+        precision = "float32" if self._Targets.delicate else transformer.precision
+        competes = has_start and valid_rows is not None
+        if competes:
+            first_state = copy.deepcopy(task.state_dict())
+            first_loss = mean_loss(task, valid_rows, spec, self.batch_size, device)
+        history, _ = train(
+            task,
+            train_rows,
+            spec=spec,
+            device=device,
+            random_state=seed,
+            n_epochs=n_epochs,
+            planned_epochs=n_epochs,
+            batch_size=self.batch_size,
+            optimizer=torch.optim.AdamW,
+            lr=lr,
+            weight_decay=self.weight_decay,
+            autocast_dtype=resolve_precision(precision, device),
+            valid_rows=valid_rows,
+            patience=self.n_iter_no_change if valid_rows is not None else None,
+            callbacks=self.callbacks or (),
+            progress_name=type(self).__name__ if self.verbose else None,
+        )
+        if not competes:
+            return True, history
+        better = mean_loss(task, valid_rows, spec, self.batch_size, device) < first_loss
+        if not better:
+            task.load_state_dict(first_state)
+        return better, history
+
+    def _augmentation(self, transformer):
+        """Return the function that changes labelled rows: by default, that of the pretraining."""
+        spec = transformer.input_spec_
+        if self.augment is None or (self.augment == "auto" and spec.modality in UNCHANGED):
+            return None
+        own = getattr(transformer, "augment", None)
+        return resolve_augmentation(own if self.augment == "auto" else self.augment, spec)
+
+    # After fitting ----------------------------------------------------------------------------
+
+    def predict(self, X):
+        """Return what the head says of each row.
+
+        Parameters
+        ----------
+        X : array-like
+            Rows as in ``fit``.
+
+        Returns
+        -------
+        y : ndarray of shape (n,)
+        """
+        Z = self._represent(X)
+        return self.head_.predict(Z)
+
+    def _to_score(self, X, y, sample_weight):
+        """Return the rows that have a label, their labels and weights."""
+        X = _as_rows(X)
+        places, y = self._labeled(X, y)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)[places]
+        return _safe_indexing(X, places), y, sample_weight
+
+    def _represent(self, X):
+        check_is_fitted(self)
+        return self.transformer_.transform(X)
+
+    @property
+    def n_features_in_(self):
+        """Length of the second axis of X, see :class:`~sklearn_ssl.BaseSSLTransformer`."""
+        return self._of_transformer("n_features_in_")
+
+    @property
+    def feature_names_in_(self):
+        """Names of the columns of X, if it had some."""
+        return self._of_transformer("feature_names_in_")
+
+    def _of_transformer(self, name):
+        if "transformer_" not in vars(self):
+            raise AttributeError(f"{type(self).__name__} has no {name}: it is not fitted.")
+        return getattr(self.transformer_, name)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags = get_tags(self.transformer).input_tags
+        tags.target_tags.required = True
+        return tags
+
+
+def _as_rows(X):
+    """Return what can be indexed: X itself, an array of what only promises to be one, or a list."""
+    X = opened(X)
+    if hasattr(X, "__len__") or hasattr(X, "shape"):
+        return X
+    return np.asarray(X) if hasattr(X, "__array__") else list(X)
+
+
+def _counting(places, labels, weights):
+    """Return those of the labels, their places and weights, whose weight is not 0."""
+    counts = weights > 0
+    if not counts.any():
+        raise ValueError(
+            f"All {len(weights)} labels have weight 0: nothing is left to learn from. Give some of "
+            "them a weight above 0 in sample_weight and class_weight."
+        )
+    return places[counts], labels[counts], weights[counts]
+
+
+def _check_class_weight(class_weight):
+    for label, weight in class_weight.items() if isinstance(class_weight, dict) else ():
+        if not isinstance(weight, Real) or not 0 <= weight < np.inf:
+            raise ValueError(
+                f"class_weight must hold finite numbers of at least 0; got {weight!r} for class "
+                f"{label!r}. A weight of 0 leaves a class out."
+            )
+
+
+def _scaling(transformer, blocks):
+    """Return mean and scale of the representation, over at most N_SCALED rows of each block.
+
+    One factor for all columns: among a few hundred rows, a column may be nearly constant.
+    """
+    Z = [
+        transformer.transform(_safe_indexing(X, _evenly(_num_samples(X), N_SCALED))) for X in blocks
+    ]
+    Z = np.concatenate(Z).astype(np.float64)
+    scale = np.sqrt(Z.var(axis=0).mean())
+    return Z.mean(axis=0), float(scale) if scale > 0 else 1.0
+
+
+def _evenly(n, most):
+    """Return the places of at most `most` of n rows, evenly spaced."""
+    return np.linspace(0, n - 1, min(n, most)).astype(np.intp)
+
+
+def head_has(name):
+    """Say of an estimator whether its head, the fitted one if there is one, has a method."""
+
+    def check(estimator):
+        head = getattr(estimator, "head_", estimator.head)
+        return head is None or hasattr(head, name)
+
+    return check

@@ -1,0 +1,67 @@
+"""Heads whose decision is a linear layer, which the training of an encoder can start from."""
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.base import is_classifier
+
+TOLERANCE = 1e-3  # of the spread of the decisions
+ROUNDING = 8  # units in the last place of the largest term
+
+
+def linear_weights(head, Z):
+    """Return the coefficients and intercepts of a fitted head, or None if it is not linear.
+
+    Not every ``coef_`` is that of a linear layer: a support vector classifier compares classes in
+    pairs, a Poisson regression predicts an exponential. So the layer is held against the head.
+
+    Parameters
+    ----------
+    head : estimator
+        Its decision is ``decision_function`` of a classifier, and ``predict`` of a regressor.
+    Z : ndarray of shape (n, width)
+        Rows on which both are computed.
+
+    Returns
+    -------
+    weights : tuple of ndarrays of shapes (n_outputs, width) and (n_outputs,), or None
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import PoissonRegressor, Ridge
+    >>> from sklearn_ssl._linear_heads import linear_weights
+    >>> Z, y = np.eye(3), np.arange(3)
+    >>> [w.shape for w in linear_weights(Ridge().fit(Z, y), Z)]
+    [(1, 3), (1,)]
+    >>> linear_weights(PoissonRegressor().fit(Z, y), Z) is None
+    True
+    """
+    decide = getattr(head, "decision_function" if is_classifier(head) else "predict", None)
+    if decide is None or not hasattr(head, "coef_"):
+        return None
+    coef = head.coef_.toarray() if issparse(head.coef_) else head.coef_
+    coef = np.atleast_2d(np.asarray(coef, np.float64))
+    intercept = np.ravel(np.asarray(getattr(head, "intercept_", 0.0), np.float64))
+    decisions = np.asarray(decide(Z)).reshape(len(Z), -1)
+    n_outputs = decisions.shape[1]
+    if coef.shape != (n_outputs, Z.shape[1]) or len(intercept) not in (1, n_outputs):
+        return None
+    largest = (np.abs(Z) @ np.abs(coef).T + np.abs(intercept)).max()
+    rounding = ROUNDING * np.finfo(np.result_type(decisions, np.float32)).eps * largest
+    off = np.abs(Z.astype(np.float64) @ coef.T + intercept - decisions).max()
+    if not off <= TOLERANCE * np.ptp(decisions) + rounding:
+        return None
+    if is_classifier(head) and not _decides(head, Z, decisions):
+        return None
+    return coef, np.broadcast_to(intercept, n_outputs).copy()
+
+
+def _decides(head, Z, decisions):
+    """Say whether the largest decision is that of the class which a classifier predicts.
+
+    Of three classes, there are as many pairs as classes.
+    """
+    n_outputs = decisions.shape[1]
+    places = decisions[:, 0] > 0 if n_outputs == 1 else decisions.argmax(axis=1)
+    is_one_per_class = len(head.classes_) == max(n_outputs, 2)
+    return is_one_per_class and np.array_equal(head.classes_[places.astype(int)], head.predict(Z))

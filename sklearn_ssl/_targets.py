@@ -1,0 +1,223 @@
+"""What y holds, classes or numbers, and what the networks and the heads need of it."""
+
+import numpy as np
+from sklearn.base import is_classifier, is_regressor
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeCV
+from sklearn.model_selection import train_test_split
+from sklearn.utils import assert_all_finite
+from sklearn.utils.multiclass import check_classification_targets
+from torch.nn import functional as F
+
+AFTER_A_PROBE = 0.1  # rate of numbers, beside that of classes
+
+
+class Classes:
+    """Labels of classes: what the networks and the heads need of them.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n,)
+        Without missing ones.
+    weights : ndarray of shape (n,) or None
+    name : str
+        Of the estimator.
+
+    Attributes
+    ----------
+    values : ndarray of int of shape (n,)
+        Places of the labels among the classes.
+    n_outputs : int
+        Of the linear layer.
+    penalty : float
+        Factor of the squared weights of the layer, in a loss that is summed over the rows.
+    delicate : bool
+        Whether the encoder learns without dropout and in float32.
+    facts : dict
+        Fitted attributes of the estimator.
+    """
+
+    head_kind = "classifier"
+    decision = "decision_function"
+    linear_heads = "LogisticRegression, LinearSVC or RidgeClassifier"
+    delicate = False
+
+    def __init__(self, labels, weights, name):
+        if labels.dtype.kind == "f":
+            assert_all_finite(labels, input_name="y", estimator_name=name)
+        check_classification_targets(labels)
+        self.classes, self.values = np.unique(labels, return_inverse=True)
+        if len(self.classes) < 2:
+            raise ValueError(
+                f"{name} needs labeled rows of two classes at least; got one class only, "
+                f"{_shown(self.classes[0])}."
+            )
+        self.n_outputs = len(self.classes)
+        self.facts = {"classes_": self.classes}
+        self.penalty = 0.5 if self.n_outputs > 2 else 1.0  # of two, each has half of a difference
+
+    @staticmethod
+    def losses(logits, values):
+        return F.cross_entropy(logits, values, reduction="none")
+
+    @staticmethod
+    def default_head():
+        return LogisticRegression(max_iter=10_000)
+
+    @staticmethod
+    def takes(head):
+        """Say whether an estimator may be the head: whether it is no regressor."""
+        return not is_regressor(head)
+
+    def split(self, validation_fraction, seed):
+        """Return the places of labels to learn from, and of those to stop by."""
+        n, n_held_out = len(self.values), _n_held_out(len(self.values), validation_fraction)
+        for part, n_rows in (("to stop by", n_held_out), ("to learn from", n - n_held_out)):
+            if n_rows < self.n_outputs:
+                raise ValueError(
+                    f"early_stopping=True with validation_fraction={validation_fraction} leaves "
+                    f"{n_rows} of {n} labeled rows {part}, fewer than the {self.n_outputs} "
+                    "classes. Use another validation_fraction, or early_stopping=False."
+                )
+        self._check_rarest(self.values, least=2, words="a single labeled row")
+        kept, held_out = train_test_split(
+            np.arange(n), test_size=n_held_out, random_state=seed, stratify=self.values
+        )
+        self._check_rarest(self.values[kept], least=1, words="no row left to learn from")
+        return np.sort(kept), np.sort(held_out)
+
+    def _check_rarest(self, values, least, words):
+        counts = np.bincount(values, minlength=self.n_outputs)
+        if counts.min() < least:
+            label = self.classes[counts.argmin()]
+            raise ValueError(
+                "early_stopping=True learns from some labeled rows of each class and stops by "
+                f"others; class {_shown(label)} has {words}. Label more rows of it, or use "
+                "early_stopping=False."
+            )
+
+    def linear_model(self, coef, intercept):
+        """Return a LogisticRegression with these weights; of two classes it has the difference."""
+        if self.n_outputs == 2 and len(coef) == 2:
+            coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
+        head = LogisticRegression()
+        head.classes_ = self.classes
+        return _with_weights(head, coef, intercept)
+
+    def layer_weights(self, coef, intercept):
+        """Return the weights of a linear head for one output per class."""
+        if len(coef) == 1:
+            return np.concatenate([-coef, coef]) / 2, np.concatenate([-intercept, intercept]) / 2
+        return coef, intercept
+
+    def penalty_of(self, head, scale):
+        """Return the penalty of the layer that starts from a head."""
+        return self.penalty
+
+    @staticmethod
+    def lr_factor(coef, Z):
+        """Return by what the default learning rate is multiplied after a probe."""
+        return 1.0
+
+
+class Numbers:
+    """Numbers to be predicted: the networks learn them with mean 0 and deviation 1.
+
+    Parameters and attributes are those of :class:`Classes`.
+    """
+
+    head_kind = "regressor"
+    decision = "predict"
+    linear_heads = "Ridge, Lasso or LinearSVR"
+    delicate = True
+    n_outputs = 1
+    penalty = 1.0
+
+    def __init__(self, labels, weights, name):
+        labels = np.asarray(labels, np.float64)
+        assert_all_finite(labels, input_name="y", estimator_name=name)
+        self.facts = {}
+        self.mean = np.average(labels, weights=weights)
+        deviation = np.sqrt(np.average((labels - self.mean) ** 2, weights=weights))
+        self.scale = deviation if deviation > 0 else 1.0
+        self.values = ((labels - self.mean) / self.scale).astype(np.float32)
+
+    @staticmethod
+    def losses(outputs, values):
+        return (outputs[:, 0] - values).square()
+
+    @staticmethod
+    def default_head():
+        return RidgeCV(alphas=np.logspace(-2, 4, 13))
+
+    @staticmethod
+    def takes(head):
+        """Say whether an estimator may be the head: whether it is no classifier."""
+        return not is_classifier(head)
+
+    def split(self, validation_fraction, seed):
+        """Return the places of labels to learn from, and of those to stop by."""
+        n, n_held_out = len(self.values), _n_held_out(len(self.values), validation_fraction)
+        if n - n_held_out < 2:
+            raise ValueError(
+                f"early_stopping=True with validation_fraction={validation_fraction} leaves "
+                f"{n - n_held_out} of {n} labeled rows to learn from; 2 are needed at least. Use a "
+                "smaller validation_fraction, or early_stopping=False."
+            )
+        kept, held_out = train_test_split(np.arange(n), test_size=n_held_out, random_state=seed)
+        return np.sort(kept), np.sort(held_out)
+
+    def linear_model(self, coef, intercept):
+        """Return a LinearRegression in the units of y."""
+        return _with_weights(
+            LinearRegression(), coef[0] * self.scale, intercept[0] * self.scale + self.mean
+        )
+
+    def layer_weights(self, coef, intercept):
+        """Return the weights of a linear head for standardized numbers."""
+        return coef / self.scale, (intercept - self.mean) / self.scale
+
+    def penalty_of(self, head, scale):
+        """Return the penalty of the layer that starts from a head.
+
+        Parameters
+        ----------
+        head : estimator
+        scale : float
+            By which the representation is divided for the layer, but was not for the head.
+        """
+        if isinstance(head, Ridge | RidgeCV):
+            return np.max(head.alpha_ if isinstance(head, RidgeCV) else head.alpha) / scale**2
+        return self.penalty
+
+    @staticmethod
+    def lr_factor(coef, Z):
+        """Return by what the default learning rate is multiplied after a probe.
+
+        A squared error has no ceiling, as that of a probability has. Where a probe reads what is
+        narrow beside the size of the representation, a change of the encoder moves predictions by
+        a multiple of it, and the rate is divided by that.
+
+        Parameters
+        ----------
+        coef : ndarray of shape (1, width)
+            Of the layer that predicts standardized numbers.
+        Z : ndarray of shape (n, width)
+            The representations.
+        """
+        moved = np.linalg.norm(coef) * np.sqrt(np.square(Z, dtype=np.float64).mean())
+        return AFTER_A_PROBE / max(1.0, moved)
+
+
+def _n_held_out(n, validation_fraction):
+    """Return how many of n rows are held out: one at least."""
+    return int(np.ceil(validation_fraction * n))
+
+
+def _shown(label):
+    return repr(label.item() if isinstance(label, np.generic) else label)
+
+
+def _with_weights(head, coef, intercept):
+    head.coef_, head.intercept_ = coef, intercept
+    head.n_features_in_ = coef.shape[-1]
+    return head
