@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier
+from sklearn.linear_model import Lasso, LinearRegression, LogisticRegression, Ridge, RidgeClassifier
 from sklearn.metrics import log_loss
 from skorch.callbacks import Callback, EpochScoring
 
@@ -27,7 +27,7 @@ both = pytest.mark.parametrize("Estimator", BOTH)
 TRAINED = ("full", "probe-then-full")
 FEEBLE = {  # probes that leave much to be learned
     FineTuneClassifier: LogisticRegression(C=1e-4),
-    FineTuneRegressor: Ridge(1e5),
+    FineTuneRegressor: Lasso(5.0),
 }
 
 rng = np.random.default_rng(0)
