@@ -1,12 +1,20 @@
 """From what users hand in as texts to batches of token ids."""
 
 import numbers
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from sklearn_ssl._containers import opened
 from sklearn_ssl.tokenization import encode
+
+OF_NUMBERS = (
+    "numbers, images and series are for estimators of arrays, such as VIMETransformer for tables "
+    "or SimCLRTransformer for images"
+)
 
 
 @dataclass(frozen=True)
@@ -132,16 +140,19 @@ def check_texts(X, name, *, min_samples=1):
         If X is no iterable, or holds something else than str.
     """
     expected = f"{name} expects an iterable of str, a list or a column of texts"
-    if isinstance(X, str | bytes):
+    if isinstance(X, str | bytes | bytearray):
         raise ValueError(
             f"{expected}; got a single {type(X).__name__}. For one text, pass a list of it."
         )
+    if isinstance(X, Mapping):
+        raise TypeError(f"{expected}; got a {type(X).__name__}. Pass its values: list(X.values()).")
+    X = opened(X)
     if len(getattr(X, "shape", (0,))) != 1:
         raise ValueError(f"{expected}; got a {type(X).__name__} of shape {X.shape}{_hint(X)}.")
     try:
         texts = list(X)
     except TypeError as error:
-        raise TypeError(f"{expected}; got {type(X).__name__}.") from error
+        raise TypeError(f"{expected}; got {type(X).__name__}.{_hint_of(X)}") from error
     for i, text in enumerate(texts):
         if not isinstance(text, str):
             raise _not_a_text(text, i, expected)
@@ -156,20 +167,36 @@ def check_texts(X, name, *, min_samples=1):
 
 
 def _hint(X):
+    """Return what to do with texts of another number of dimensions."""
     if hasattr(X, "columns"):
         return ": pass one of its columns"
+    if isinstance(X, np.ndarray) and X.dtype.kind in "biufc":
+        return f": {OF_NUMBERS}"
     if isinstance(X, np.ndarray):
         return ": use X[:, 0] or X.ravel()"
     return ""
 
 
+def _hint_of(text):
+    """Return what to do with something that is no text."""
+    if isinstance(text, bytes):
+        return " Decode it: text.decode('utf-8')."
+    if isinstance(text, Path):
+        return " Read the file: path.read_text()."
+    if isinstance(text, list | tuple) and all(isinstance(word, str) for word in text):
+        return " Make one text of its words: ' '.join(words)."
+    if isinstance(text, numbers.Number) or hasattr(text, "shape"):
+        return f" {OF_NUMBERS[0].upper()}{OF_NUMBERS[1:]}."
+    return ""
+
+
 def _not_a_text(text, i, expected):
-    if text is None or (isinstance(text, numbers.Real) and text != text) or _is_na(text):
+    is_nan = isinstance(text, numbers.Real) and text != text
+    if text is None or text is np.ma.masked or is_nan or _is_na(text):
         return ValueError(
             f"{expected}; text {i} is missing ({text}). Drop it, or put an empty string there."
         )
-    hint = " Decode it: text.decode('utf-8')." if isinstance(text, bytes) else ""
-    return TypeError(f"{expected}; text {i} is of type {type(text).__name__}.{hint}")
+    return TypeError(f"{expected}; text {i} is of type {type(text).__name__}.{_hint_of(text)}")
 
 
 def _is_na(value):

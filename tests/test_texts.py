@@ -3,11 +3,13 @@
 import dataclasses
 import time
 from itertools import pairwise
+from pathlib import Path
 
 import hypothesis
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import scipy.sparse
 import torch
@@ -208,6 +210,45 @@ def test_any_iterable_of_texts_will_do(tmp_path):
     assert check_texts(map(str, range(2)), "Name") == ["0", "1"]
 
 
+FEW = ["a", "ü 😀", ""]
+COLUMNS = {
+    "array of Arrow": pa.array(FEW),
+    "chunks of Arrow": pa.chunked_array([FEW[:1], FEW[1:]]),
+    "large strings": pa.array(FEW, pa.large_string()),
+    "string views": pa.array(FEW, pa.string_view()),
+    "dictionary of Arrow": pa.array(FEW).dictionary_encode(),
+    "column of a table": pa.table({"text": FEW})["text"],
+    "pandas strings": pd.Series(FEW, dtype="string"),
+    "pandas objects": pd.Series(FEW, dtype=object),
+    "pandas categories": pd.Series(FEW, dtype="category"),
+    "pandas of Arrow": pd.Series(FEW, dtype="string[pyarrow]"),
+    "pandas of large strings": pd.Series(FEW, dtype=pd.ArrowDtype(pa.large_string())),
+    "pandas index": pd.Index(FEW),
+    "polars": pl.Series(FEW),
+    "polars categories": pl.Series(FEW, dtype=pl.Categorical),
+    "NumPy": np.array(FEW),
+    "NumPy objects": np.array(FEW, object),
+    "masked without a mask": np.ma.array(FEW),
+    "generator": None,
+}
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_columns_of_texts(kind):
+    X = (text for text in FEW) if kind == "generator" else COLUMNS[kind]
+    texts = check_texts(X, "Name")
+    assert texts == FEW
+    assert all(isinstance(text, str) for text in texts)
+
+
+@every_estimator
+def test_a_column_of_arrow_and_a_generator_are_fitted_like_a_list(Estimator, fitted):
+    Z = fitted[Estimator].transform(TEXTS)
+    for wrap in (pa.array, iter):
+        np.testing.assert_array_equal(make(Estimator).fit_transform(wrap(TEXTS)), Z)
+        np.testing.assert_array_equal(fitted[Estimator].transform(wrap(TEXTS)), Z)
+
+
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_too_few_texts(n):
     with pytest.raises(ValueError, match=rf"{n} sample\(s\) while a minimum of 3 .* by Name"):
@@ -219,6 +260,7 @@ def test_too_few_texts(n):
 
 EXPECTED = "expects an iterable of str, a list or a column of texts"
 MISSING = r"text 1 is missing .*Drop it, or put an empty string there"
+OTHERS = "numbers, images and series are for .* VIMETransformer for tables or SimCLRTransformer"
 BAD_X = {
     "a text": ("a text", ValueError, f"{EXPECTED}; got a single str.*pass a list of it"),
     "bytes": (b"a text", ValueError, f"{EXPECTED}; got a single bytes.*pass a list of it"),
@@ -256,6 +298,28 @@ BAD_X = {
     ),
     "a table of numbers": (np.zeros((3, 4)), ValueError, r"got a ndarray of shape \(3, 4\)"),
     "sparse": (scipy.sparse.csr_array(np.eye(3)), ValueError, r"of shape \(3, 3\)\.$"),
+    "a table of Arrow": (pa.table({"text": TEXTS}), ValueError, "Table of shape .* of its columns"),
+    "a frame not yet read": (
+        pl.LazyFrame({"text": TEXTS}),
+        TypeError,
+        r"LazyFrame of polars, which has no rows yet. Pass X.collect\(\)",
+    ),
+    "images": (
+        np.zeros((3, 8, 8), np.uint8),
+        ValueError,
+        rf"{EXPECTED}; got a ndarray of shape \(3, 8, 8\): {OTHERS}",
+    ),
+    "numbers for others": (np.arange(3), TypeError, f"text 0 is of type int64. N{OTHERS[1:]}"),
+    "rows of numbers": ([np.zeros(3)] * 2, TypeError, f"of type ndarray. N{OTHERS[1:]}"),
+    "a tensor": (torch.zeros(3), TypeError, f"text 0 is of type Tensor. N{OTHERS[1:]}"),
+    "words": ([["a", "b"], ["c"]], TypeError, r"of type list. Make one text of its words: ' '.jo"),
+    "a dictionary": ({0: "a", 1: "b"}, TypeError, r"got a dict. Pass its values: list\(X.values"),
+    "a path": (Path("a"), TypeError, r"got \w*Path. Read the file: path.read_text\(\)"),
+    "paths": ([Path("a")], TypeError, r"text 0 is of type \w*Path. Read the file"),
+    "a bytearray": (bytearray(b"ab"), ValueError, "got a single bytearray"),
+    "a masked text": (np.ma.array(["a", "b"], mask=[False, True]), ValueError, MISSING),
+    "a hole of Arrow": (pa.array(["a", None]), ValueError, MISSING),
+    "numbers of Arrow": (pa.array([1, 2]), TypeError, f"text 0 is of type int. N{OTHERS[1:]}"),
     "half a pair": (
         ["a", "b\ud800c"],
         ValueError,
