@@ -2,8 +2,11 @@
 
 import os
 import re
+import threading
+from concurrent.futures import Future
+from contextlib import contextmanager
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -72,9 +75,41 @@ def train_tokenizer(texts, vocabulary_size=None):
         initial_alphabet=list(BYTES),
         show_progress=False,
     )
-    pieces = (piece for text in texts for piece in LONGEST_WORD.split(text))
-    tokenizer.train_from_iterator(pieces, trainer)
+    with _stopping() as stopped:
+        texts = takewhile(lambda text: not stopped.is_set(), texts)
+        pieces = (piece for text in texts for piece in LONGEST_WORD.split(text))
+        _interruptibly(tokenizer.train_from_iterator, pieces, trainer)
     return tokenizer
+
+
+@contextmanager
+def _stopping():
+    """Give an event that is set when the block ends."""
+    event = threading.Event()
+    try:
+        yield event
+    finally:
+        event.set()
+
+
+def _interruptibly(function, *args, **options):
+    """Call a function of the library in such a way that Ctrl-C reaches the user at once.
+
+    The library computes for long without asking for signals. So it works in a thread, for which
+    the main thread waits; after an interrupt it comes to its end alone, and nobody looks at it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return function(*args, **options)  # signals are for the main thread only
+    outcome = Future()
+
+    def call():
+        try:
+            outcome.set_result(function(*args, **options))
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=call, daemon=True).start()
+    return outcome.result()
 
 
 def byte_tokenizer():
@@ -246,13 +281,13 @@ def encode(json, texts):
     blocks, lengths = [np.empty(0, np.int32)], [0]
     while some := list(islice(texts, TEXTS_AT_ONCE)):
         try:
-            encoded = [e.ids for e in tokenizer.encode_batch_fast(some, add_special_tokens=False)]
+            encoded = _interruptibly(tokenizer.encode_batch_fast, some, add_special_tokens=False)
         except Exception as error:  # the library raises Exception itself
             raise ValueError(
                 f"The tokenizer cannot read all texts ({error}). Give it a token for what it does "
                 "not know, or use tokenizer=None, which reads any text."
             ) from error
-        blocks.append(np.fromiter((i for ids in encoded for i in ids), np.int32))
+        blocks.append(np.fromiter((i for text in encoded for i in text.ids), np.int32))
         lengths += map(len, encoded)
     return np.concatenate(blocks), np.cumsum(lengths)
 

@@ -1,5 +1,12 @@
 """Tokenizers: trained, made, read or brought along, and what they make of any text."""
 
+import functools
+import hashlib
+import os
+import signal
+import threading
+import time
+
 import hypothesis
 import numpy as np
 import pytest
@@ -458,3 +465,42 @@ def test_a_tokenizer_in_lower_case():
     assert tokens(json, "The CAT") == tokens(tokenizer.to_str(), "the cat")
     tokenizer.normalizer = normalizers.Replace("cat", "mat")
     assert tokens(lower_case(tokenizer.to_str()), "CAT") == ["mat"]
+
+
+# Ctrl-C -----------------------------------------------------------------------------------------
+
+
+def seconds_until_interrupted(function, *args):
+    """Send what Ctrl-C sends while a function runs; return how long it took to arrive."""
+    sent = []
+
+    def send():
+        sent.append(time.perf_counter())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(0.2, send)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        function(*args)
+    return time.perf_counter() - sent[0]
+
+
+def test_what_never_asks_for_signals_is_interrupted_at_once():
+    hold = functools.partial(hashlib.pbkdf2_hmac, "sha256", b"", b"", 10_000_000)
+    assert seconds_until_interrupted(tokenization._interruptibly, hold) < 1
+
+
+@pytest.mark.parametrize("kind", ["train", "encode"])
+def test_long_work_on_texts_is_interrupted_at_once(kind):
+    if kind == "train":
+        words = (f"{i:x} {i * i:x} {i**3:x}" for i in range(300_000))
+        late = seconds_until_interrupted(train_tokenizer, [" ".join(words)], 50_000)
+    else:
+        late = seconds_until_interrupted(encode, BYTE, ["x y " * 3_000_000])
+    assert late < 1
+
+
+def test_an_error_of_the_library_arrives():
+    with pytest.raises(ZeroDivisionError):
+        tokenization._interruptibly(divmod, 1, 0)
+    assert tokenization._interruptibly(divmod, 7, 2) == (3, 1)
