@@ -62,7 +62,7 @@ RULES = {
         "_runtime _series _tables pretext encoders encoders.__init__",
         "numpy sklearn torch",
     ),
-    "_texts": ("tokenization", "numpy torch"),
+    "_texts": ("_containers tokenization", "numpy torch"),
     "_base_text": ("_base _runtime _texts optim tokenization encoders.*", "numpy sklearn torch"),
     # few labels: on any fitted estimator, through the contract
     "_string_marks": ("", "numpy"),
