@@ -15,6 +15,7 @@ import numpy as np
 # Dtypes that say of a column that it holds categories, whatever its values are.
 CATEGORY_DTYPES = {"category", "categorical", "enum", "dictionary"}
 CATEGORY_DTYPES |= {"string", "str", "utf8", "large_string", "string_view"}
+NOT_NUMPY = {"struct", "int128", "uint128"}  # dtypes of which NumPy makes others, or none
 MISSING = ("NoneType", "NAType", "NaTType")  # the last two are those of pandas
 
 # What to make of values that are neither: the first entry that fits a type tells.
@@ -29,7 +30,7 @@ REMEDIES = [
     ((bytes, bytearray, memoryview), "decode it, by value.decode()"),
     ((Complex,), "make two columns of it: real and imaginary parts"),
     ((list, tuple, dict, set, np.ndarray), "give its parts columns of their own"),
-    ((object,), "make numbers of it, or strings by str(value), which are categories"),
+    ((object,), "make numbers of it, or strings, which are categories: .astype(str)"),
 ]
 
 
@@ -73,8 +74,9 @@ class Column:
 
 def is_frame(X):
     """Say whether X is a table with names of columns: of pandas, polars or Arrow."""
-    kinds = ("iloc", "get_columns", "column_names")
-    return hasattr(X, "shape") and any(hasattr(X, name) for name in kinds)
+    if len(getattr(X, "shape", ())) != 2:
+        return False
+    return any(hasattr(X, name) for name in ("iloc", "get_columns", "column_names"))
 
 
 def column_names(frame):
@@ -97,10 +99,10 @@ def table_of(X):
 def holds_numbers_only(table):
     """Say whether a table is one of numbers by its dtypes, as NumPy has them."""
     if isinstance(table, np.ndarray):
-        dtypes = [table.dtype]
-    else:
-        dtypes = table.dtypes if hasattr(table, "iloc") else [None]
-    return all(isinstance(dtype, np.dtype) and dtype.kind in "biufc" for dtype in dtypes)
+        return table.dtype.kind in "biufc"
+    if not hasattr(table, "iloc") or table.shape[1] == 0:
+        return False
+    return all(isinstance(dtype, np.dtype) and dtype.kind in "biuf" for dtype in table.dtypes)
 
 
 def read_columns(table):
@@ -151,8 +153,8 @@ def _read(name, column):
     if hasattr(getattr(column, "dtype", None), "pyarrow_dtype"):  # pandas knows not all of Arrow's
         column = column.array.__arrow_array__()
     dtype = column.dtype if hasattr(column, "dtype") else column.type
-    word = re.match("[a-z_]*", str(dtype).lower()).group()
-    if word not in CATEGORY_DTYPES | {"struct"}:
+    word = re.match(r"\w*", str(dtype).lower()).group()
+    if word not in CATEGORY_DTYPES | NOT_NUMPY:
         array = _array(column, dtype)
         if array.ndim == 1 and array.dtype.kind in "biuf":
             return Column(name, array, set(), False)

@@ -6,6 +6,7 @@ import hypothesis
 import hypothesis.extra.numpy
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import scipy.sparse
 import torch
@@ -58,6 +59,8 @@ BAD_X = {
     "no columns": (ROWS[:, :0], ValueError, r"0 feature\(s\)"),
     "one row": (ROWS[:1], ValueError, "minimum of 2 is required"),
     "one dimension": (ROWS[0], ValueError, "Expected 2D array, got 1D array"),
+    "a column of pandas": (pd.Series(ROWS[0]), ValueError, "Expected a 2-dim|features"),
+    "a column of polars": (pl.Series(ROWS[0]), ValueError, "Expected 2D array, got 1D array"),
     "a number": (3.0, ValueError, "Expected 2D array, got scalar"),
     "nothing": (None, ValueError, "Expected 2D array"),
     "sparse matrix": (scipy.sparse.csr_matrix(ROWS), TypeError, "Sparse data was passed"),
@@ -105,6 +108,13 @@ def test_only_tables_may_have_holes(params, X):
     fitted = make(**params).fit(ROWS)
     for method in ("transform", "score", "partial_fit"):
         assert_refused(fitted, method, X, ValueError, "Input X contains NaN")
+
+
+@pytest.mark.parametrize("X", [pd.DataFrame(index=range(24)), pl.DataFrame(ROWS)[:0]])
+def test_frames_without_columns_or_rows(X):
+    assert_refused(make(), "fit", X, ValueError, r"0 (feature|sample)\(s\)")
+    fitted = make().fit(pl.DataFrame(ROWS))
+    assert_refused(fitted, "transform", X, ValueError, r"names should match|0 sample\(s\)")
 
 
 def test_column_of_strings_that_is_declared_to_hold_none():

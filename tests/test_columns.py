@@ -142,7 +142,7 @@ WHOLE = [3, None, 5] * 4
 NUMBERS = {
     "whole": ways(
         ["float64", "Int64", "UInt8", "Float32"],
-        [pl.Int64, pl.UInt8, pl.Float32, pl.Decimal(8, 2)],
+        [pl.Int64, pl.UInt8, pl.Int128, pl.Float32, pl.Decimal(8, 2)],
         [pa.int8(), pa.uint64(), pa.float32(), pa.float64(), pa.decimal128(8, 2)],
     ),
     "truth": ways(["boolean"], [pl.Boolean], [pa.bool_()]),
@@ -227,16 +227,16 @@ OTHERS = {
         [pa.duration("s")],
     ),
     "time": ([time.time() for time in TIMES], "'c'.*hours", [], [pl.Time], [pa.time64("us")]),
-    "uuid": (IDS, r"'c' \(UUID: drop it", [], [pl.Object], []),
+    "uuid": (IDS, r"'c' \(UUID: drop it", [], [pl.Object], [pa.uuid()]),
     "bytes": ([b"Bath"] * N, "'c'.*decode", ["category"], [pl.Binary], [pa.binary()]),
-    "complex": ([1j] * N, "'c'.*real and imaginary", [], [], []),
+    "complex": ([1j] * N, "'c'.*real and imaginary", ["complex128"], [], []),
     "list": ([[1, 2]] * N, "'c'.*columns of their own", [], [pl.List(pl.Int8)], [None]),
     "array": ([np.zeros(2)] * N, "'c'.*columns of their own", [], [pl.Array(pl.Int8, 2)], []),
     "dict": ([{"a": 1}] * N, "'c'.*columns of their own", [], [None], [None]),
     "tuple": ([(1, 2)] * N, "'c'.*columns of their own", ["category"], [], []),
     "set": ([{1}] * N, "'c'.*columns of their own", [], [], []),
-    "object": ([object()] * N, r"'c'.*str\(value\)", ["category"], [pl.Object], []),
-    "interval": (list(pd.interval_range(0, N)), r"'c'.*str\(value\)", ["category"], [], []),
+    "object": ([object()] * N, r"'c'.*astype\(str\)", ["category"], [pl.Object], []),
+    "interval": (list(pd.interval_range(0, N)), r"'c'.*astype\(str\)", ["category"], [], []),
 }
 
 
