@@ -110,11 +110,11 @@ def test_only_tables_may_have_holes(params, X):
         assert_refused(fitted, method, X, ValueError, "Input X contains NaN")
 
 
-@pytest.mark.parametrize("X", [pd.DataFrame(index=range(24)), pl.DataFrame(ROWS)[:0]])
-def test_frames_without_columns_or_rows(X):
-    assert_refused(make(), "fit", X, ValueError, r"0 (feature|sample)\(s\)")
-    fitted = make().fit(pl.DataFrame(ROWS))
-    assert_refused(fitted, "transform", X, ValueError, r"names should match|0 sample\(s\)")
+def test_frames_without_columns_or_rows():
+    assert_refused(make(), "fit", pd.DataFrame(index=range(24)), ValueError, r"0 feature\(s\)")
+    X = pl.DataFrame(ROWS)
+    assert_refused(make(), "fit", X[:0], ValueError, r"0 sample\(s\)")
+    assert_refused(make().fit(X), "transform", X[:0], ValueError, r"0 sample\(s\)")
 
 
 def test_column_of_strings_that_is_declared_to_hold_none():
