@@ -12,7 +12,7 @@ from sklearn.utils.validation import _check_method_params
 
 from sklearn_ssl._labels import (
     check_minus_one,
-    is_unlabeled,
+    holds_fractions,
     label_array,
     labeled_rows,
     plain_labels,
@@ -140,7 +140,7 @@ class SemiSupervisedSplit(BaseCrossValidator):
 
     def _is_regression(self, y):
         if self.regression == "auto":
-            return _holds_fractions(y)
+            return holds_fractions(y)
         return bool(self.regression)
 
     def _splitter(self, y):
@@ -161,11 +161,6 @@ class SemiSupervisedSplit(BaseCrossValidator):
                 "cv must be a number of folds or a splitter such as "
                 f"StratifiedKFold(5, shuffle=True), got {self.cv!r}."
             )
-
-
-def _holds_fractions(y):
-    y = plain_labels(y[~is_unlabeled(y, regression=True)])
-    return y.dtype.kind == "f" and bool(np.any(y != np.round(y)))
 
 
 def _check_enough_labels(y, n_folds, regression):

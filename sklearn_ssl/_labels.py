@@ -216,6 +216,20 @@ def plain_labels(y):
     return y
 
 
+def holds_fractions(y):
+    """Say whether y holds numbers that are not all whole, and so are no classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ssl._labels import holds_fractions
+    >>> holds_fractions(np.array([0.5, 1.0, np.nan])), holds_fractions(np.array([0.0, 1.0, np.nan]))
+    (True, False)
+    """
+    y = plain_labels(y[~is_unlabeled(y, regression=True)])
+    return y.dtype.kind == "f" and bool(np.any(y != np.round(y)))
+
+
 def _is_none(label):
     if label is None or label is np.ma.masked:
         return True

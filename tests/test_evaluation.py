@@ -31,7 +31,7 @@ from sklearn_ssl import (
     NextFrameEmbedder,
     SimCLRTransformer,
     VIMETransformer,
-    _protocol,
+    _representations,
 )
 from sklearn_ssl._protocol import possible
 from sklearn_ssl.augment import ImageAugmentation
@@ -74,7 +74,7 @@ def numbered(digits):
 @pytest.fixture
 def short_training(monkeypatch):
     """Let networks learn from labels for two epochs only."""
-    monkeypatch.setattr(_protocol, "supervised_epochs", lambda n_rows, batch_size: 2)
+    monkeypatch.setattr(_representations, "supervised_epochs", lambda n_rows, batch_size: 2)
 
 
 class KeepsRows(ClassifierMixin, BaseEstimator):
@@ -107,7 +107,7 @@ def test_pretraining_sees_all_rows_but_those_of_the_test(recorder, numbered):
     few = np.where(np.arange(200) < 120, y, -1)
     more = X[:7] + 1000
     report = evaluate_representation(recorder, X, few, X_unlabeled=more, **FAST)
-    assert set(report.test_rows) < set(range(120))  # labelled ones
+    assert set(report.test_rows) < set(range(120))  # labeled ones
     assert len(report.test_rows) == 30 == report.n_test
     assert len(Recorder.fits) == 2  # the estimator, and the one with untrained weights
     for seen, unlabeled in Recorder.fits:
@@ -153,13 +153,14 @@ def test_all_learn_from_the_same_draws(recorder, numbered, keeps_rows):
     report = evaluate_representation(
         recorder, X, y, head=keeps_rows, baselines=baselines, labels_per_class=(1, 3), n_draws=2
     )
-    n = 4  # fits of each: the representation, then the baselines in their order
+    n = 4  # fits of each: the two that get rows of X as they are, then the others
+    del KeepsRows.fits[0]  # the head was tried on noise
     labels = [y_drawn for _, y_drawn in KeepsRows.fits]
     assert len(labels) == 4 * n
     for i, rows in enumerate(rows for draws in report.labeled_rows for rows in draws):
         for j in range(4):
             np.testing.assert_array_equal(labels[i + j * n], y[rows])
-        for j in (1, 3):  # the two that get rows of X as they are
+        for j in (0, 1):
             np.testing.assert_array_equal(KeepsRows.fits[i + j * n][0], X[rows])
     assert list(report.scores) == ["pretrained", "one", "raw", "other"]
 
@@ -388,7 +389,7 @@ def test_output_as_data_frames_changes_nothing(numbered):
 def test_numbers_of_labels_that_a_class_lacks_are_left_out(recorder, digits):
     X, y = digits[0][:60], np.repeat([0, 1], [52, 8])
     with pytest.warns(
-        UserWarning, match=r"10, 100 labels a class are left out: class 1 has 6 training row"
+        UserWarning, match=r"10, 100 labels per class are left out: class 1 has 6 training row"
     ) as caught:
         report = evaluate_representation(recorder, X, y, baselines=("raw",))
     assert report.labels_per_class.tolist() == [1, 5]
@@ -416,14 +417,13 @@ def test_one_number_of_labels(recorder, numbered):
     ("y", "message"),
     [
         (np.full(40, -1), "two classes at least, got 0 class"),
-        ([None] * 10 + ["a"] * 30, "got 1 class.*30 labelled row"),
+        ([None] * 10 + ["a"] * 30, "got 1 class.*30 labeled row"),
         (
             np.where(np.arange(40) < 30, 1, -1),
             r"got one class only, 1\. -1 means.*y = np.where\(y == -1, 0, y\)",
         ),
-        (np.array([0] * 39 + [1]), "class 1 has a single labelled row"),
-        (["a"] * 39 + ["b"], "class 'b' has a single labelled row"),
-        (np.linspace(0, 1, 40), "Unknown label type"),
+        (np.array([0] * 39 + [1]), "class 1 has a single labeled row"),
+        (["a"] * 39 + ["b"], "class 'b' has a single labeled row"),
         (np.zeros(39, int), "inconsistent numbers of samples"),
     ],
 )
@@ -431,6 +431,15 @@ def test_labels_that_do_not_do(recorder, digits, y, message):
     with pytest.raises(ValueError, match=message):
         evaluate_representation(recorder, digits[0][:40], y)
     assert not Recorder.fits  # before anything is trained
+
+
+@pytest.mark.parametrize(
+    "classes", [{"scoring": "accuracy"}, {"head": LogisticRegression()}], ids=["scoring", "head"]
+)
+def test_numbers_are_no_classes(recorder, digits, classes):
+    with pytest.raises(ValueError, match="Unknown label type"):
+        evaluate_representation(recorder, digits[0][:40], np.linspace(0, 1, 40), **classes)
+    assert not Recorder.fits
 
 
 @pytest.mark.parametrize(
@@ -517,11 +526,12 @@ def test_which_numbers_of_labels_arepossible(wanted, counts):
 # The report ---------------------------------------------------------------------------------------
 
 
-def report_of(pretrained, raw, **others):
-    """Return a report of scores, for each k those of the draws, at 1, 10, 100 labels a class."""
+def report_of(pretrained, raw=None, **others):
+    """Return a report of scores, for each k those of the draws, at 1, 10, 100 labels per class."""
     scores = {"pretrained": pretrained, "raw": raw, **others}
-    scores = {name: np.array(values, float) for name, values in scores.items()}
+    scores = {name: np.array(of, float) for name, of in scores.items() if of is not None}
     titles = {"pretrained": "SimCLRTransformer", "raw": "raw pixels", "pca": "PCA to 9"}
+    titles |= {"untrained": "untrained weights"}
     return RepresentationReport(
         labels_per_class=np.array([1, 10, 100])[: len(pretrained)],
         scores=scores,
@@ -536,48 +546,75 @@ ABOUT_HALF = [0.5, 0.52, 0.48]
 NOISE = [0.53, 0.49, 0.51]
 
 
-@pytest.mark.parametrize(
-    ("pretrained", "raw", "sentence"),
-    [
-        (
-            [np.add(ABOUT_HALF, 0.2), np.add(ABOUT_HALF, 0.123)],
-            [ABOUT_HALF, ABOUT_HALF],
-            "Pretraining helped: SimCLRTransformer is 20.0 points ahead of raw pixels at 1 label a "
-            "class and 12.3 ahead of raw pixels at 10.",
-        ),
-        (
-            [np.add(ABOUT_HALF, 0.2), NOISE],
-            [ABOUT_HALF, ABOUT_HALF],
-            "Pretraining helped, but not clearly at every number of labels: SimCLRTransformer is "
-            "20.0 points ahead of raw pixels at 1 label a class and 1.0 ahead of raw pixels at 10 "
-            "(within the noise of the draws).",
-        ),
-        (
-            [np.add(ABOUT_HALF, 0.2), NOISE, ABOUT_HALF],
-            [ABOUT_HALF, ABOUT_HALF, np.add(ABOUT_HALF, 0.1)],
-            "Pretraining helped at some numbers of labels, and not at others: SimCLRTransformer is "
-            "20.0 points ahead of raw pixels at 1 label a class, 1.0 ahead of raw pixels at 10 "
-            "(within the noise of the draws) and 10.0 behind raw pixels at 100.",
-        ),
-        (
-            [ABOUT_HALF, NOISE],
-            [np.add(ABOUT_HALF, 0.1), ABOUT_HALF],
-            "Pretraining did not help: SimCLRTransformer is 10.0 points behind raw pixels at 1 "
-            "label a class and 1.0 ahead of raw pixels at 10 (within the noise of the draws).",
-        ),
-        (
-            [ABOUT_HALF],
-            [NOISE],
-            "It is not clear whether pretraining helped: SimCLRTransformer is 1.0 points behind "
-            "raw pixels at 1 label a class (within the noise of the draws).",
-        ),
-    ],
-    ids=["helped", "helped, and noise", "both", "did not", "noise"],
-)
-def test_the_sentence(pretrained, raw, sentence):
-    report = report_of(pretrained, raw)
-    assert report.summary == sentence
-    assert str(report).endswith(sentence)
+HEADLINES = {
+    "untrained": (
+        "Pretraining helped",
+        "Pretraining helped, but not clearly at every number of labels",
+        "Pretraining helped at some numbers of labels, and not at others",
+        "Pretraining did not help",
+        "It is not clear whether pretraining helped",
+    ),
+    "raw": (
+        "It beats its baselines",
+        "It beats its baselines, but not clearly at every number of labels",
+        "It beats its baselines at some numbers of labels, and not at others",
+        "A baseline is better",
+        "It is not clear whether it beats its baselines",
+    ),
+}
+CASES = [
+    (
+        [np.add(ABOUT_HALF, 0.2), np.add(ABOUT_HALF, 0.123)],
+        [ABOUT_HALF, ABOUT_HALF],
+        "20.0 points ahead of {} at 1 label per class and 12.3 ahead of {} at 10.",
+    ),
+    (
+        [np.add(ABOUT_HALF, 0.2), NOISE],
+        [ABOUT_HALF, ABOUT_HALF],
+        "20.0 points ahead of {} at 1 label per class and 1.0 ahead of {} at 10 (within the noise "
+        "of the draws).",
+    ),
+    (
+        [np.add(ABOUT_HALF, 0.2), NOISE, ABOUT_HALF],
+        [ABOUT_HALF, ABOUT_HALF, np.add(ABOUT_HALF, 0.1)],
+        "20.0 points ahead of {} at 1 label per class, 1.0 ahead of {} at 10 (within the noise of "
+        "the draws) and 10.0 behind {} at 100.",
+    ),
+    (
+        [ABOUT_HALF, NOISE],
+        [np.add(ABOUT_HALF, 0.1), ABOUT_HALF],
+        "10.0 points behind {} at 1 label per class and 1.0 ahead of {} at 10 (within the noise of "
+        "the draws).",
+    ),
+    (
+        [ABOUT_HALF],
+        [NOISE],
+        "1.0 points behind {} at 1 label per class (within the noise of the draws).",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", range(5), ids=["ahead", "partly", "both", "behind", "unclear"])
+@pytest.mark.parametrize("baseline", HEADLINES)
+def test_the_sentence(baseline, case):
+    """Whether pretraining helped is said of the untrained network, and of nothing else."""
+    pretrained, other, comparison = CASES[case]
+    report = report_of(pretrained, **{baseline: other})
+    title = report.titles[baseline]
+    expected = f"{HEADLINES[baseline][case]}: SimCLRTransformer is " + comparison.replace(
+        "{}", title
+    )
+    assert report.summary == expected
+    assert str(report).endswith(expected)
+
+
+def test_a_better_baseline_is_another_sentence():
+    report = report_of([ABOUT_HALF], untrained=[np.subtract(ABOUT_HALF, 0.2)], raw=[[0.6] * 3])
+    assert report.summary == (
+        "Pretraining helped: SimCLRTransformer is 20.0 points ahead of untrained weights at 1 "
+        "label per class. A baseline is better: SimCLRTransformer is 10.0 points behind raw pixels "
+        "at 1 label per class."
+    )
 
 
 def test_the_sentence_names_the_best_baseline_at_each_number_of_labels():
@@ -586,8 +623,8 @@ def test_the_sentence_names_the_best_baseline_at_each_number_of_labels():
         [ABOUT_HALF, ABOUT_HALF], raw=[worse, worse], pca=[np.subtract(worse, 0.1), better]
     )
     assert report.summary == (
-        "Pretraining helped at some numbers of labels, and not at others: SimCLRTransformer is "
-        "20.0 points ahead of raw pixels at 1 label a class and 20.0 behind PCA to 9 at 10."
+        "It beats its baselines at some numbers of labels, and not at others: SimCLRTransformer is "
+        "20.0 points ahead of raw pixels at 1 label per class and 20.0 behind PCA to 9 at 10."
     )
 
 
@@ -598,7 +635,7 @@ def test_draws_are_compared_in_pairs():
     (low, high), (low_raw, high_raw) = report.interval["pretrained"][0], report.interval["raw"][0]
     assert low < high_raw  # the intervals overlap
     assert low_raw < high
-    assert report.summary.startswith("Pretraining helped: ")
+    assert report.summary.startswith("It beats its baselines: ")
     mean, ((low, high),) = report.gain("raw")
     assert mean == pytest.approx(0.07 / 3)
     assert 0 < low < mean < high
@@ -622,7 +659,7 @@ def test_intervals_are_those_of_students_t():
 def test_equal_draws_have_no_interval():
     report = report_of([[0.5, 0.5]], [[0.4, 0.4]])
     np.testing.assert_allclose(report.interval["pretrained"], [[0.5, 0.5]])
-    assert report.summary.startswith("Pretraining helped: ")
+    assert report.summary.startswith("It beats its baselines: ")
     assert report_of([[0.5, 0.5]], [[0.5, 0.5]]).summary.startswith("It is not clear")
 
 
@@ -637,7 +674,7 @@ def test_printed():
     assert lines[:8] == [
         "Accuracy on 400 test rows: mean of 3 draws of labels, with its 95 % interval",
         "",
-        "labels a class                    1              10",
+        "labels per class                  1              10",
         "SimCLRTransformer     0.700 ± 0.050   0.510 ± 0.050",
         "raw pixels            0.500 ± 0.050   0.500 ± 0.050",
         "guessing              0.250           0.250",
@@ -647,7 +684,7 @@ def test_printed():
     assert lines[8].split() == ["raw", "pixels", "+20.0", "±", "0.0", "+1.0", "±", "8.6"]
     assert lines[10] == "It was pretrained on 1,200 rows, none of them a test row."
     assert repr(report) == (
-        "<RepresentationReport of SimCLRTransformer: accuracy 0.700, 0.510 at 1, 10 labels a "
+        "<RepresentationReport of SimCLRTransformer: accuracy 0.700, 0.510 at 1, 10 labels per "
         "class, beside raw; print it for more>"
     )
 
@@ -687,7 +724,7 @@ def test_display_of_a_report():
     assert display.guessing_.get_ydata()[0] == 0.25
     assert display.ax_.get_xscale() == "log"
     assert [text.get_text() for text in display.ax_.get_xticklabels()] == ["1", "10", "100"]
-    assert display.ax_.get_xlabel() == "labels a class"
+    assert display.ax_.get_xlabel() == "labels per class"
     assert display.ax_.get_ylabel() == "test accuracy"
     legend = [text.get_text() for text in display.ax_.get_legend().get_texts()]
     assert legend == ["SimCLRTransformer", "raw pixels", "guessing"]

@@ -79,8 +79,18 @@ RULES = {
     ),
     "finetune": ("_base_finetune _targets", "sklearn"),
     "semi_supervised": ("_labeled_folds _labels", "sklearn"),
-    "_protocol": ("_base _containers _labels collapse datasets finetune", "numpy scipy sklearn"),
-    "evaluation": ("_protocol", "matplotlib numpy scipy sklearn"),
+    "_protocol": ("_containers _labels datasets", "numpy sklearn"),
+    "_representations": ("_base collapse finetune", "numpy scipy sklearn"),
+    "_rivals": (
+        "_base_finetune _labels _representations semi_supervised",
+        "numpy pandas scipy sklearn",
+    ),
+    "_label_curves": ("evaluation", "matplotlib sklearn"),
+    "_report": ("_label_curves _representations", "numpy scipy sklearn"),
+    "evaluation": (
+        "_label_curves _labels _protocol _report _representations _rivals",
+        "numpy sklearn",
+    ),
     # the methods: the base and the leaves, never another method
     "methods.__init__": ("", ""),
     "methods.*": (

@@ -1,0 +1,314 @@
+"""Representations and their baselines, under the same head.
+
+Each has a title and an answer: a function from the places of drawn rows to what has learned from
+their labels, and to the test rows as that takes them.
+"""
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.decomposition import PCA, TruncatedSVD
+from sklearn.exceptions import NotFittedError
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl.collapse import CollapseWarning
+from sklearn_ssl.finetune import FineTuneClassifier, FineTuneRegressor
+
+PRETRAINED = "pretrained"  # name of a single representation among the scores
+
+# What is evaluated --------------------------------------------------------------------------------
+
+
+class Representation:
+    """A transformer of the package, and what stands before and after it in a Pipeline.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A transformer of the package, fitted or not, or a Pipeline with one among its steps.
+    seed : int
+        For a transformer that has none of its own.
+    title : str, default=None
+        None is the class of the transformer.
+    """
+
+    def __init__(self, estimator, seed, title=None):
+        self.before, self.ssl, self.after = _parts(estimator)
+        self.seed = seed
+        self.title = title or type(self.ssl).__name__
+        self.was_fitted = is_fitted(self.ssl)
+        self.rows = None
+        self._start = None
+
+    def pretrain(self, rows):
+        """Keep the rows as the transformer sees them, and fit it to them unless it is fitted."""
+        self.rows = self._seen(rows)
+        if not self.was_fitted:
+            self.ssl = self._fitted(seeded_clone(self.ssl, self.seed))
+        if not (self.was_fitted and all(map(is_fitted, self.after))):
+            self.after = self._fitted_after(self.ssl)
+
+    def embedded(self):
+        """Return the representations of the training rows and of the test rows."""
+        return self._embedded(self.ssl, self.after)
+
+    def embedded_untrained(self):
+        """Return the same, with the weights that the transformer starts from."""
+        start = self.untrained()
+        return self._embedded(start, self._fitted_after(start))
+
+    def untrained(self):
+        """Return the transformer with the weights that it starts from."""
+        if self._start is None:
+            quiet = {"early_stopping": False, "callbacks": None, "verbose": 0}
+            start = seeded_clone(self.ssl, self.seed, **{**self.ssl._untrained_params, **quiet})
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", CollapseWarning)
+                self._start = self._fitted(start)
+        return self._start
+
+    def _fitted(self, ssl):
+        return ssl.fit(self.rows.X_pretrain, X_unlabeled=self.rows.X_unlabeled)
+
+    def _seen(self, rows):
+        for step in self.before:
+            if not (self.was_fitted and is_fitted(step)):
+                step = clone(step).fit(rows.X_pretrain)
+            more = rows.X_unlabeled
+            rows = replace(
+                rows,
+                X_pretrain=step.transform(rows.X_pretrain),
+                X_unlabeled=None if more is None else step.transform(more),
+                X_train=step.transform(rows.X_train),
+                X_test=step.transform(rows.X_test),
+            )
+        return rows
+
+    def _fitted_after(self, ssl):
+        """Return the steps behind the transformer, fitted to what it makes of all rows."""
+        steps, Z = [], ssl.transform(self.rows.X_pretrain) if self.after else None
+        for step in self.after:
+            steps.append(clone(step).fit(Z))
+            Z = steps[-1].transform(Z)
+        return steps
+
+    def _embedded(self, ssl, after):
+        parts = [ssl.transform(X) for X in (self.rows.X_train, self.rows.X_test)]
+        for step in after:
+            parts = [step.transform(Z) for Z in parts]
+        return [np.asarray(Z) for Z in parts]
+
+
+def _parts(estimator):
+    """Return what stands before the transformer, the transformer, and what stands behind it."""
+    frozen = isinstance(estimator, FrozenEstimator)
+    estimator = estimator.estimator if frozen else estimator
+    if frozen:
+        check_is_fitted(estimator)
+    is_pipeline = isinstance(estimator, Pipeline)
+    steps = [step for _, step in estimator.steps] if is_pipeline else [estimator]
+    steps = [step for step in steps if step is not None and step != "passthrough"]
+    ours = [i for i, step in enumerate(steps) if isinstance(_thawed(step), BaseSSLTransformer)]
+    if len(ours) != 1:
+        raise TypeError(
+            "estimator must be a transformer of sklearn_ssl, fitted or not, got "
+            f"{type(estimator).__name__}{' with ' + str(len(ours)) if is_pipeline else ''}. A "
+            "Pipeline must have one of them among its steps. What you want to compare with it goes "
+            "into baselines, as (name, classifier)."
+        )
+    (i,) = ours
+    if isinstance(steps[i], FrozenEstimator):
+        check_is_fitted(steps[i].estimator)
+    return steps[:i], _thawed(steps[i]), steps[i + 1 :]
+
+
+def _thawed(step):
+    return step.estimator if isinstance(step, FrozenEstimator) else step
+
+
+def is_fitted(estimator):
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError:
+        return False
+    return True
+
+
+def seeded_clone(estimator, seed, **params):
+    """Return a clone; one without a seed of its own gets this one."""
+    copy = clone(estimator)
+    if copy.random_state is None:
+        copy.random_state = seed
+    return copy.set_params(**params)
+
+
+# The representation and its baselines, under the same head ----------------------------------------
+
+
+class Bench:
+    """Prepares a representation and its baselines.
+
+    Parameters
+    ----------
+    representation : Representation
+        Pretrained.
+    head : estimator
+        A classifier or a regressor.
+    """
+
+    def __init__(self, representation, head):
+        self.representation = representation
+        self.rows = representation.rows
+        self.ssl = representation.ssl
+        self.seed = representation.seed
+        self.head = head
+
+    def prepare(self, name):
+        """Return the title of the representation or of a baseline, and its answer."""
+        return self._pretrained() if name == PRETRAINED else BASELINES[name](self)
+
+    def _pretrained(self):
+        return self.representation.title, self._probe(*self.representation.embedded())
+
+    def _raw(self):
+        _, Z_train, Z_test = raw_features(self.ssl, self.rows)
+        return RAW_TITLES[self.ssl.input_spec_.modality], self._probe(Z_train, Z_test)
+
+    def _pca(self):
+        Z, Z_train, Z_test = raw_features(self.ssl, self.rows)
+        width = min(self.ssl._n_features_out, *Z.shape)
+        if sparse.issparse(Z):
+            model, title = TruncatedSVD(width, random_state=self.seed), "SVD of TF-IDF"
+        else:  # as many directions as there are would only turn the features
+            n_components = width if width < min(Z.shape) else 0.95
+            model, title = PCA(n_components, random_state=self.seed), "PCA"
+        model.fit(Z)
+        parts = [np.asarray(model.transform(Z)) for Z in (Z_train, Z_test)]
+        return f"{title} to {parts[0].shape[1]}", self._probe(*parts)
+
+    def _untrained(self):
+        return self._of_each("untrained weights"), self._probe(
+            *self.representation.embedded_untrained()
+        )
+
+    def _supervised(self):
+        # Its first layers know nothing yet that a small learning rate would keep, and views help it
+        # more than a pretrained network.
+        kind = FineTuneRegressor if self.rows.regression else FineTuneClassifier
+        model = kind(
+            FrozenEstimator(self.representation.untrained()),
+            strategy="full",
+            augment="auto",
+            lr=2e-3,
+            layer_decay=1.0,
+            random_state=self.seed,
+        )
+
+        def answer(drawn):
+            n_epochs = supervised_epochs(len(drawn), model.batch_size)
+            X = _safe_indexing(self.rows.X_train, drawn)
+            learned = clone(model).set_params(max_epochs=n_epochs).fit(X, self.rows.y_train[drawn])
+            return learned, self.rows.X_test
+
+        return self._of_each("training on labels alone"), answer
+
+    def _of_each(self, title):
+        is_named = self.representation.title != type(self.ssl).__name__
+        return f"{title}, {self.representation.title}" if is_named else title
+
+    def _probe(self, Z_train, Z_test):
+        """Return a function that lets the head learn from drawn rows of features."""
+        Z_train, Z_test = _scaled(Z_train, Z_test)
+
+        def answer(drawn):
+            return clone(self.head).fit(Z_train[drawn], self.rows.y_train[drawn]), Z_test
+
+        return answer
+
+
+BASELINES = {
+    "raw": Bench._raw,
+    "pca": Bench._pca,
+    "untrained": Bench._untrained,
+    "supervised": Bench._supervised,
+}
+OF_EACH = ("untrained", "supervised")  # depend on the representation, the others on its width only
+RAW_TITLES = {
+    "table": "raw features",
+    "image": "raw pixels",
+    "series": "raw values",
+    "video": "raw pixels",
+    "text": "TF-IDF",
+}
+
+
+def default_head(*, regression):
+    if regression:
+        return RidgeCV(alphas=np.logspace(-2, 4, 13))
+    return LogisticRegression(max_iter=10_000)
+
+
+def supervised_epochs(n_rows, batch_size):
+    """Return how long a network trains on labels alone: 100 epochs, but about 400 steps at most.
+
+    That is longer than for a pretrained one, which starts closer to its end.
+    """
+    return int(np.clip(400 // -(-n_rows // batch_size), 10, 100))
+
+
+def raw_features(ssl, rows):
+    """Return raw features of the rows of pretraining, of training and of the test.
+
+    Parameters
+    ----------
+    ssl : estimator
+        Fitted; it says which columns hold categories, and in which numbers are missing.
+    rows : Rows
+
+    Returns
+    -------
+    features : list of three ndarrays of shape (n, features), or of sparse matrices for texts
+    """
+    more = [] if rows.X_unlabeled is None else [rows.X_unlabeled]
+    if ssl.input_spec_.modality == "text":
+        texts = [text for block in (rows.X_pretrain, *more) for text in block]
+        model = TfidfVectorizer().fit(texts)
+        return [model.transform(block) for block in (texts, rows.X_train, rows.X_test)]
+    features = [
+        _features_of(ssl._check_rows(X), ssl.input_spec_)
+        for X in (rows.X_pretrain, *more, rows.X_train, rows.X_test)
+    ]
+    return [np.concatenate(features[:-2]), *features[-2:]]
+
+
+def _features_of(rows, spec):
+    """Return rows as features in float32: numbers only, and none missing."""
+    if spec.modality != "table":  # series of different lengths end in NaN
+        return np.nan_to_num(rows.reshape(len(rows), -1).astype(np.float32))
+    is_number = np.array(spec.cardinalities) == 0
+    numbers = ((rows - spec.shift) * spec.scale)[:, is_number]
+    holes = np.isnan(rows[:, np.array(spec.missing)])
+    one_hot = [rows[:, [j]] == np.arange(1, n + 1) for j, n in enumerate(spec.cardinalities)]
+    return np.hstack([np.nan_to_num(numbers), holes, *one_hot]).astype(np.float32)
+
+
+def _scaled(Z_train, Z_test):
+    """Take the mean away, and divide by one factor for all columns; rows of TF-IDF have length 1.
+
+    One factor: the penalty weighs every representation alike, and directions that hardly vary stay
+    small.
+    """
+    if sparse.issparse(Z_train):
+        return Z_train, Z_test
+    mean = Z_train.mean(axis=0)
+    scale = np.sqrt(np.mean(Z_train.var(axis=0))) or 1.0
+    return (Z_train - mean) / scale, (Z_test - mean) / scale

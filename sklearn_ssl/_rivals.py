@@ -1,0 +1,129 @@
+"""What users have: rivals of a representation that learn from the drawn rows of X as they are."""
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.semi_supervised import LabelPropagation, LabelSpreading, SelfTrainingClassifier
+from sklearn.utils import _safe_indexing
+
+from sklearn_ssl._base_finetune import BaseFineTuner
+from sklearn_ssl._labels import is_unlabeled, plain_labels
+from sklearn_ssl._representations import BASELINES, PRETRAINED
+from sklearn_ssl.semi_supervised import LabeledOnly, SemiSupervisedSplit
+
+PROPAGATION = (LabelPropagation, LabelSpreading)
+READ_UNLABELED = (*PROPAGATION, SelfTrainingClassifier, LabeledOnly, BaseFineTuner)
+
+
+def named_baselines(baselines):
+    """Return a dict of baselines: None for those known by name, or what the user has."""
+    rivals = {}
+    for baseline in baselines:
+        is_pair = isinstance(baseline, tuple | list) and len(baseline) == 2
+        name, model = baseline if is_pair else (baseline, None)
+        known = isinstance(name, str) and (name in BASELINES) != is_pair
+        if not known or name in (PRETRAINED, *rivals) or (is_pair and not can_predict(model)):
+            raise ValueError(
+                f"Each of the baselines must be one of {', '.join(map(repr, BASELINES))}, or "
+                f"(name, classifier) with a name of its own, and stand there once; got {baseline}."
+            )
+        rivals[name] = model
+    return rivals
+
+
+def can_predict(model):
+    """StackingClassifier has no method predict before it is fitted."""
+    predicts = hasattr(model, "predict") or isinstance(model, ClassifierMixin | RegressorMixin)
+    return hasattr(model, "fit") and predicts
+
+
+def prepare_rival(name, model, rows):
+    """Return the title of what the user has, and a function that lets it learn from drawn rows.
+
+    A model that learns from rows without a label as well gets all rows but those of the test.
+    """
+    if not _reads_unlabeled(model):
+
+        def answer(drawn):
+            X = _safe_indexing(rows.X_train, drawn)
+            return clone(model).fit(X, rows.y_train[drawn]), rows.X_test
+
+        return name, answer
+
+    X = _joined(rows.X_pretrain, rows.X_unlabeled)
+    if rows.y_train.dtype.kind not in "iuf" and _propagates(model):
+        model = _OfNumbers(model)
+
+    def answer_from_all(drawn):
+        return clone(model).fit(X, _marked(rows, drawn)), rows.X_test
+
+    return name, answer_from_all
+
+
+def _reads_unlabeled(model):
+    """Say whether a model learns from rows with -1, or NaN for a number."""
+    if isinstance(model, BaseSearchCV) and not isinstance(model.cv, SemiSupervisedSplit):
+        return False
+    inner = _inner(model)
+    return isinstance(model, READ_UNLABELED) if inner is None else _reads_unlabeled(inner)
+
+
+def _propagates(model):
+    inner = _inner(model)
+    return isinstance(model, PROPAGATION) if inner is None else _propagates(inner)
+
+
+def _inner(model):
+    """Return what learns from the labels: the last step of a Pipeline, what a search fits."""
+    if isinstance(model, Pipeline):
+        return model[-1]
+    return model.estimator if isinstance(model, BaseSearchCV) else None
+
+
+def _marked(rows, drawn):
+    """Return labels of all rows that a model may learn from, of which only the drawn have one."""
+    kind = rows.y_train.dtype.kind
+    mark, dtype = (np.nan, float) if rows.regression else (-1, "i8" if kind in "iu" else object)
+    y = np.full(rows.n_pretrain, mark, dtype="f8" if kind == "f" else dtype)
+    y[rows.train_places[drawn]] = rows.y_train[drawn]
+    return y
+
+
+def _joined(X, more):
+    """Return rows of the same kind, one after the other."""
+    if more is None:
+        return X
+    if isinstance(X, list):
+        return [*X, *more]
+    if sparse.issparse(X):
+        return sparse.vstack([X, more]).tocsr()
+    if hasattr(X, "iloc"):
+        import pandas as pd
+
+        return pd.concat([X, more], ignore_index=True)
+    if hasattr(X, "vstack"):  # polars
+        return X.vstack(more)
+    return np.concatenate([X, more])
+
+
+class _OfNumbers(ClassifierMixin, BaseEstimator):
+    """Label propagation of names: it sorts -1 among the labels, which takes numbers."""
+
+    def __init__(self, classifier):
+        self.classifier = classifier
+
+    def fit(self, X, y):
+        has_label = ~is_unlabeled(y)
+        self.classes_, codes = np.unique(plain_labels(y[has_label]), return_inverse=True)
+        numbers = np.full(len(y), -1)
+        numbers[has_label] = codes
+        self.classifier_ = clone(self.classifier).fit(X, numbers)
+        return self
+
+    def predict(self, X):
+        return self.classes_[self.classifier_.predict(X)]
+
+    def predict_proba(self, X):
+        return self.classifier_.predict_proba(X)
