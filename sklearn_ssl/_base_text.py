@@ -20,6 +20,8 @@ from sklearn_ssl.encoders.text import POOLINGS, TextEncoder
 from sklearn_ssl.optim import adamw
 
 ROLES = ("begin", "end", "mask")
+# More would take hours to build, or all memory, before anything is learnt.
+LONGEST, WIDEST, DEEPEST = 2**17, 8192, 1000
 PADDED_TO = 8  # lengths of batches in `transform` are multiples of this
 TOKENS_AT_ONCE = 512  # in a batch there: more would be filled up in vain
 
@@ -89,13 +91,13 @@ class BaseTextTransformer(BaseSSLTransformer):
         **BaseSSLTransformer._parameter_constraints,
         "tokenizer": [None, str, Path, tokenization.Tokenizer],
         "vocabulary_size": [
-            Interval(Integral, tokenization.SMALLEST_VOCABULARY, None, closed="left"),
+            Interval(Integral, tokenization.SMALLEST_VOCABULARY, 10_000_000, closed="both"),
             None,
         ],
-        "max_length": [Interval(Integral, 4, None, closed="left")],
-        "width": [Interval(Integral, 2, None, closed="left")],
-        "depth": [Interval(Integral, 1, None, closed="left")],
-        "n_heads": [Interval(Integral, 1, None, closed="left")],
+        "max_length": [Interval(Integral, 4, LONGEST, closed="both")],
+        "width": [Interval(Integral, 2, WIDEST, closed="both")],
+        "depth": [Interval(Integral, 1, DEEPEST, closed="both")],
+        "n_heads": [Interval(Integral, 1, WIDEST, closed="both")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "pooling": [StrOptions(set(POOLINGS)), None],
         "pretrained": [None, str, Path],

@@ -184,7 +184,15 @@ BAD_PARAMS = [
     {"dropout": np.nan},
     {"dropout": None},
     {"pooling": "max"},
-    {"pooling": "max"},
+    {"pooling": ""},
+    {"vocabulary_size": 10**10},
+    {"max_length": 10**10},
+    {"max_length": 2**63},
+    {"width": 10**10},
+    {"width": 2**14, "n_heads": 1},
+    {"depth": 10**10},
+    {"depth": 10**30},
+    {"n_heads": 10**10},
     {"pretrained": 5},
     {"pretrained": True},
     {"max_epochs": -1},
@@ -243,6 +251,9 @@ GOOD_PARAMS = [
     {"precision": "bfloat16"},
     {"optimizer": torch.optim.SGD},
     {"depth": 3},
+    {"batch_size": 10**10},
+    {"vocabulary_size": 10**6},
+    {"early_stopping": True, "n_iter_no_change": 10**10},
 ]
 
 

@@ -28,6 +28,7 @@ from sklearn_ssl.pretext import PretextTask
 from sklearn_ssl.vocabulary_loss import head_cross_entropy, linear_cross_entropy
 
 LARGEST_NORM = 1.0  # of the gradients
+MOST_NEW_TOKENS = 1_000_000  # of each text: their random numbers are drawn at once
 
 
 class CausalLMTask(PretextTask):
@@ -182,12 +183,13 @@ class CausalLMEmbedder(BaseTextTransformer):
         """
         check_is_fitted(self)
         self._check_head("generate")
-        check_scalar(max_new_tokens, "max_new_tokens", Integral, min_val=1)
+        check_scalar(max_new_tokens, "max_new_tokens", Integral, min_val=1, max_val=MOST_NEW_TOKENS)
         check_scalar(temperature, "temperature", Real, min_val=0)
         if not math.isfinite(temperature):
             raise ValueError(f"temperature must be a finite number, got {temperature}.")
         if top_k is not None:
             check_scalar(top_k, "top_k", Integral, min_val=1)
+            top_k = min(top_k, self.input_spec_.vocabulary_size)
         single = isinstance(prompts, str)
         texts = check_texts([prompts] if single else prompts, type(self).__name__)
         json, begin = self.input_spec_.tokenizer, self.input_spec_.begin

@@ -271,6 +271,14 @@ def test_a_continuation_does_not_depend_on_the_prompts_beside_it(temperature, sh
     assert short.generate(["The cat"], **options) == together[:1]
 
 
+def test_more_tokens_than_there_are_to_draw_from_are_all(short):
+    texts = [
+        short.generate("the cat", max_new_tokens=5, top_k=top_k, random_state=0)
+        for top_k in (None, 10**6, 10**30)
+    ]
+    assert texts[0] == texts[1] == texts[2]
+
+
 def test_the_likeliest_token_alone_is_the_greedy_one(short):
     greedy = short.generate(SENTENCES, temperature=0)
     for options in ({"top_k": 1}, {"top_k": 1, "temperature": 5.0}, {"temperature": 1e-6}):
@@ -458,6 +466,7 @@ def test_spaces_between_prompt_and_continuation(tokenizer):
         ({"temperature": -1e-9}, "must be >= 0"),
         ({"top_k": 0}, "top_k == 0, must be >= 1"),
         ({"max_new_tokens": 0}, "max_new_tokens == 0, must be >= 1"),
+        ({"max_new_tokens": 10**10}, "max_new_tokens == 10000000000, must be <= 1000000"),
     ],
 )
 def test_numbers_out_of_range(options, message, short):
