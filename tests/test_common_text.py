@@ -6,6 +6,8 @@ import io
 import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import joblib
 import numpy as np
@@ -869,6 +871,60 @@ def test_training_after_no_epochs(Estimator):
     estimator.fit(TEXTS).set_params(max_epochs=1, warm_start=True).fit(TEXTS)
     assert estimator.n_iter_ == len(estimator.loss_curve_) == 1
     np.testing.assert_array_equal(estimator.transform(TEXTS), make(Estimator).fit_transform(TEXTS))
+
+
+# Threads, and what the caller has set in torch ------------------------------------------------
+
+
+def answers_of(estimator):
+    """Return what every method of a fitted estimator says, as functions."""
+    answers = {
+        "transform": lambda: estimator.transform(TEXTS).tolist(),
+        "score": lambda: estimator.score(TEXTS),
+    }
+    if isinstance(estimator, MaskedLMEmbedder):
+        answers["fill_mask"] = lambda: estimator.fill_mask(["the [MASK] sat", "it [MASK]"])
+    if isinstance(estimator, CausalLMEmbedder):
+        answers["perplexity"] = lambda: estimator.perplexity(TEXTS)
+        answers["generate"] = lambda: estimator.generate("the", max_new_tokens=6, random_state=0)
+    return answers
+
+
+@every_estimator
+def test_one_estimator_serves_many_threads(Estimator, fitted):
+    answers = answers_of(fitted[Estimator])
+    serial = {name: answer() for name, answer in answers.items()}
+    names = [*answers] * 12
+    with ThreadPoolExecutor(8) as pool:
+        threaded = list(pool.map(lambda name: answers[name](), names))
+    assert [name for name, a in zip(names, threaded) if a != serial[name]] == []
+
+
+SETTINGS = {
+    "float64": lambda: default_dtype(torch.float64),
+    "bfloat16": lambda: default_dtype(torch.bfloat16),
+    "inference_mode": torch.inference_mode,
+    "meta": lambda: torch.device("meta"),
+    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+}
+
+
+@contextmanager
+def default_dtype(dtype):
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@every_estimator
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_settings_of_torch_have_no_say(Estimator, setting, fitted):
+    expected = {name: answer() for name, answer in answers_of(fitted[Estimator]).items()}
+    with SETTINGS[setting]():
+        estimator = pickle.loads(pickle.dumps(make(Estimator).fit(TEXTS)))
+        assert {name: answer() for name, answer in answers_of(estimator).items()} == expected
 
 
 # Callbacks, progress, and what breaks a fit ---------------------------------------------------

@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 import numpy as np
@@ -227,6 +228,21 @@ def test_fine_tuning_trains_the_body_alone(tmp_path):
     labels = np.arange(len(TEXTS)) % 2
     classifier = FineTuneClassifier(ssl, max_epochs=1, random_state=0).fit(TEXTS, labels)
     assert classifier.predict(TEXTS).shape == labels.shape
+
+
+@of_each
+def test_neither_threads_nor_settings_of_torch_have_a_say(Estimator, name, tmp_path):
+    folder, _ = save(tmp_path, name)
+    params = {"pretrained": folder, "max_epochs": 1, "random_state": 0}
+    ssl = Estimator(**params).fit(TEXTS)
+    Z, score = ssl.transform(TEXTS), ssl.score(TEXTS)
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _: ssl.score(TEXTS), range(16))) == {score}
+    for setting in (torch.inference_mode(), torch.device("meta")):
+        with setting:
+            again = pickle.loads(pickle.dumps(Estimator(**params).fit(TEXTS)))
+            assert again.score(TEXTS) == score
+            np.testing.assert_array_equal(again.transform(TEXTS), Z)
 
 
 # Models that do not work so -----------------------------------------------------------------------
