@@ -28,6 +28,7 @@ from sklearn.utils.validation import (
 from sklearn_ssl import defaults
 from sklearn_ssl._base import BaseSSLTransformer
 from sklearn_ssl._callbacks import CallbacksParameterMixin
+from sklearn_ssl._callers import refuse_encoded_marks
 from sklearn_ssl._containers import opened
 from sklearn_ssl._fine_tune_task import (
     FineTuneTask,
@@ -392,6 +393,7 @@ class BaseFineTuner(CallbacksParameterMixin, NamedParametersMixin, BaseEstimator
 
     def _represent(self, X):
         check_is_fitted(self)
+        refuse_encoded_marks(type(self).__name__)
         return self.transformer_.transform(X)
 
     @property

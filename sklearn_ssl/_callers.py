@@ -4,7 +4,8 @@
 others number the classes before they hand them on: -1 becomes 0, and nothing tells it from the
 first class. That most rows have it proves nothing, for honest classes are as unequal. But the
 estimator that numbers them keeps what it has numbered, in ``classes_``, and is among the callers
-of ours. There it is looked up; not so in the processes and threads of ``n_jobs``.
+of ours, in ``fit`` or, around a frozen estimator, in ``predict``. There it is looked up; not so in
+the processes and threads of ``n_jobs``.
 """
 
 import sys
@@ -23,8 +24,7 @@ def refuse_encoded_marks(name):
     name : str
         Who asks.
     """
-    frame = sys._getframe(1)
-    while frame is not None:
+    for frame in _frames():
         caller = frame.f_locals.get("self")
         if isinstance(caller, BaseEstimator) and _has_class_minus_one(caller):
             outer = type(caller).__name__
@@ -34,6 +34,20 @@ def refuse_encoded_marks(name):
                 f"label away from it, by LabeledOnly({outer}(...)) around a pretrained transformer "
                 "in a FrozenEstimator. If -1 is a class, give it another number."
             )
+
+
+def is_called_by(function):
+    """Say whether a function of scikit-learn, given by its name, is among the callers."""
+    return any(
+        frame.f_code.co_name == function and frame.f_globals["__name__"].startswith("sklearn.")
+        for frame in _frames()
+    )
+
+
+def _frames():
+    frame = sys._getframe(2)
+    while frame is not None:
+        yield frame
         frame = frame.f_back
 
 

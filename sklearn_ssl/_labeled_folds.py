@@ -10,6 +10,7 @@ from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils._param_validation import HasMethods, StrOptions, validate_params
 from sklearn.utils.validation import _check_method_params
 
+from sklearn_ssl._callers import is_called_by
 from sklearn_ssl._labels import (
     check_minus_one,
     holds_fractions,
@@ -91,6 +92,12 @@ class SemiSupervisedSplit(BaseCrossValidator):
         regression = self._is_regression(y)
         labeled = labeled_rows(y, regression=regression)
         unlabeled = np.setdiff1d(np.arange(len(y)), labeled)
+        if len(unlabeled) and is_called_by("cross_val_predict"):
+            raise ValueError(
+                "cross_val_predict needs a test of every row, and rows without a label are never "
+                "tested. Use sklearn_ssl.semi_supervised.labeled_cross_val_predict, which predicts "
+                "the labeled ones."
+            )
         labels = plain_labels(y[labeled])
         if not regression:
             check_minus_one(y, labels, type(self).__name__)

@@ -5,7 +5,7 @@ from numbers import Real
 import numpy as np
 
 from sklearn_ssl._callers import refuse_encoded_marks
-from sklearn_ssl._string_marks import check_string_marks
+from sklearn_ssl._lost_marks import check_string_marks, check_unsigned_marks
 
 
 def is_unlabeled(y, *, regression=False):
@@ -27,7 +27,7 @@ def is_unlabeled(y, *, regression=False):
     Raises
     ------
     ValueError
-        If labels are marks that have become strings, such as "-1" beside words.
+        If labels are marks that have become others, such as "-1" beside words.
 
     Examples
     --------
@@ -42,7 +42,7 @@ def is_unlabeled(y, *, regression=False):
     y = label_array(y)
     missing = _missing(y, -1 if not regression else np.nan)  # nothing equals NaN
     if not missing.any():  # else it is known how to mark them
-        _check_strings(y)
+        _check_marks(y)
     return missing
 
 
@@ -59,13 +59,15 @@ def _missing(y, no_class):
     return np.zeros(y.shape, bool)
 
 
-def _check_strings(y):
-    """Look for marks that have become strings; NumPy cuts them at the width of their array."""
+def _check_marks(y):
+    """Look for marks that have become labels; NumPy cuts strings at the width of their array."""
     if y.dtype.kind in "SU":
         strings = np.strings.decode(y, "latin-1") if y.dtype.kind == "S" else y
         check_string_marks(strings.ravel(), width=strings.dtype.itemsize // 4)
     elif y.dtype.kind == "O" and y.size and all(isinstance(label, str) for label in y.ravel()):
         check_string_marks(y.ravel().astype(str))
+    elif y.dtype.kind == "u":
+        check_unsigned_marks(y.ravel())
 
 
 def label_array(y):

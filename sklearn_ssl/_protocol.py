@@ -104,7 +104,7 @@ def _split(labels, test_size, seed, *, stratified):
             raise ValueError(
                 "Each class needs a row to train on and one to test on; class "
                 f"{_shown(classes[counts.argmin()])} has a single labeled row. Leave it out, or "
-                "pass X_test and y_test."
+                f"pass X_test and y_test.{_hint_at_numbers(labels)}"
             )
     return train_test_split(
         np.arange(len(labels)),
@@ -112,6 +112,12 @@ def _split(labels, test_size, seed, *, stratified):
         stratify=labels if stratified else None,
         random_state=seed,
     )
+
+
+def _hint_at_numbers(labels):
+    if labels.dtype.kind not in "iuf":
+        return ""
+    return ' If y holds numbers to be predicted, say so by scoring="r2".'
 
 
 def _check_classes(labels):

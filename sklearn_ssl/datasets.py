@@ -517,11 +517,12 @@ def _cut_patches(photo, train):
 
 
 def draw_labels(y, n_per_class, random_state):
-    """Draw rows to be labelled: as many of each class.
+    """Draw rows to be labeled: as many of each class.
 
     Parameters
     ----------
     y : array-like of shape (n,)
+        What a masked array masks is no class.
     n_per_class : int
     random_state : int
 
@@ -529,11 +530,9 @@ def draw_labels(y, n_per_class, random_state):
     -------
     indices : ndarray of shape (n_per_class * n_classes,)
     """
-    y = np.asarray(y)
+    rows = np.flatnonzero(~np.ma.getmaskarray(y))
+    y = np.asarray(y)[rows]
     rng = np.random.default_rng(random_state)
     return np.concatenate(
-        [
-            rng.choice(np.flatnonzero(y == label), n_per_class, replace=False)
-            for label in np.unique(y)
-        ]
+        [rng.choice(rows[y == label], n_per_class, replace=False) for label in np.unique(y)]
     )

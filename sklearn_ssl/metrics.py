@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssl import _evaluate, defaults
+from sklearn_ssl._containers import unmasked
 from sklearn_ssl._runtime import torch_settings
 
 # Representations come in single precision: what is smaller, in parts of their length, is rounding.
@@ -182,6 +183,7 @@ def lidar(Z, delta=1e-4, eps=1e-7):
     >>> round(lidar(views), 1)
     3.0
     """
+    Z = unmasked(Z, modality=None)
     Z = check_array(Z, dtype=np.float64, allow_nd=True, ensure_min_samples=2, input_name="Z")
     if Z.ndim != 3 or Z.shape[1] < 2:
         raise ValueError(
@@ -400,6 +402,7 @@ def _normalized(Z):
 
 
 def _rows(Z, name="Z"):
+    Z = unmasked(Z, modality=None)  # and NaN is refused
     return check_array(Z, dtype=np.float64, ensure_min_samples=2, input_name=name)
 
 

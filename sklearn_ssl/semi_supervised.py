@@ -14,6 +14,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
+from sklearn_ssl._callers import refuse_encoded_marks
 from sklearn_ssl._labeled_folds import (
     SemiSupervisedSplit,
     labeled_cross_val_predict,
@@ -269,6 +270,7 @@ class LabeledOnly(MetaEstimatorMixin, BaseEstimator):
 
     def _call(self, method, X, params):
         check_is_fitted(self)
+        refuse_encoded_marks(type(self).__name__)
         return getattr(self.estimator_, method)(X, **self._routed(method, params))
 
     def _routed(self, method, params):

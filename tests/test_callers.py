@@ -61,6 +61,18 @@ def test_around_ours_they_are_refused(flowers, outer, inner):
         model.fit(X, y_few)
 
 
+@pytest.mark.parametrize("outer", ["Voting", "Stacking", "Bagging", "Calibrated"])
+@pytest.mark.parametrize("inner", [fine_tuned, pipeline])
+def test_around_ours_that_are_frozen_they_are_refused(flowers, outer, inner):
+    """Their fit does nothing; it is their answers that are taken for numbers of classes."""
+    X, y_few, _, frozen = flowers
+    model = NUMBER_CLASSES[outer](FrozenEstimator(inner(frozen).fit(X, y_few)))
+    if outer == "Stacking":
+        model.set_params(cv="prefit")
+    with pytest.raises(ValueError, match=r"takes -1 for a class: .*by LabeledOnly"):
+        model.fit(X, y_few).predict(X)
+
+
 @pytest.mark.parametrize("outer", ["Stacking", "Calibrated"])
 def test_around_our_folds_they_are_refused(flowers, outer):
     X, y_few, _, _ = flowers

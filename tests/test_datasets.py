@@ -540,3 +540,14 @@ def test_clothing_reviews():
     assert len(texts) == len(y) == 22_641
     assert all(text.strip() for text in texts)
     assert sorted(set(y)) == [1, 2, 3, 4, 5]
+
+
+def test_what_is_masked_is_not_drawn():
+    y = np.ma.masked_array(np.arange(60) % 3, mask=np.arange(60) % 3 == 2)
+    drawn = datasets.draw_labels(y, 10, random_state=0)
+    assert np.bincount(y.data[drawn]).tolist() == [10, 10]
+    whole = np.arange(60) % 2
+    np.testing.assert_array_equal(
+        datasets.draw_labels(whole, 5, random_state=0),
+        datasets.draw_labels(list(whole), 5, random_state=0),
+    )

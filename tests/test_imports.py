@@ -54,7 +54,7 @@ RULES = {
     "_net": ("_evaluate _hooks _runtime collapse", "numpy skorch torch"),
     "_callbacks": ("_hooks", "sklearn"),
     "inspection": ("_evaluate _runtime", "numpy sklearn torch"),
-    "metrics": ("_evaluate _runtime", "numpy scipy sklearn"),
+    "metrics": ("_containers _evaluate _runtime", "numpy scipy sklearn"),
     "_parameters": ("", ""),
     "_persistence": ("_runtime", "torch"),
     "_base": (
@@ -65,20 +65,20 @@ RULES = {
     "_texts": ("_containers tokenization", "numpy torch"),
     "_base_text": ("_base _runtime _texts optim tokenization encoders.*", "numpy sklearn torch"),
     # few labels: on any fitted estimator, through the contract
-    "_string_marks": ("", "numpy"),
-    "_labels": ("_callers _string_marks", "numpy"),
+    "_lost_marks": ("", "numpy"),
+    "_labels": ("_callers _lost_marks", "numpy"),
     "_callers": ("", "numpy sklearn"),
-    "_labeled_folds": ("_labels", "numpy sklearn"),
+    "_labeled_folds": ("_callers _labels", "numpy sklearn"),
     "_targets": ("", "numpy sklearn torch"),
     "_linear_heads": ("", "numpy scipy sklearn"),
     "_fine_tune_task": ("_evaluate pretext", "numpy torch"),
     "_base_finetune": (
-        "_base _callbacks _containers _fine_tune_task _inputs _labels _linear_heads _net "
+        "_base _callbacks _callers _containers _fine_tune_task _inputs _labels _linear_heads _net "
         "_parameters _runtime augment",
         "numpy sklearn torch",
     ),
     "finetune": ("_base_finetune _targets", "sklearn"),
-    "semi_supervised": ("_labeled_folds _labels", "sklearn"),
+    "semi_supervised": ("_callers _labeled_folds _labels", "sklearn"),
     "_protocol": ("_containers _labels datasets", "numpy sklearn"),
     "_representations": ("_base collapse finetune", "numpy scipy sklearn"),
     "_rivals": (

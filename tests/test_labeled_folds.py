@@ -242,6 +242,14 @@ def test_pipelines_and_frames(few):
     assert np.mean(found == y[rows]) > 0.9
 
 
+def test_cross_val_predict_names_it(few):
+    X, y_few, y, _ = few
+    with pytest.raises(ValueError, match=r"Use sklearn_ssl\.semi_supervised\.labeled_cross_val"):
+        cross_val_predict(ONLY, X, y_few, cv=SemiSupervisedSplit(3))
+    found = cross_val_predict(ONLY, X, y, cv=SemiSupervisedSplit(3))  # all rows have a label
+    np.testing.assert_array_equal(found, cross_val_predict(ONLY, X, y, cv=3))
+
+
 @pytest.mark.parametrize("cv", [ShuffleSplit(3, random_state=0), StratifiedKFold(3)], ids=str)
 def test_rows_that_are_not_tested_once(few, cv):
     X, y_few, _, _ = few

@@ -131,6 +131,19 @@ def test_minus_one_among_strings_of_numbers():
         is_unlabeled(["0", "1", "-1", "-1", "-1"])  # or feelings from -1 to 1
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32, np.uint64])
+def test_minus_one_in_unsigned_numbers(dtype):
+    y = np.array([0, 1, 2, -1, -1]).astype(dtype)
+    with pytest.raises(
+        ValueError, match=f"2 of the 5 labels in y are {np.iinfo(dtype).max}, which"
+    ):
+        is_unlabeled(y)
+    with pytest.raises(ValueError, match=r"y = np.where\(y == .*, -1, y.astype\(int\)\)"):
+        is_unlabeled(pd.Series(y[1:] * (y[1:] > 1)).replace(2, 1))
+    assert not is_unlabeled(y.astype(float)).any()
+    assert not is_unlabeled(y[y < 3]).any()
+
+
 @pytest.mark.parametrize(
     "y",
     [
@@ -151,6 +164,9 @@ def test_minus_one_among_strings_of_numbers():
         np.array(list("abcdefghijklmnopqrstuvwxyz")),
         np.array(["Na", "Mg", "Al"]),
         np.array(["N", "S", "V", "F", "Q", "N", "N", "N", "N", "N"], object),
+        np.array([0, 255, 255], np.uint8),
+        np.array([3, 17, 255], np.uint8),
+        np.array([0, 128, 255], np.uint8),
         np.array(["a", -1, "nan"], object),  # it is known there how to mark
     ],
 )

@@ -570,3 +570,12 @@ def test_search_over_an_estimator_of_scikit_learn(digits):
     X = digits[0][:200]
     search = GridSearchCV(PCA(random_state=0), {"n_components": [2, 5]}, scoring=rankme_scorer)
     assert search.fit(X).best_params_ == {"n_components": 5}
+
+
+def test_masked_values_are_missing_and_refused():
+    Z = np.random.default_rng(0).normal(size=(20, 4))
+    masked = np.ma.masked_array(np.where(Z > 2, 1e20, Z), Z > 0.5)
+    for measure in (rankme, alpha_req, uniformity, lambda Z: lidar(Z.reshape(10, 2, 4))):
+        with pytest.raises(ValueError, match="contains NaN"):
+            measure(masked)
+        assert measure(np.ma.masked_array(Z)) == measure(Z)

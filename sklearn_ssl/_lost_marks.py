@@ -1,4 +1,4 @@
-"""Marks of missing labels that have become strings, and would be learned as one more class.
+"""Marks of missing labels that have become labels, and would be learned as one more class.
 
 ``y[40:] = -1`` writes "-1" into an array of strings, ``y[40:] = None`` writes "None", and both are
 cut at the width of the array: "Non" beside "yes". ``astype(str)`` does so to whole columns.
@@ -13,6 +13,7 @@ What can be known:
   refused; written alike, there is a warning if most rows have it.
 - "-1" beside "1" alone, or beside other negative numbers, is a class. Beside "0" and "1" it may be
   either, and there is a warning if most rows have it.
+- ``astype(np.uint8)`` makes 255 of -1: refused beside 0 to k, for k of 1 at least.
 """
 
 import warnings
@@ -40,7 +41,7 @@ def check_string_marks(labels, width=None):
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_ssl._string_marks import check_string_marks
+    >>> from sklearn_ssl._lost_marks import check_string_marks
     >>> y = np.array(["yes", "no", "yes", "no"])
     >>> y[2:] = None
     >>> check_string_marks(y, width=3)
@@ -88,6 +89,34 @@ def _style(name):
     if not letters:
         return "digits" if any(c.isdigit() for c in name) else "none", signs
     return "large" if letters.isupper() else "small" if letters.islower() else "both", signs
+
+
+def check_unsigned_marks(labels):
+    """Refuse the largest number of an unsigned type beside 0 to k: it is what becomes of -1.
+
+    Parameters
+    ----------
+    labels : ndarray of unsigned integers of shape (n,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ssl._lost_marks import check_unsigned_marks
+    >>> check_unsigned_marks(np.array([0, 1, 2, -1]).astype(np.uint8))
+    Traceback (most recent call last):
+        ...
+    ValueError: 1 of the 4 labels in y are 255, which is what becomes of -1 in an array of uint8...
+    """
+    largest = np.iinfo(labels.dtype).max
+    count = int(np.sum(labels == largest))
+    others = np.unique(labels[labels != largest])
+    if count and len(others) > 1 and np.array_equal(others, np.arange(len(others))):
+        raise ValueError(
+            f"{count:,} of the {len(labels):,} labels in y are {largest}, which is what becomes of "
+            f"-1 in an array of {labels.dtype}. If these rows have no label, write it again: "
+            f"y = np.where(y == {largest}, -1, y.astype(int)). If {largest} is a class, say so by "
+            "y = y.astype(int)."
+        )
 
 
 def _message(mark, count, n):
