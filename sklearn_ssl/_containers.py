@@ -13,10 +13,12 @@ def opened(X):
     Raises
     ------
     TypeError
-        If X is a LazyFrame of polars, which has no rows yet.
+        If X is a LazyFrame of polars, which has no rows yet, or a Dataset or DataLoader, which
+        hands them out in its own way.
     """
     if type(X).__name__ == "LazyFrame":
         raise TypeError("X is a LazyFrame of polars, which has no rows yet. Pass X.collect().")
+    _refuse_datasets(X)
     if not hasattr(X, "to_pylist") or type(X).__name__ == "Table":
         return X
     Table = sys.modules["pyarrow"].Table
@@ -25,6 +27,16 @@ def opened(X):
     if str(X.type).startswith("struct<"):  # rows of a RecordBatch, as scikit-learn takes some
         return Table.from_struct_array(X)
     return X.to_pylist()
+
+
+def _refuse_datasets(X):
+    kinds = [kind.__name__ for kind in type(X).__mro__]
+    if any("DataLoader" in kind or "Dataset" in kind for kind in kinds) and not hasattr(X, "dtype"):
+        raise TypeError(
+            f"X is a {kinds[0]}, which hands out rows in its own way. Expected is an array of "
+            "numbers, a data frame, or a list of arrays: stack the rows of the data set, for "
+            "example with np.stack([np.asarray(row[0]) for row in dataset])."
+        )
 
 
 def unmasked(X, modality):

@@ -223,7 +223,7 @@ def check_pixels(X, spec, name):
     least, most = extremes(X)
     width = high - low
     known = f"the range of nearly all pixels in fit is {low:g} to {high:g}"
-    if least < low - width or most > high + width:
+    if least < low - width / 2 or most > high + width:
         mark = least if low - least > most - high else most
         warnings.warn(
             f"X has pixels from {least:g} to {most:g}, but {known}; {name} clips what is further "
@@ -233,7 +233,7 @@ def check_pixels(X, spec, name):
             UserWarning,
             stacklevel=2,
         )
-    elif spec.whole_numbers and width >= 100 and _in_other_unit(X, low, width, least, most):
+    elif _in_other_unit(X, spec, low, width, least, most):
         warnings.warn(
             f"X has fractions from {least:g} to {most:g} as pixels, but {known}. Bring X to that "
             f"range{_factor(low, high, least, most)}, or fit again.",
@@ -242,10 +242,11 @@ def check_pixels(X, spec, name):
         )
 
 
-def _in_other_unit(X, low, width, least, most):
-    """Say whether pixels are fractions of 1, or standardized, where fit saw whole numbers."""
+def _in_other_unit(X, spec, low, width, least, most):
+    """Say whether pixels are fractions of 1, or standardized, unlike those of fit."""
+    is_wide = width > (2 if spec.whole_numbers else 100)
     is_narrow = most <= 1 or (most - least < width / 20 and least < low)
-    return is_narrow and not is_whole(X)
+    return is_wide and is_narrow and not is_whole(X)
 
 
 def is_whole(X):

@@ -185,6 +185,12 @@ def read_blocks(estimator, blocks, spec=None):
     blocks = [read_rows(opened(X), name) for X in blocks]
     modality = modality_of(estimator, blocks[0]) if spec is None else spec.modality
     blocks = [unmasked(X, modality) for X in blocks]
+    if modality == "series" and any(_has_two_indices(X) for X in blocks):
+        raise ValueError(
+            f"X is a DataFrame with a MultiIndex, a row for each moment; {name} takes an array of "
+            "shape (n, channels, time), or a list of arrays of shape (channels, time). Pass "
+            "[frame.to_numpy().T for _, frame in X.groupby(level=0, sort=False)]."
+        )
     lists = [X for X in blocks if isinstance(X, list | tuple) and len(X)]
     if not lists:
         return blocks
@@ -194,6 +200,10 @@ def read_blocks(estimator, blocks, spec=None):
     for rows in lists:
         refuse_ragged(rows, modality, name)
     return blocks
+
+
+def _has_two_indices(X):
+    return getattr(getattr(X, "index", None), "nlevels", 1) > 1
 
 
 def check_input(estimator, X, *, reset, modality, categories=None, row_shape=None, min_samples=1):
@@ -268,6 +278,9 @@ def _no_missing(estimator, modality):
 def _check_row_shape(estimator, shape, row_shape):
     if shape[1:] != row_shape:
         advice = axes_to_move(shape[1:], row_shape) or "Resize or reshape X to match, or fit again."
+        takes_gaps = "series" in estimator._missing_allowed
+        if takes_gaps and shape[1:-1] == row_shape[:-1] and shape[-1] < row_shape[-1]:
+            advice = "Pad its end with NaN, or pass list(X)."
         raise ValueError(
             f"X has rows of shape {shape[1:]}, but {type(estimator).__name__} is expecting rows of "
             f"shape {row_shape} as input. {advice}"

@@ -72,18 +72,13 @@ def _refuse_unreadable(X, name):
             f"X is a single string, {X[:40]!r}; {name} takes numbers, and reads no files. {TAKEN}. "
             f"Estimators of texts are {TEXT_ESTIMATORS}; they take a list of strings."
         )
-    kinds = [cls.__name__ for cls in type(X).__mro__]
-    if any("DataLoader" in kind or "Dataset" in kind for kind in kinds) and not hasattr(X, "dtype"):
-        raise TypeError(
-            f"X is a {kinds[0]}; {name} makes its own batches. {TAKEN}: stack the rows, for "
-            "example with np.stack([np.asarray(row[0]) for row in dataset])."
-        )
+    kind = type(X).__name__
     if isinstance(X, Iterator):
         raise TypeError(
-            f"X is an iterator ({kinds[0]}), which can be read only once. {TAKEN}: pass list(X)."
+            f"X is an iterator ({kind}), which can be read only once. {TAKEN}: pass list(X)."
         )
     if isinstance(X, Mapping | Set) and not hasattr(X, "shape"):  # as SciPy's dok_array has
-        raise TypeError(f"X is a {kinds[0]}. {TAKEN}, with one entry for each row.")
+        raise TypeError(f"X is a {kind}. {TAKEN}, with one entry for each row.")
 
 
 def _refuse_texts_and_paths(first, name):
@@ -102,11 +97,17 @@ def _refuse_texts_and_paths(first, name):
 
 
 def _refuse_nested_frame(X, name):
-    """Refuse the format of sktime, a DataFrame whose cells hold series."""
+    """Refuse the format of sktime, a DataFrame whose cells hold series, and one of images."""
     if len(X) == 0 or X.shape[1] == 0 or not (hasattr(X, "iloc") or hasattr(X, "row")):
         return
     row = X.iloc[0] if hasattr(X, "iloc") else X.row(0)
-    if any(not isinstance(cell, str | bytes) and np.ndim(cell) == 1 for cell in row):
+    dims = max(0 if isinstance(cell, str | bytes) else np.ndim(cell) for cell in row)
+    if dims > 1:
+        raise ValueError(
+            f"X is a {type(X).__name__} whose cells hold arrays. Pass the rows of one column, "
+            "list(X[column])."
+        )
+    if dims == 1:
         raise ValueError(
             f"X is a {type(X).__name__} whose cells hold series; {name} takes an array of shape "
             "(n, channels, time), or a list of arrays of shape (channels, time). Pass "

@@ -11,7 +11,13 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Subset, TensorDataset
 
-from sklearn_ssl import NextFrameEmbedder, SimCLRTransformer, TS2VecTransformer
+from sklearn_ssl import (
+    FineTuneClassifier,
+    NextFrameEmbedder,
+    SimCLRTransformer,
+    TS2VecTransformer,
+)
+from sklearn_ssl.evaluation import evaluate_representation
 
 rng = np.random.default_rng(0)
 COLORED = rng.integers(0, 256, (12, 8, 8, 3)).astype(np.uint8)
@@ -55,6 +61,11 @@ REFUSED = {
     "Dataset": (lambda: DATASET, TypeError, r"X is a TensorDataset.*np\.stack"),
     "Subset": (lambda: Subset(DATASET, [0, 1]), TypeError, r"X is a Subset.*np\.stack"),
     "DataLoader": (lambda: DataLoader(DATASET), TypeError, r"X is a DataLoader.*np\.stack"),
+    "arrays in a frame": (
+        lambda: pd.DataFrame({"image": list(COLORED)}),
+        ValueError,
+        r"cells hold arrays.*list\(X\[column\]\)",
+    ),
     "sparse tensor": (
         lambda: torch.from_numpy(COLORED[:, 0, :, 0]).to_sparse(),
         TypeError,
@@ -126,3 +137,12 @@ def test_refused_by_estimators_of_series(Estimator, case):
     X, error, match = REFUSED[case]
     with pytest.raises(error, match=match):
         make(Estimator).fit(X())
+
+
+@pytest.mark.parametrize("case", ["Dataset", "DataLoader"])
+def test_datasets_are_refused_where_labels_are_learned(case):
+    X, error, match = REFUSED[case]
+    with pytest.raises(error, match=match):
+        FineTuneClassifier(make()).fit(X(), np.arange(12) % 2)
+    with pytest.raises(error, match=match):
+        evaluate_representation(make(), X(), np.arange(12) % 2)

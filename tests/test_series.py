@@ -141,6 +141,24 @@ def test_lists_that_are_refused(Estimator, X, match):
 
 
 @of_ragged_series
+def test_long_frames_of_sktime(Estimator):
+    X = pd.concat({i: pd.DataFrame(row.T, columns=["a", "b"]) for i, row in enumerate(RAGGED)})
+    with pytest.raises(ValueError, match="MultiIndex, a row for each moment"):
+        make(Estimator).fit(X)
+    rows = [frame.to_numpy().T for _, frame in X.groupby(level=0, sort=False)]
+    np.testing.assert_array_equal(np.concatenate(rows, axis=1), np.concatenate(RAGGED, axis=1))
+
+
+@of_ragged_series
+def test_arrays_of_shorter_series_may_become_lists(Estimator):
+    estimator = make(Estimator).fit(RAGGED)
+    X = np.stack([row[:, :8] for row in RAGGED])
+    with pytest.raises(ValueError, match=r"rows of shape \(2, 8\).*pass list\(X\)"):
+        estimator.transform(X)
+    assert estimator.transform(list(X)).shape[0] == 20
+
+
+@of_ragged_series
 def test_longer_series_than_in_fit(Estimator):
     estimator = make(Estimator).fit(RAGGED)
     with pytest.raises(ValueError, match=r"up to 13 time steps, .* expecting 12 at most"):
