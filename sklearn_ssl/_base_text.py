@@ -15,7 +15,8 @@ from sklearn_ssl import defaults, tokenization
 from sklearn_ssl._base import BaseSSLTransformer
 from sklearn_ssl._runtime import torch_settings
 from sklearn_ssl._texts import TextSpec, TokenRows, check_texts
-from sklearn_ssl.encoders.huggingface import build_pretrained, load_pretrained, read_pretrained
+from sklearn_ssl.encoders._pretrained_folder import load_pretrained, read_pretrained
+from sklearn_ssl.encoders.huggingface import build_pretrained
 from sklearn_ssl.encoders.text import POOLINGS, TextEncoder
 from sklearn_ssl.optim import adamw
 

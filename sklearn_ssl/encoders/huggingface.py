@@ -2,19 +2,18 @@
 
 import inspect
 import json
-import re
+import os
+import threading
 from contextlib import contextmanager
-from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import nn
 
-from sklearn_ssl.encoders._sentence_transformers import SentenceModel, read_sentence_model
 from sklearn_ssl.encoders.text import pool
 
-_LOCALLY = {"local_files_only": True, "trust_remote_code": False}
-_SAFELY = {**_LOCALLY, "use_safetensors": True}
+_LOCKS = {"quiet": threading.RLock()}
+if hasattr(os, "register_at_fork"):  # another thread may hold it while this one forks
+    os.register_at_fork(after_in_child=lambda: _LOCKS.update(quiet=threading.RLock()))
 _TAKES = (
     "MaskedLMEmbedder and SimCSETransformer take encoders such as BERT, RoBERTa, DistilBERT, MPNet "
     "or ModernBERT, CausalLMEmbedder takes decoders such as GPT-2, Llama, Mistral, Qwen or Gemma."
@@ -57,7 +56,7 @@ class PretrainedEncoder(nn.Module):
 
     def new_cache(self):
         """Return an empty cache for :meth:`states`."""
-        return PastKeyValues(_transformers().DynamicCache(config=self.model.config))
+        return PastKeyValues(import_transformers().DynamicCache(config=self.model.config))
 
 
 class PastKeyValues:
@@ -139,7 +138,7 @@ def _fill_in_tied(head, state, prefix, *args):
 
 
 def build_pretrained(config, *, causal, pooling):
-    """Build a model of transformers without its weights, see :func:`load_pretrained`.
+    """Build a model of transformers without its weights, see `_pretrained_folder.load_pretrained`.
 
     Parameters
     ----------
@@ -159,12 +158,12 @@ def build_pretrained(config, *, causal, pooling):
     ValueError
         If the model looks both ways and must not, or the other way round, or does not work so.
     """
-    config = _transformers().AutoConfig.for_model(**json.loads(config))
-    model_class = _class_for(config, causal)
+    config = import_transformers().AutoConfig.for_model(**json.loads(config))
+    model_class = class_for(config, causal)
     try:
         whole = model_class.from_config(config, dtype=torch.float32)
         was_training = whole.training
-        with torch.no_grad():
+        with torch.no_grad(), quiet():
             encoder, head, looks_ahead = _taken_apart(whole.eval(), causal, pooling)
     except Exception as error:  # whatever a model of others may raise
         raise _unsupported(config.model_type, error) from error
@@ -211,9 +210,9 @@ def _agree(a, b):
     return a.shape == b.shape and torch.allclose(a, b, rtol=1e-3, atol=1e-4)
 
 
-def _class_for(config, causal):
+def class_for(config, causal):
     """Return the class of transformers for models with a head, which look back only or not."""
-    transformers = _transformers()
+    transformers = import_transformers()
     masked = type(config) in transformers.MODEL_FOR_MASKED_LM_MAPPING
     back_only = type(config) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING
     if getattr(config, "is_encoder_decoder", False) or not (masked or back_only):
@@ -246,207 +245,23 @@ def _unsupported(model_type, reason="no language model of one network"):
     )
 
 
-def load_pretrained(folder, causal, encoder, head=None):
-    """Read weights from a folder; nothing is downloaded, and nothing unpickled.
-
-    Parameters
-    ----------
-    folder : str or path
-    causal : bool
-    encoder : PretrainedEncoder
-    head : WordHead or None
-        The folder may lack it: it keeps its first weights then, and is not ``known``.
-
-    Raises
-    ------
-    ValueError
-        If there are none, or not those of the encoder.
-    """
-    config = encoder.model.config
-    reader = _class_for(config, causal)
-    try:
-        with _quiet():
-            whole, report = reader.from_pretrained(
-                Path(folder) / read_sentence_model(folder).path,
-                config=config,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,
-                **_SAFELY,
-            )
-    except Exception as error:  # of transformers, safetensors or the system
-        raise ValueError(
-            f"transformers cannot read weights from {str(folder)!r}, where a model.safetensors "
-            f"is expected: {error}{_hint_of_pickles(folder)}"
-        ) from error
-    _check_layers(folder, whole, report)
-    encoder.model.load_state_dict(whole.base_model.state_dict())
-    if head is not None:
-        prefix = f"{whole.base_model_prefix}."
-        lacking = [name for name in _lacking(report) if not name.startswith(prefix)]
-        if lacking:
-            head.known.fill_(False)
-        else:
-            head.load_state_dict(WordHead(whole).state_dict())
-
-
-def _check_layers(folder, whole, report):
-    """Refuse weights that leave a part of the body as it was drawn, or have layers beyond it."""
-    prefix = f"{whole.base_model_prefix}."
-    lacking = [
-        name for name in _lacking(report) if name.startswith(prefix) and "pooler" not in name
-    ]
-    if lacking:
-        raise ValueError(
-            f"The weights in {str(folder)!r} lack {len(lacking)} of the arrays that config.json "
-            f"asks for, or have them in another shape: {_some(lacking)}. Save the whole model "
-            "again, by model.save_pretrained(folder), or correct config.json."
-        )
-    layers = {re.sub(r"\d+", "0", name.removeprefix(prefix)) for name in whole.state_dict()}
-    surplus = [
-        name
-        for name in sorted(report["unexpected_keys"])
-        if re.search(r"\d", name) and re.sub(r"\d+", "0", name.removeprefix(prefix)) in layers
-    ]
-    if surplus:
-        raise ValueError(
-            f"The weights in {str(folder)!r} have {len(surplus)} arrays of layers that config.json "
-            f"does not know: {_some(surplus)}. Correct the number of layers there."
-        )
-
-
-def _lacking(report):
-    return sorted(report["missing_keys"] | {name for name, *_ in report["mismatched_keys"]})
-
-
-def _some(names):
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-
-
-def _hint_of_pickles(folder):
-    if not any(Path(folder).glob("*.bin")):
-        return ""
-    return (
-        ". Files with the ending .bin are pickles, which may run any code and are not read: if you "
-        "trust them, load the model with transformers once, and save it by save_pretrained, "
-        "which writes safetensors."
-    )
-
-
-class Pretrained(NamedTuple):
-    """What is known of a pretrained model but for its weights.
-
-    Attributes
-    ----------
-    config : str
-        The model's configuration, as JSON.
-    tokenizer : str
-        In the format of `tokenizers`.
-    names : dict of str to str or None
-        The tokens that "begin" and "end" a text, and the "mask".
-    max_length : int
-        The most tokens that it takes.
-    sentences : SentenceModel
-        What sentence-transformers would do with it.
-    """
-
-    config: str
-    tokenizer: str
-    names: dict
-    max_length: int
-    sentences: SentenceModel
-
-
-def read_pretrained(folder, causal):
-    """Read what is known of a pretrained model but for its weights.
-
-    Parameters
-    ----------
-    folder : str or path
-    causal : bool
-        Whether each token must see only what is before it.
-
-    Returns
-    -------
-    pretrained : Pretrained
-
-    Raises
-    ------
-    ValueError
-        If the folder holds no model that transformers can read, or another kind of model.
-    ImportError
-        If transformers is not installed.
-    """
-    transformers = _transformers()
-    sentences = read_sentence_model(folder)
-    path = Path(folder) / sentences.path
-    if not (path / "config.json").is_file():
-        raise ValueError(
-            f"pretrained={str(folder)!r} is no folder with a config.json, as transformers' "
-            "save_pretrained writes it. Nothing is downloaded: give the path of a folder."
-        )
-    try:
-        with _quiet():
-            config = transformers.AutoConfig.from_pretrained(path, **_LOCALLY)
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise _unreadable(folder, error) from error
-    _class_for(config, causal)
-    if getattr(config, "quantization_config", None) is not None:
-        raise ValueError(
-            f"The model in {str(folder)!r} is quantized, and cannot be read: use the one that it "
-            "was made of."
-        )
-    try:
-        with _quiet():
-            tokenizer = transformers.AutoTokenizer.from_pretrained(path, **_LOCALLY)
-        as_json = tokenizer.backend_tokenizer.to_str()
-    except Exception as error:  # of transformers or tokenizers, which raises Exception itself
-        raise _unreadable(folder, error) from error
-    files = {"tokenizer.json", *type(tokenizer).vocab_files_names.values()}
-    if not any((path / name).is_file() for name in files):
-        raise ValueError(
-            f"The folder {str(folder)!r} holds a model but no tokenizer, without which every word "
-            f"is unknown: none of {', '.join(sorted(files))}. Save it there too, by "
-            "tokenizer.save_pretrained(folder)."
-        )
-    names = {
-        "begin": tokenizer.cls_token or tokenizer.bos_token or tokenizer.eos_token,
-        "end": tokenizer.sep_token or tokenizer.eos_token,
-        "mask": tokenizer.mask_token,
-    }
-    if names["begin"] is None or names["end"] is None:
-        raise ValueError(
-            f"The tokenizer in {str(folder)!r} names no tokens that begin and end a text: set its "
-            "cls_token and sep_token, or its bos_token and eos_token, and save it again."
-        )
-    positions = getattr(config.get_text_config(), "max_position_embeddings", 0)
-    limits = (positions, tokenizer.model_max_length, sentences.max_length)
-    longest = int(min([limit for limit in limits if limit and limit > 0], default=512))
-    as_text = json.dumps(config.to_dict(), default=str)
-    return Pretrained(as_text, as_json, names, longest, sentences)
-
-
-def _unreadable(folder, error):
-    return ValueError(
-        f"transformers cannot read a model and its tokenizer from {str(folder)!r}: {error}"
-    )
-
-
 @contextmanager
-def _quiet():
+def quiet():
     """Keep transformers from printing, and let it print again afterwards if it did before."""
-    logging = _transformers().utils.logging
-    were_shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if were_shown:
-            logging.enable_progress_bar()
+    logging = import_transformers().utils.logging
+    with _LOCKS["quiet"]:
+        were_shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()
+        try:
+            yield
+        finally:
+            logging.set_verbosity(verbosity)
+            if were_shown:
+                logging.enable_progress_bar()
 
 
-def _transformers():
+def import_transformers():
     try:
         import transformers
     except ImportError as error:

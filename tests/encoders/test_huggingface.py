@@ -6,6 +6,7 @@ import os
 import pickle
 import shutil
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ from transformers import AutoModel, AutoTokenizer, BertForMaskedLM, GPT2LMHeadMo
 
 from sklearn_ssl import CausalLMEmbedder, MaskedLMEmbedder, SimCSETransformer
 from sklearn_ssl.datasets import load_minilm_folder
-from sklearn_ssl.encoders.huggingface import build_pretrained, read_pretrained
+from sklearn_ssl.encoders._pretrained_folder import read_pretrained
+from sklearn_ssl.encoders.huggingface import build_pretrained
 from sklearn_ssl.encoders.text import POOLINGS
 from sklearn_ssl.methods import causal_lm
 
@@ -374,9 +376,13 @@ def test_rows_of_the_embedding_without_a_token_are_never_said(tmp_path):
 
 
 def test_transformers_prints_nothing_and_may_print_again(bert, capfd):
+    verbosity = transformers.utils.logging.get_verbosity()
     MaskedLMEmbedder(pretrained=bert, max_epochs=0).fit(TEXTS)
     assert capfd.readouterr() == ("", "")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: MaskedLMEmbedder(pretrained=bert, max_epochs=0).fit(TEXTS), "abcd"))
     assert transformers.utils.logging.is_progress_bar_enabled()
+    assert transformers.utils.logging.get_verbosity() == verbosity
 
 
 @pytest.fixture(scope="module")

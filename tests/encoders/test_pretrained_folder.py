@@ -12,6 +12,8 @@ from tiny_models import TEXTS, bert_tokenizer, save_bert, save_gpt2
 
 from sklearn_ssl import CausalLMEmbedder, MaskedLMEmbedder, SimCSETransformer
 
+SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")
+SIZES += ("intermediate_size", "max_position_embeddings")
 ENCODERS = [MaskedLMEmbedder, SimCSETransformer]
 
 
@@ -106,6 +108,38 @@ def test_one_array_without_weights(bert):
 def test_weights_of_another_shape(bert):
     change(bert / "config.json", intermediate_size=64)
     refused(bert, r"lack \d+ of the arrays .* in another shape: bert\.encoder\.layer\.0\.int")
+
+
+def test_weights_that_are_no_numbers(bert):
+    name = "bert.encoder.layer.1.output.dense.weight"
+
+    def damage(weights):
+        weights[name][0, 0] = torch.nan
+        return weights
+
+    rewrite(bert, damage)
+    refused(bert, rf"have 1 arrays with NaN or infinite numbers: {name}\.")
+
+
+def test_a_part_of_the_files_of_the_weights(bert):
+    hf.BertForMaskedLM.from_pretrained(bert).save_pretrained(bert, max_shard_size="20KB")
+    (bert / "model.safetensors").unlink(missing_ok=True)
+    assert MaskedLMEmbedder(pretrained=bert, max_epochs=0).fit(TEXTS).n_iter_ == 0
+    next(bert.glob("model-00002-of-*.safetensors")).unlink()
+    refused(bert, "cannot read weights from")
+
+
+def test_positions_that_are_of_no_use(tmp_path):
+    folder = save_bert(tmp_path)
+    config = hf.RobertaConfig(
+        **{name: getattr(hf.AutoConfig.from_pretrained(folder), name) for name in SIZES},
+        pad_token_id=1,
+    )
+    hf.RobertaForMaskedLM(config).save_pretrained(folder)
+    long = [" ".join(TEXTS)] * 2
+    ssl = MaskedLMEmbedder(pretrained=folder, max_epochs=1).fit(long)
+    assert ssl.input_spec_.max_length == 22  # two of 24 are left free
+    assert np.isfinite(ssl.transform(long)).all()
 
 
 def test_weights_under_other_names(bert):
