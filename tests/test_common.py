@@ -11,6 +11,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import torch
 from conftest import through_skops
@@ -234,6 +235,40 @@ def test_x_and_parameters_are_unchanged(Estimator, dtype, fitted):
     estimator.partial_fit(many[:64])
     np.testing.assert_array_equal(many, before)
     assert estimator.get_params() == params
+
+
+@every_table_estimator
+def test_frames_of_any_kind_are_read_by_one_rule(Estimator):
+    ssl = Estimator(max_epochs=1, random_state=0)
+    X = pd.DataFrame({"x": np.arange(24.0), "n": [1, None] * 12, "c": ["1", "2", None] * 8})
+    kinds = [X.astype(object), pl.from_pandas(X), pa.Table.from_pandas(X), X.astype(object).values]
+    Z = ssl.fit(X).transform(X)
+    assert ssl.input_spec_.categories == (None, None, ("1", "2", None))
+    for same in kinds:
+        other = clone(ssl).fit(same)
+        np.testing.assert_array_equal(other.transform(same), Z)
+        np.testing.assert_array_equal(other.partial_fit(same).score(same), other.score(same))
+    dates = X.assign(x=pd.date_range("2020", periods=24))
+    match = "column 'x' .Timestamp: make numbers of it"
+    for call in (ssl.fit, ssl.partial_fit, ssl.transform, ssl.score, clone(ssl).fit):
+        with pytest.raises(TypeError, match=match):
+            call(dates)
+    with pytest.raises(TypeError, match=match):
+        ssl.fit(X, X_unlabeled=dates)
+    np.testing.assert_array_equal(ssl.transform(X), Z)
+
+
+@every_table_estimator
+@pytest.mark.parametrize("scaling", ["standard", "quantile"])
+def test_masked_values_of_a_table_are_missing(Estimator, scaling):
+    X = np.random.default_rng(0).normal(size=(24, 3))
+    X[::5, 1] = 1e20  # what a file has under its mask
+    holes = np.where(X == 1e20, np.nan, X)
+    X = np.ma.masked_equal(X, 1e20)
+    ssl = Estimator(max_epochs=1, random_state=0, scaling=scaling).fit(X)
+    Z = ssl.transform(holes)
+    np.testing.assert_array_equal(ssl.transform(X), Z)
+    np.testing.assert_array_equal(clone(ssl).fit(holes).transform(holes), Z)
 
 
 # Dtypes of numbers, and the smallest and largest of those that are tried.
