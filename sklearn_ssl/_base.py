@@ -147,7 +147,7 @@ class BaseSSLTransformer(
 
     _parameter_constraints = {
         "encoder": [None, str, callable],
-        "n_components": [Interval(Integral, 1, None, closed="left"), None],
+        "n_components": [Interval(Integral, 1, defaults.WIDEST, closed="both"), None],
         "modality": [StrOptions({"auto", *MODALITIES})],
         "image_shape": ["array-like", None],
         "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],

@@ -59,7 +59,7 @@ class BaseFineTuner(CallbacksParameterMixin, NamedParametersMixin, BaseEstimator
         "transformer": [HasMethods(["fit", "transform"])],
         "strategy": [StrOptions({"probe", "full", "probe-then-full"})],
         "head": [HasMethods(["fit", "predict"]), None],
-        "augment": [StrOptions({"auto"}), callable, None],
+        "augment": [StrOptions({"auto"}), callable, list, tuple, None],
         "max_epochs": [Interval(Integral, 1, None, closed="left"), None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither"), None],

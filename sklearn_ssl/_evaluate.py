@@ -52,9 +52,7 @@ def embed_views(task, X, spec, augment, *, n_views, seed, batch_size, device):
     A row's views depend on the seed and on its place, not on the rows beside it.
     """
     task.eval()
-    augment = resolve_augmentation(augment, spec)
-    if isinstance(augment, torch.nn.Module):
-        augment = augment.to(device)
+    augment = resolve_augmentation(augment, spec).to(device)
     generator = torch.Generator(device).manual_seed(seed)
     embeddings = None
     with seeded_global_stream(seed, device):

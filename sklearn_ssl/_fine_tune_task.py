@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from sklearn_ssl._evaluate import row_batches
+from sklearn_ssl.augment import make_views
 from sklearn_ssl.pretext import PretextTask
 
 LARGEST_NORM = 1.0  # of the gradients
@@ -80,7 +81,7 @@ class FineTuneTask(PretextTask):
 
 def augmented(rows, augment, generator):
     """Return a view of rows; those in which numbers are missing stay as they are, but in tables."""
-    views = augment(rows, generator)
+    views = make_views(augment, rows, 1, generator)
     whole = rows.isfinite().flatten(1).all(1)
     if rows.ndim == 2 or whole.all():
         return views

@@ -101,6 +101,11 @@ class PretextNet(NeuralNet):
         if "fused" in inspect.signature(self.optimizer).parameters:
             options["fused"] = True
         self.optimizer_ = self.optimizer(groups, **options)
+        if not all(hasattr(self.optimizer_, name) for name in ("step", "zero_grad", "state_dict")):
+            raise TypeError(
+                "optimizer must return a torch optimizer when it is called with parameters and "
+                f"lr, as torch.optim.AdamW does; got {type(self.optimizer_).__name__}."
+            )
         return self
 
     def train_step(self, batch, **fit_params):

@@ -23,9 +23,12 @@ class Augmentation(nn.Module):
     ----------
     size : tuple of int or None
         Shape of a view behind its channels; None is that of the batch.
+    alike : bool
+        Whether all rows of a batch may change alike, so that each view needs a call of its own.
     """
 
     size = None
+    alike = False
 
     def adapt(self, spec):
         """Return a copy whose open settings are derived from the description of the data.
@@ -50,6 +53,63 @@ class Augmentation(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} must define forward(batch, generator)")
 
 
+class Foreign(Augmentation):
+    """A function of a batch that knows nothing of this package.
+
+    Parameters
+    ----------
+    function : callable
+        It may be a module.
+    """
+
+    alike = True
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, batch, generator):
+        with _full_precision(batch):
+            return self.function(batch)
+
+
+class Compose(Augmentation):
+    """Augmentations one after another.
+
+    Parameters
+    ----------
+    steps : list of Augmentation
+    """
+
+    def __init__(self, steps):
+        super().__init__()
+        self.steps = nn.ModuleList(steps)
+        self.alike = any(step.alike for step in steps)
+
+    @property
+    def size(self):
+        """Shape of a view: that of the last step that changes it."""
+        return next((step.size for step in reversed(self.steps) if step.size is not None), None)
+
+    @size.setter
+    def size(self, size):
+        for step in self.steps:
+            step.size = size
+
+    def adapt(self, spec):
+        return Compose([step.adapt(spec) for step in self.steps])
+
+    def local(self, spec):
+        return Compose([step.local(spec) for step in self.steps])
+
+    def forward(self, batch, generator):
+        for step in self.steps:
+            changed = step(batch, generator)
+            _check_view(changed, batch, step.size)
+            batch = changed
+        return batch
+
+
 def make_views(augment, batch, n_views, generator):
     """Return `n_views` independent views of a batch, stacked: shape ``(n_views * n, ...)``.
 
@@ -61,16 +121,37 @@ def make_views(augment, batch, n_views, generator):
     n_views : int
     generator : torch.Generator
     """
-    if isinstance(augment, Augmentation):
-        return augment(batch.repeat(n_views, *[1] * (batch.ndim - 1)), generator)
-    with _full_precision(batch):
-        views = torch.cat([augment(batch) for _ in range(n_views)])
-    if views.shape[0] != n_views * len(batch):
+    if not isinstance(augment, Augmentation):
+        augment = Foreign(augment)
+    if augment.alike:
+        views = [augment(batch, generator) for _ in range(n_views)]
+    else:
+        views = [augment(batch.repeat(n_views, *[1] * (batch.ndim - 1)), generator)]
+    for view in views:
+        _check_view(view, batch, augment.size)
+    views = torch.cat(views)
+    if len(views) != n_views * len(batch):
         raise ValueError(
             f"augment must return one row for each row of its batch, got {views.shape[0]} rows for "
             f"{n_views} views of {len(batch)} rows."
         )
     return views
+
+
+def _check_view(view, batch, size):
+    """Raise if rows that an augmentation returns are not of the kind of its batch."""
+    if not isinstance(view, torch.Tensor):
+        raise TypeError(
+            "augment must return a tensor like the batch that it is given, got "
+            f"{type(view).__name__}."
+        )
+    shape = batch.shape[1:] if size is None else (batch.shape[1], *size)
+    if tuple(view.shape[1:]) != tuple(shape) or view.dtype != batch.dtype:
+        raise ValueError(
+            "augment must return rows like those of the batch that it is given, of shape "
+            f"{tuple(shape)} and {batch.dtype}; got rows of shape {tuple(view.shape[1:])} and "
+            f"{view.dtype}."
+        )
 
 
 class MultiCrop(nn.Module):
@@ -98,12 +179,11 @@ class MultiCrop(nn.Module):
         self.n_local = n_local
         if n_local is None:
             self.n_local = defaults.n_local(spec.modality, spec.shape)
-        self.augment = self.local_augment = resolve_augmentation(augment, spec)
-        if isinstance(self.augment, Augmentation):
-            self.local_augment = self.augment.local(spec)
-            size = self.local_augment.size
-            if size is not None and not _takes(encoder, (spec.shape[0], *size)):
-                self.local_augment.size = None
+        self.augment = resolve_augmentation(augment, spec)
+        self.local_augment = self.augment.local(spec)
+        size = self.local_augment.size
+        if size is not None and not _takes(encoder, (spec.shape[0], *size)):
+            self.local_augment.size = None
 
     def forward(self, batch, generator):
         """Return a list of one or two batches of views, which may differ in the shape of a row.
@@ -429,9 +509,14 @@ def resolve_augmentation(augment, spec):
 
     Parameters
     ----------
-    augment : None, Augmentation or callable
-        None is the augmentation of the modality. The parameter itself is never changed.
+    augment : None, Augmentation, callable, list or tuple
+        None is the augmentation of the modality. A list, a tuple or an ``nn.Sequential`` are some
+        of these, one after another. The parameter itself is never changed.
     spec : InputSpec
+
+    Returns
+    -------
+    augmentation : Augmentation
     """
     if augment is None:
         augment = {
@@ -441,4 +526,10 @@ def resolve_augmentation(augment, spec):
         }[spec.modality]()
     if isinstance(augment, Augmentation):
         return augment.adapt(spec)
-    return copy.deepcopy(augment)
+    if isinstance(augment, list | tuple | nn.Sequential):
+        if len(augment) == 0:
+            raise ValueError("augment is empty: give it an augmentation, or None for the default.")
+        return Compose([resolve_augmentation(step, spec) for step in augment])
+    if not callable(augment):
+        raise TypeError(f"augment must be made of functions of a batch, got {augment!r}.")
+    return Foreign(copy.deepcopy(augment))

@@ -12,6 +12,11 @@ FEWEST_EPOCHS, MOST_EPOCHS = 4, 200
 TOKENS_TO_SEE, MOST_TEXT_EPOCHS = 12_000_000, 100
 TOKENS_IN_A_STEP = 2048
 
+# The largest values of parameters: far beyond what helps, and still within a large machine.
+WIDEST = 2**16  # of a layer
+DEEPEST = 2**10  # layers, heads, views of a row
+MOST = 2**20  # prototypes, entries of a queue, tokens
+
 # Part of the steps after which the prototypes of SwAV and DINO learn too.
 FROZEN_PROTOTYPES = 0.02
 

@@ -424,7 +424,7 @@ def _check_same(shape_a, shape_b):
 @validate_params(
     {
         "n_views": [COUNT],
-        "augment": [callable, None],
+        "augment": [callable, list, tuple, None],
         "random_state": ["random_state"],
     },
     prefer_skip_nested_validation=True,
@@ -440,7 +440,7 @@ def embed_views(estimator, X, n_views=2, augment=None, random_state=0):
     X : array-like
         Rows as ``transform`` takes them.
     n_views : int, default=2
-    augment : Augmentation or callable, default=None
+    augment : Augmentation, callable or list of them, default=None
         Makes a view of a batch. None is the default augmentation of the kind of data, whatever the
         estimator was trained with: estimators that were trained with different ones are compared
         under the same views.
@@ -530,7 +530,7 @@ class RepresentationScorer:
     n_views : int, default=0
         Views of each row, see :func:`embed_views`. With 0, ``transform`` embeds the rows as they
         are, and any transformer will do.
-    augment : Augmentation or callable, default=None
+    augment : Augmentation, callable or list of them, default=None
         Makes the views. None is the default augmentation of the kind of data.
     random_state : int, default=0
         Seed of the views.

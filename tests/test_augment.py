@@ -204,8 +204,8 @@ def test_resolve_augmentation_copies_a_foreign_callable():
 
     parameter = Counting()
     resolved = resolve_augmentation(parameter, _spec("table", (5,)))
-    resolved(torch.zeros(2, 5))
-    assert (resolved.calls, parameter.calls) == (1, 0)
+    make_views(resolved, torch.zeros(2, 5), 1, _generator())
+    assert (resolved.function.calls, parameter.calls) == (1, 0)
 
 
 # Images: settings -------------------------------------------------------------------------------

@@ -538,7 +538,7 @@ def test_auto_is_the_augmentation_of_the_kind_of_data(kind):
 def test_rows_with_gaps_are_not_changed_at_random():
     rows = torch.ones(3, 1, 8)
     rows[1, 0, 5] = torch.nan
-    views = augmented(rows, lambda batch, generator: batch + 1, None)
+    views = augmented(rows, lambda batch: batch + 1, None)
     assert views[0].eq(2).all()
     assert views[2].eq(2).all()
     assert views[1].nan_to_num(1).eq(1).all()

@@ -71,7 +71,7 @@ RULES = {
     "_labeled_folds": ("_callers _labels", "numpy sklearn"),
     "_targets": ("", "numpy sklearn torch"),
     "_linear_heads": ("", "numpy scipy sklearn"),
-    "_fine_tune_task": ("_evaluate pretext", "numpy torch"),
+    "_fine_tune_task": ("_evaluate augment pretext", "numpy torch"),
     "_base_finetune": (
         "_base _callbacks _callers _containers _fine_tune_task _inputs _labels _linear_heads _net "
         "_parameters _runtime augment",

@@ -1,10 +1,33 @@
 """What an ``__init__`` may look like, and values of parameters that no machine can serve."""
 
-import pytest
-from sklearn.base import clone
+import pickle
+from numbers import Integral
+from types import SimpleNamespace
 
-from sklearn_ssl import BaseSSLTransformer, FineTuneClassifier, SimCLRTransformer
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.utils._param_validation import Interval, InvalidParameterError
+from skorch.callbacks import EarlyStopping
+from test_common import ESTIMATORS
+from torch import nn
+
+from sklearn_ssl import (
+    BaseSSLTransformer,
+    CausalLMEmbedder,
+    FineTuneClassifier,
+    MaskedLMEmbedder,
+    SimCLRTransformer,
+    SimCSETransformer,
+)
 from sklearn_ssl._base_text import BaseTextTransformer
+from sklearn_ssl.augment import (
+    FeatureCorruption,
+    ImageAugmentation,
+    make_views,
+    resolve_augmentation,
+)
 
 BASES = [BaseSSLTransformer, BaseTextTransformer, SimCLRTransformer, FineTuneClassifier]
 
@@ -34,3 +57,176 @@ def test_init_of_subclasses_that_name_theirs():
         """Has no __init__ of its own."""
 
     assert clone(Inherits(mine=3, lr=0.1)).get_params() == {"mine": 3, "lr": 0.1}
+
+
+# Values that no machine can serve -------------------------------------------------------------
+
+TEN_DIGITS = 10**10
+HARMLESS = ("max_epochs", "batch_size", "n_iter_no_change")  # nothing is as large as they are
+ROWS = np.random.default_rng(0).normal(size=(48, 6))
+TEXTS = [f"the cat number {i} sat on the mat" for i in range(24)]
+
+
+def counts_of(Estimator):
+    """Return the parameters of a class that are whole numbers."""
+    return [
+        name
+        for name, constraints in Estimator._parameter_constraints.items()
+        if any(isinstance(c, Interval) and c.type is Integral for c in constraints)
+    ]
+
+
+ALL = [*ESTIMATORS, CausalLMEmbedder, MaskedLMEmbedder, SimCSETransformer]
+
+
+@pytest.mark.parametrize("Estimator", ALL)
+def test_ten_digits_are_refused_by_name(Estimator):
+    X = TEXTS if Estimator in ALL[-3:] else ROWS
+    names = [name for name in counts_of(Estimator) if name not in HARMLESS]
+    assert names
+    for name in names:
+        with pytest.raises(InvalidParameterError, match=f"'{name}' parameter of"):
+            Estimator(**{name: TEN_DIGITS}).fit(X)
+
+
+def test_ten_digits_that_do_no_harm():
+    huge = dict.fromkeys(HARMLESS, TEN_DIGITS) | {"n_iter_no_change": 2, "verbose": 1}
+    estimator = SimCLRTransformer(early_stopping=True, lr=1e-30, random_state=0, **huge).fit(ROWS)
+    assert estimator.n_iter_ < 10
+    assert np.isfinite(estimator.score(ROWS))
+    stop = EarlyStopping("train_loss", patience=2, threshold=1e9, threshold_mode="abs")
+    huge["n_iter_no_change"] = TEN_DIGITS
+    assert SimCLRTransformer(early_stopping=True, callbacks=[stop], **huge).fit(ROWS).n_iter_ == 3
+
+
+# Functions that return what nobody can use ----------------------------------------------------
+
+
+class Shaped(nn.Module):
+    """Returns what a function makes of a linear layer's output."""
+
+    def __init__(self, change):
+        super().__init__()
+        self.linear = nn.Linear(6, 3)
+        self.change = change
+
+    def forward(self, batch):
+        return self.change(self.linear(batch))
+
+
+USELESS = {
+    "augment: shape": ({"augment": lambda x: x[:, :3]}, ValueError, r"augment .* shape \(6,\)"),
+    "augment: axis": ({"augment": lambda x: x[:, None]}, ValueError, r"augment .* shape \(1, 6\)"),
+    "augment: float64": ({"augment": torch.Tensor.double}, ValueError, "augment .*torch.float64"),
+    "augment: uint8": ({"augment": torch.Tensor.byte}, ValueError, "augment .*torch.uint8"),
+    "augment: list": ({"augment": torch.Tensor.tolist}, TypeError, "augment .* got list"),
+    "augment: None": ({"augment": lambda x: None}, TypeError, "augment .* got NoneType"),
+    "augment: array": ({"augment": torch.Tensor.numpy}, TypeError, "augment .* got ndarray"),
+    "augment: empty": ({"augment": []}, ValueError, "augment is empty"),
+    "augment: step": ({"augment": [torch.clone, 3]}, TypeError, "augment must be made .* got 3"),
+    "augment: inner": (
+        {"augment": [torch.clone, torch.Tensor.double, torch.Tensor.float]},
+        ValueError,
+        "augment .*torch.float64",
+    ),
+    "optimizer: None": ({"optimizer": lambda p, lr: None}, TypeError, "optimizer .* got NoneType"),
+    "optimizer: list": ({"optimizer": lambda p, lr: list(p)}, TypeError, "optimizer .* got list"),
+    **{
+        f"encoder: {name}": (
+            {"encoder": lambda shape, change=change: Shaped(change)},
+            ValueError,
+            f"encoder must return .*{got}",
+        )
+        for name, change, got in [
+            ("empty", lambda z: z[:, :0], r"\(3, 0\)"),
+            ("int", lambda z: z.long(), "torch.int64"),
+            ("bool", lambda z: z > 0, "torch.bool"),
+            ("complex", lambda z: z + 0j, "torch.complex64"),
+            ("rows", lambda z: z[:2], r"\(2, 3\)"),
+            ("axis", lambda z: z[:, None], r"\(3, 1, 3\)"),
+            ("turned", lambda z: z[:, :2].T, r"\(2, 3\)"),
+            ("list", lambda z: z.tolist(), "list"),
+            ("tuple", lambda z: (z, z), "tuple"),
+            ("None", lambda z: None, "NoneType"),
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize(("params", "error", "match"), USELESS.values(), ids=USELESS)
+def test_useless_functions_are_refused_by_name(params, error, match):
+    estimator = SimCLRTransformer(max_epochs=1, random_state=0, **params)
+    before = dict(vars(estimator))
+    for method in (estimator.fit, estimator.partial_fit):
+        with pytest.raises(error, match=match):
+            method(ROWS)
+        assert vars(estimator) == before
+
+
+@pytest.mark.parametrize("Estimator", [E for E in ESTIMATORS if "augment" in E().get_params()])
+def test_useless_augmentations_of_every_estimator(Estimator):
+    estimator = Estimator(max_epochs=1, augment=torch.Tensor.double)
+    with pytest.raises(ValueError, match=r"augment .*torch.float64"):
+        estimator.fit(ROWS)
+
+
+# Augmentations in a row -----------------------------------------------------------------------
+
+
+def louder(batch):
+    return batch * 2
+
+
+def noisy(batch):
+    return batch + torch.randn_like(batch[:1])
+
+
+@pytest.mark.parametrize("Estimator", [E for E in ESTIMATORS if "augment" in E().get_params()])
+@pytest.mark.parametrize(
+    "combine", [list, tuple, lambda steps: nn.Sequential(*map(as_module, steps))]
+)
+def test_augmentations_compose(Estimator, combine):
+    images = ROWS.repeat(6, axis=1).reshape(48, 6, 6)
+    for X, own in ((ROWS, FeatureCorruption(0.3)), (images, ImageAugmentation(rotation=9))):
+        params = {"max_epochs": 1, "random_state": 0, "modality": ["table", "image"][X.ndim - 2]}
+        together = Estimator(augment=combine([louder, own, noisy]), **params)
+        Z = together.fit_transform(X)
+        assert np.isfinite(Z).all()
+        assert not np.array_equal(Estimator(augment=own, **params).fit_transform(X), Z)
+        twin = pickle.loads(pickle.dumps(clone(together).fit(X)))
+        np.testing.assert_array_equal(twin.transform(X), Z)
+        assert twin.score(X) == together.score(X)
+
+
+def as_module(step):
+    return step if isinstance(step, nn.Module) else AsModule(step)
+
+
+class AsModule(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, batch):
+        return self.function(batch)
+
+
+def test_steps_are_taken_in_their_order():
+    batch = torch.ones(4, 6)
+    steps = [louder, AsModule(lambda batch: batch + 1), louder]
+    augment = resolve_augmentation(steps, SimpleNamespace(modality="table"))
+    assert make_views(augment, batch, 3, None).eq(6).all()
+    assert make_views(augment, batch, 3, None).shape == (12, 6)
+
+
+def test_functions_make_each_view_by_itself():
+    augment = resolve_augmentation([torch.clone, noisy], SimpleNamespace(modality="table"))
+    one, other = make_views(augment, torch.zeros(4, 6), 2, None).chunk(2)
+    assert not torch.equal(one, other)
+
+
+def test_functions_of_a_batch_in_fine_tuning():
+    ssl = SimCLRTransformer(max_epochs=1, random_state=0).fit(ROWS)
+    for augment in (louder, [louder, FeatureCorruption(0.1)]):
+        classifier = FineTuneClassifier(ssl, strategy="full", augment=augment, max_epochs=1)
+        assert len(classifier.fit(ROWS, np.arange(48) % 2).predict(ROWS)) == 48

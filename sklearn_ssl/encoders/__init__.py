@@ -26,6 +26,7 @@ __all__ = [
     "torchvision_encoder",
 ]
 
+N_TRIED = 3  # rows that show what an encoder returns
 DEFAULT_ENCODERS = {"image": ConvEncoder, "table": MLPEncoder, "series": SeriesEncoder}
 
 
@@ -101,17 +102,29 @@ def _output_dim(module, encoder, shape):
     module.eval()
     try:
         with torch.no_grad():
-            output = module(torch.zeros(2, *shape))
+            output = module(torch.zeros(N_TRIED, *shape))
     except (RuntimeError, ValueError, AssertionError) as error:
         raise ValueError(
             f"encoder={encoder!r} cannot take batches of shape (n, {', '.join(map(str, shape))}): "
             f"{error}"
         ) from error
     module.train(was_training)
-    got = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
-    if not isinstance(output, torch.Tensor) or output.ndim != 2 or len(output) != 2:
+    _check_output(output, shape)
+    return output.shape[1]
+
+
+def _check_output(output, shape):
+    """Raise if the output of an encoder is not a vector of numbers for each row."""
+    is_tensor = isinstance(output, torch.Tensor)
+    got = tuple(output.shape) if is_tensor else type(output).__name__
+    if not is_tensor or output.ndim != 2 or len(output) != N_TRIED:
         raise ValueError(
             "encoder must return one vector for each row, a tensor of shape (n, width); for a "
-            f"batch of 2 rows of shape {shape} it returned {got}. Pool and flatten its output."
+            f"batch of {N_TRIED} rows of shape {shape} it returned {got}. Pool and flatten its "
+            "output."
         )
-    return output.shape[1]
+    if output.shape[1] == 0 or not output.is_floating_point():
+        raise ValueError(
+            "encoder must return floating point numbers, one at least for each row; for a batch of "
+            f"{N_TRIED} rows it returned a tensor of shape {got} and {output.dtype}."
+        )

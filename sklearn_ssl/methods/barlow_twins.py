@@ -50,7 +50,7 @@ class BarlowTwinsTransformer(BaseSSLTransformer):
     ----------
     redundancy_weight : float, default=5e-3
         Weight of the correlations between different components, the paper's lambda.
-    augment : Augmentation or callable, default=None
+    augment : Augmentation, callable or list of them, default=None
         Makes the views, as in :class:`~sklearn_ssl.SimCLRTransformer`.
     encoder, n_components, modality, image_shape, categorical_features, scaling
         The network, and how X is read. These and all that follow are shared by all estimators, and
@@ -80,7 +80,7 @@ class BarlowTwinsTransformer(BaseSSLTransformer):
     _parameter_constraints = {
         **BaseSSLTransformer._parameter_constraints,
         "redundancy_weight": [Interval(Real, 0, None, closed="left")],
-        "augment": [callable, None],
+        "augment": [callable, list, tuple, None],
     }
     _relative_cost = 1.2
     _collapse_remedies = {"redundancy_weight": "larger", "lr": "smaller"}

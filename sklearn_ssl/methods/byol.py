@@ -66,7 +66,7 @@ class BYOLTransformer(BaseSSLTransformer):
         What the target keeps of itself at the first step, in [0, 1); it rises to 1 on a cosine.
         None looks back on a quarter of the fit, and is 0.9 at least and 0.996 at most: with the
         0.996 of the paper's 300,000 steps, the target of a short fit would hardly move.
-    augment : Augmentation or callable, default=None
+    augment : Augmentation, callable or list of them, default=None
         Makes the views, as in :class:`~sklearn_ssl.SimCLRTransformer`.
     encoder, n_components, modality, image_shape, categorical_features, scaling
         The network, and how X is read. These and all that follow are shared by all estimators, and
@@ -96,7 +96,7 @@ class BYOLTransformer(BaseSSLTransformer):
     _parameter_constraints = {
         **BaseSSLTransformer._parameter_constraints,
         "momentum": [Interval(Real, 0, 1, closed="left"), None],
-        "augment": [callable, None],
+        "augment": [callable, list, tuple, None],
     }
     _relative_cost = 1.4
     _collapse_remedies = {"momentum": "larger", "lr": "smaller"}

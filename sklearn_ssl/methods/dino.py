@@ -121,7 +121,7 @@ class DINOTransformer(BaseSSLTransformer):
         cosine.
     clip : float, default=3.0
         Largest norm of the gradient of each parameter; None does not clip.
-    augment : Augmentation or callable, default=None
+    augment : Augmentation, callable or list of them, default=None
         Makes the views, as in :class:`~sklearn_ssl.SimCLRTransformer`.
     encoder, n_components, modality, image_shape, categorical_features, scaling
         The network, and how X is read. These and all that follow are shared by all estimators, and
@@ -155,15 +155,15 @@ class DINOTransformer(BaseSSLTransformer):
 
     _parameter_constraints = {
         **BaseSSLTransformer._parameter_constraints,
-        "n_prototypes": [Interval(Integral, 2, None, closed="left"), None],
+        "n_prototypes": [Interval(Integral, 2, defaults.MOST, closed="both"), None],
         "student_temperature": [Interval(Real, 0, None, closed="neither")],
         "teacher_temperature": [Interval(Real, 0, None, closed="neither")],
         "centre_momentum": [Interval(Real, 0, 1, closed="left")],
         "momentum": [Interval(Real, 0, 1, closed="left"), None],
-        "n_local": [Interval(Integral, 0, None, closed="left"), None],
+        "n_local": [Interval(Integral, 0, defaults.DEEPEST, closed="both"), None],
         "weight_decay_end": [Interval(Real, 0, None, closed="left")],
         "clip": [Interval(Real, 0, None, closed="neither"), None],
-        "augment": [callable, None],
+        "augment": [callable, list, tuple, None],
     }
     _relative_cost = 1.4
     _collapse_remedies = {

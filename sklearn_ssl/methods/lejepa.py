@@ -70,7 +70,7 @@ class LeJEPATransformer(BaseSSLTransformer):
         Local views of each row, which show less of it; those of images and series have half the
         sides. None is 4 for images from 64 pixels on the shorter side, and else 0: a part of a
         small image hardly says what it comes from.
-    augment : Augmentation or callable, default=None
+    augment : Augmentation, callable or list of them, default=None
         Makes the views, as in :class:`~sklearn_ssl.SimCLRTransformer`.
     encoder, n_components, modality, image_shape, categorical_features, scaling
         The network, and how X is read. These and all that follow are shared by all estimators, and
@@ -100,9 +100,9 @@ class LeJEPATransformer(BaseSSLTransformer):
     _parameter_constraints = {
         **BaseSSLTransformer._parameter_constraints,
         "weight": [Interval(Real, 0, 1, closed="both")],
-        "n_directions": [Interval(Integral, 1, None, closed="left")],
-        "n_local": [Interval(Integral, 0, None, closed="left"), None],
-        "augment": [callable, None],
+        "n_directions": [Interval(Integral, 1, defaults.MOST, closed="both")],
+        "n_local": [Interval(Integral, 0, defaults.DEEPEST, closed="both"), None],
+        "augment": [callable, list, tuple, None],
     }
     _relative_cost = 1.1
     _collapse_remedies = {"weight": "larger", "lr": "smaller"}

@@ -25,7 +25,7 @@ from sklearn_ssl import defaults
 from sklearn_ssl._base import BaseSSLTransformer
 from sklearn_ssl._runtime import torch_settings
 from sklearn_ssl._tables import decode_table
-from sklearn_ssl.augment import Augmentation, ImageAugmentation, make_views
+from sklearn_ssl.augment import ImageAugmentation, make_views, resolve_augmentation
 from sklearn_ssl.encoders._transformer import Block, initialise
 from sklearn_ssl.encoders.tokens import (
     POOLINGS,
@@ -297,7 +297,7 @@ class MaskedAutoencoder(BaseSSLTransformer):
         Width of the decoder's tokens, a multiple of 4.
     decoder_depth : int, default=1
         Blocks of the decoder.
-    augment : Augmentation or callable, default=None
+    augment : Augmentation, callable or list of them, default=None
         Changes a batch before it is masked. None crops and flips images, and leaves the rest.
     encoder : callable, default=None
         Given the shape of one row of a batch, and of a table with categories or missing numbers the
@@ -347,12 +347,12 @@ class MaskedAutoencoder(BaseSSLTransformer):
     _parameter_constraints = {
         **BaseSSLTransformer._parameter_constraints,
         "mask_ratio": [Interval(Real, 0, 1, closed="neither"), None],
-        "patch_size": [Interval(Integral, 1, None, closed="left"), None],
+        "patch_size": [Interval(Integral, 1, defaults.MOST, closed="both"), None],
         "norm_pix_loss": ["boolean"],
         "pooling": [StrOptions(set(POOLINGS))],
-        "decoder_width": [Interval(Integral, 4, None, closed="left")],
-        "decoder_depth": [Interval(Integral, 1, None, closed="left")],
-        "augment": [callable, None],
+        "decoder_width": [Interval(Integral, 4, defaults.WIDEST, closed="both")],
+        "decoder_depth": [Interval(Integral, 1, defaults.DEEPEST, closed="both")],
+        "augment": [callable, list, tuple, None],
         "encoder": [callable, None],
     }
     _parameter_constraints.pop("n_components")
@@ -471,7 +471,7 @@ class MaskedAutoencoder(BaseSSLTransformer):
         augment = self.augment
         if augment is None and spec.modality == "image":
             augment = ImageAugmentation(jitter=0, grey=0, blur=0)
-        return augment.adapt(spec) if isinstance(augment, Augmentation) else augment
+        return None if augment is None else resolve_augmentation(augment, spec)
 
     @torch_settings()
     def reconstruct(self, X, mask=None):

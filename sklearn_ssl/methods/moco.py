@@ -86,7 +86,7 @@ class MoCoTransformer(BaseSSLTransformer):
     queue_size : int, default=None
         Keys in the queue. None is a quarter of the rows, 64 to 4,096: a queue longer than the data
         would hold older keys of the very rows of the batch, as false negatives.
-    augment : Augmentation or callable, default=None
+    augment : Augmentation, callable or list of them, default=None
         Makes the views, as in :class:`~sklearn_ssl.SimCLRTransformer`.
     encoder, n_components, modality, image_shape, categorical_features, scaling
         The network, and how X is read. These and all that follow are shared by all estimators, and
@@ -124,8 +124,8 @@ class MoCoTransformer(BaseSSLTransformer):
         **BaseSSLTransformer._parameter_constraints,
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "momentum": [Interval(Real, 0, 1, closed="left"), None],
-        "queue_size": [Interval(Integral, 1, None, closed="left"), None],
-        "augment": [callable, None],
+        "queue_size": [Interval(Integral, 1, defaults.MOST, closed="both"), None],
+        "augment": [callable, list, tuple, None],
     }
     _relative_cost = 0.7
     _collapse_remedies = {"temperature": "smaller", "lr": "smaller"}

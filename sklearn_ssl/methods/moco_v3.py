@@ -73,7 +73,7 @@ class MoCoV3Transformer(BaseSSLTransformer):
     momentum : float, default=None
         What the key network keeps of itself at the first step, in [0, 1); it rises to 1 on a
         cosine. None looks back on a quarter of the fit, and is 0.9 at least and 0.996 at most.
-    augment : Augmentation or callable, default=None
+    augment : Augmentation, callable or list of them, default=None
         Makes the views, as in :class:`~sklearn_ssl.SimCLRTransformer`.
     encoder, n_components, modality, image_shape, categorical_features, scaling
         The network, and how X is read. These and all that follow are shared by all estimators, and
@@ -104,7 +104,7 @@ class MoCoV3Transformer(BaseSSLTransformer):
         **BaseSSLTransformer._parameter_constraints,
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "momentum": [Interval(Real, 0, 1, closed="left"), None],
-        "augment": [callable, None],
+        "augment": [callable, list, tuple, None],
     }
     _relative_cost = 1.4
     _collapse_remedies = {"temperature": "smaller", "lr": "smaller"}

@@ -21,6 +21,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from sklearn_ssl import defaults
 from sklearn_ssl._base import BaseSSLTransformer
 from sklearn_ssl.encoders.temporal import (
     FrameStates,
@@ -166,7 +167,7 @@ class NextFrameEmbedder(BaseSSLTransformer):
 
     _parameter_constraints = {
         **BaseSSLTransformer._parameter_constraints,
-        "horizon": [Interval(Integral, 1, None, closed="left")],
+        "horizon": [Interval(Integral, 1, defaults.MOST, closed="both")],
         "encoder": [None, callable],
     }
     _parameter_constraints.pop("modality")
@@ -256,7 +257,7 @@ class NextFrameEmbedder(BaseSSLTransformer):
             of X.
         """
         check_is_fitted(self)
-        steps = check_scalar(steps, "steps", Integral, min_val=1)
+        steps = check_scalar(steps, "steps", Integral, min_val=1, max_val=defaults.MOST)
         spec = self.input_spec_
         frames = self._embed(Rollout(self.task_, steps), X)
         if spec.modality == "video":

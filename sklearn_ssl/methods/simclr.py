@@ -54,7 +54,7 @@ class SimCLRTransformer(BaseSSLTransformer):
     temperature : float, default=0.2
         Divisor of the cosine similarities in the loss; a small one weighs the hardest negatives
         more. Between 0.1 and 0.5 in the paper's experiments.
-    augment : Augmentation or callable, default=None
+    augment : Augmentation, callable or list of them, default=None
         Makes a view of a batch, a tensor of shape ``(n, ...)``. None is
         :class:`~sklearn_ssl.augment.ImageAugmentation` for images,
         :class:`~sklearn_ssl.augment.FeatureCorruption` for tables and
@@ -97,7 +97,7 @@ class SimCLRTransformer(BaseSSLTransformer):
     _parameter_constraints = {
         **BaseSSLTransformer._parameter_constraints,
         "temperature": [Interval(Real, 0, None, closed="neither")],
-        "augment": [callable, None],
+        "augment": [callable, list, tuple, None],
     }
     _collapse_remedies = {"temperature": "smaller", "lr": "smaller"}
     _fewest_directions = 2.5  # negatives push embeddings apart in all directions

@@ -48,7 +48,7 @@ class SimSiamTransformer(BaseSSLTransformer):
 
     Parameters
     ----------
-    augment : Augmentation or callable, default=None
+    augment : Augmentation, callable or list of them, default=None
         Makes the views, as in :class:`~sklearn_ssl.SimCLRTransformer`.
     encoder, n_components, modality, image_shape, categorical_features, scaling
         The network, and how X is read. These and all that follow are shared by all estimators, and
@@ -77,7 +77,7 @@ class SimSiamTransformer(BaseSSLTransformer):
 
     _parameter_constraints = {
         **BaseSSLTransformer._parameter_constraints,
-        "augment": [callable, None],
+        "augment": [callable, list, tuple, None],
     }
     _collapse_remedies = {"lr": "smaller", "batch_size": "larger"}
 

@@ -16,6 +16,7 @@ import torch
 from sklearn.utils._param_validation import Interval
 from torch import nn
 
+from sklearn_ssl import defaults
 from sklearn_ssl._base import BaseSSLTransformer
 from sklearn_ssl.encoders.temporal import make_temporal_encoder, observed_maximum
 from sklearn_ssl.losses import hierarchical_contrast
@@ -153,7 +154,7 @@ class TS2VecTransformer(BaseSSLTransformer):
         **BaseSSLTransformer._parameter_constraints,
         "alpha": [Interval(Real, 0, 1, closed="both")],
         "encoder": [None, callable],
-        "n_components": [Interval(Integral, 1, None, closed="left"), None],
+        "n_components": [Interval(Integral, 1, defaults.WIDEST, closed="both"), None],
     }
     _parameter_constraints.pop("modality")
     _parameter_constraints.pop("image_shape")

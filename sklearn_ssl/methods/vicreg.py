@@ -62,7 +62,7 @@ class VICRegTransformer(BaseSSLTransformer):
         Weight of what is missing to a standard deviation of 1. Without it, all rows collapse.
     covariance : float, default=1.0
         Weight of the squared covariances between components.
-    augment : Augmentation or callable, default=None
+    augment : Augmentation, callable or list of them, default=None
         Makes the views, as in :class:`~sklearn_ssl.SimCLRTransformer`.
     encoder, n_components, modality, image_shape, categorical_features, scaling
         The network, and how X is read. These and all that follow are shared by all estimators, and
@@ -94,7 +94,7 @@ class VICRegTransformer(BaseSSLTransformer):
         "invariance": [Interval(Real, 0, None, closed="left")],
         "variance": [Interval(Real, 0, None, closed="left")],
         "covariance": [Interval(Real, 0, None, closed="left")],
-        "augment": [callable, None],
+        "augment": [callable, list, tuple, None],
     }
     _relative_cost = 1.2
     _collapse_remedies = {"variance": "larger", "covariance": "larger", "lr": "smaller"}

@@ -165,11 +165,11 @@ class _Returns(nn.Module):
 @pytest.mark.parametrize(
     ("function", "got"),
     [
-        (lambda x: x, r"\(2, 3, 12, 9\)"),
+        (lambda x: x, r"\(3, 3, 12, 9\)"),
         (lambda x: x.sum(), r"\(\)"),
-        (lambda x: x.flatten(1).mean(1), r"\(2,\)"),
+        (lambda x: x.flatten(1).mean(1), r"\(3,\)"),
         (lambda x: x.flatten(1)[:1], r"\(1, 324\)"),
-        (lambda x: x.reshape(6, -1), r"\(6, 108\)"),
+        (lambda x: x.reshape(6, -1), r"\(6, 162\)"),
         (lambda x: (x.flatten(1), None), "tuple"),
     ],
 )
