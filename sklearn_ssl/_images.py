@@ -7,8 +7,10 @@ import numpy as np
 
 MOST_COLORS = 4  # channels of usual images: gray, with alpha, RGB, RGBA
 MOST_BANDS = 1000  # more would be rows
-FAR = 8  # times as far from the middle as all others: a pixel that is no brightness
+FAR = 10  # times as far from the middle as all others: a pixel that is no brightness
 FEWEST_LEVELS = 8  # different values that pixels must have for that; masks have less
+FEWEST_JUDGED = 1000  # pixels
+ROUNDING = 1e-9  # pixels that differ by less are all the same
 N_JUDGED = 100_000  # pixels, evenly spaced, among which those are looked for
 PIXELS_AT_ONCE = 2**18
 
@@ -166,6 +168,11 @@ def pixel_range(sample):
             "mark what is missing, replace them, for example by the median of the others; "
             "otherwise, divide X."
         )
+    if 0 < high - low < 1e-30:
+        raise ValueError(
+            f"X has pixels from {low:g} to {high:g}, too close together for arithmetic in float32. "
+            "Multiply X."
+        )
     return low, 1 / (high - low) if high > low else 1.0
 
 
@@ -176,7 +183,7 @@ def _usual_range(sample):
     if few.size > N_JUDGED:
         few = few[np.random.default_rng(0).integers(few.size, size=N_JUDGED)]
     few = np.sort(few[few == few].astype(np.float64))
-    if len(few) < 1000:
+    if len(few) < FEWEST_JUDGED:
         return low, high
     with np.errstate(over="ignore"):
         return -_last_usual(-few[::-1], -low, sample, -1), _last_usual(few, high, sample, 1)
@@ -185,25 +192,26 @@ def _usual_range(sample):
 def _last_usual(few, top, sample, sign):
     """Return the largest pixel that is not far from all others; `sign` tells which end it is of.
 
-    Far is what a gap separates from the rest, if it is rare or all the same.
+    Far is what a gap separates from the rest, if it is rare or has few values.
     """
-    middle = few[len(few) // 2]
-    upper = np.append(few[len(few) // 2 :], top)
+    levels = np.unique(few)
+    middle = levels[len(levels) // 2]
+    upper = np.append(levels[len(levels) // 2 :], top)
     spread, gap = upper[:-1] - middle, np.diff(upper)
-    far = np.flatnonzero((spread > 0) & (gap / FAR > spread) & (gap > (top - middle) / 10))
-    if len(far) == 0:
-        return top
-    edge = upper[far[0]]
-    beyond = few[few > edge]
-    is_crowd = len(beyond) > len(few) / 100 and beyond[0] < beyond[-1]
-    if is_crowd or len(np.unique(few[few <= edge])) < FEWEST_LEVELS:
+    far = np.flatnonzero((spread > ROUNDING) & (gap / FAR > spread))
+    edge = next((i for i in far if not _is_crowd(few[few > upper[i]], len(few))), None)
+    if edge is None or np.sum(levels <= upper[edge]) < FEWEST_LEVELS:
         return top
     # The few may have missed what lies in the gap.
-    bound = sign * (edge + gap[far[0]] / 2)
+    bound = sign * (upper[edge] + gap[edge] / 2)
     is_usual = sample < bound if sign > 0 else sample > bound
     usual = max(sign * float(f(sample[is_usual])) for f in (np.min, np.max))
     beyond = min(sign * float(f(sample[~is_usual & (sample == sample)])) for f in (np.min, np.max))
     return usual if (beyond - usual) / FAR > usual - middle else top
+
+
+def _is_crowd(pixels, n):
+    return len(pixels) > n / 1000 and len(np.unique(pixels)) >= FEWEST_LEVELS
 
 
 def check_pixels(X, spec, name):
@@ -245,7 +253,7 @@ def check_pixels(X, spec, name):
 def _in_other_unit(X, spec, low, width, least, most):
     """Say whether pixels are fractions of 1, or standardized, unlike those of fit."""
     is_wide = width > (2 if spec.whole_numbers else 100)
-    is_narrow = most <= 1 or (most - least < width / 20 and least < low)
+    is_narrow = most - least < width / 5 and (most <= 1 or least < low)
     return is_wide and is_narrow and not is_whole(X)
 
 

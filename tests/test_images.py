@@ -199,13 +199,20 @@ def marked(X, value, n=2):
 
 
 @pytest.mark.parametrize("value", MARKS)
-@pytest.mark.parametrize("share", [2, 20])
+@pytest.mark.parametrize("share", [0.001, 0.1, 0.7])
 def test_marks_of_missing_pixels_do_not_rule_the_range(value, share):
-    X = rng.random((40, 8, 8)).astype(np.float32)
-    shift, scale = pixel_range(X[:, 1:])
-    np.testing.assert_allclose(
-        pixel_range(marked(X, value, share)), (shift, scale), rtol=0.05, atol=0.05
-    )
+    X = rng.random((80, 8, 8)).astype(np.float32)
+    X[rng.random(X.shape) < share] = value
+    np.testing.assert_allclose(pixel_range(X), (0, 1), atol=0.05)
+
+
+def test_marks_in_sparse_images_and_several_of_them():
+    X = np.where(rng.random((80, 8, 8)) > 0.9, rng.random((80, 8, 8)), 0)
+    expected = pixel_range(X)
+    X[rng.random(X.shape) < 0.1] = -9999
+    X[rng.random(X.shape) < 0.1] = -3.4e38
+    X[:2, 3, 3] = 255, 1e20
+    assert pixel_range(X) == pytest.approx(expected, rel=0.1)
 
 
 @pytest.mark.parametrize(
@@ -213,9 +220,9 @@ def test_marks_of_missing_pixels_do_not_rule_the_range(value, share):
     [(np.int16, -9999), (np.int16, -32768), (np.uint16, 65535), (np.int32, -(2**31))],
 )
 def test_marks_among_whole_numbers(dtype, value):
-    X = rng.integers(0, 2000, (40, 8, 8)).astype(dtype)
-    X[0, 1, :2] = 0, 1999
-    assert pixel_range(marked(X, value)) == (0, 1 / 1999)
+    X = rng.integers(0, 1000, (40, 8, 8)).astype(dtype)
+    X[0, 1, :2] = 0, 999
+    assert pixel_range(marked(X, value)) == (0, 1 / 999)
 
 
 @KINDS
@@ -240,6 +247,9 @@ ORDINARY = {
     "masks": rng.choice([0, 1, 255], (40, 8, 8), p=[0.6, 0.399, 0.001]).astype(np.int16),
     "lines": np.where(rng.random((40, 8, 8)) > 0.97, rng.random((40, 8, 8)), 0),
     "spots": rng.normal(0, 0.01, (40, 16, 16)) + (rng.random((40, 16, 16)) > 0.9),
+    "rare and bright": np.where(rng.random((40, 16, 16)) > 0.995, 1.0, 0)
+    + rng.normal(0, 1e-3, (40, 16, 16)),
+    "binary but for rounding": (rng.random((40, 16, 16)) > 0.8) + 1e-16 * rng.random((40, 16, 16)),
     "constant": np.ones((40, 8, 8)),
     "uint8": marked(BYTES // 100, 255),
     "few": np.array([[[0.0, 0.1], [0.2, 1000.0]]] * 4),
@@ -269,7 +279,13 @@ def test_a_hot_pixel_costs_no_accuracy(digits):
         assert probe(marked(X, -9999, 10)) > probe(X) - 0.05
 
 
+def test_negative_fractions_are_their_own_range():
+    make(modality="image").fit(500 * rng.random((40, 8, 8)) - 499.5).transform(np.zeros((2, 8, 8)))
+
+
 def test_a_range_beyond_float32_is_refused():
     X = rng.random((40, 8, 8))
     with pytest.raises(ValueError, match=r"1e\+300, too large.*replace.*divide X"):
         make(modality="image").fit(X * 1e300 / X.max())
+    with pytest.raises(ValueError, match=r"e-41, too close.*Multiply X"):
+        make(modality="image").fit(X * 1e-40)

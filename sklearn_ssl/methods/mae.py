@@ -510,7 +510,8 @@ class MaskedAutoencoder(BaseSSLTransformer):
         hidden, prediction = (
             as_rows(batch, spec) for batch in (hidden, in_units(prediction, spec))
         )
-        X = torch.from_numpy(X.astype("float32"))
+        limits = torch.finfo(torch.float32)
+        X = torch.from_numpy(X.clip(limits.min, limits.max).astype("float32"))
         shown = [X.numpy(), torch.where(hidden, prediction, X).numpy()]
         if spec.categories is not None:
             shown = [decode_table(table, spec.categories) for table in shown]
