@@ -28,7 +28,6 @@ from sklearn.utils.validation import (
 from sklearn_ssl import defaults
 from sklearn_ssl._base import BaseSSLTransformer
 from sklearn_ssl._callbacks import CallbacksParameterMixin
-from sklearn_ssl._callers import refuse_encoded_marks
 from sklearn_ssl._containers import opened
 from sklearn_ssl._fine_tune_task import (
     FineTuneTask,
@@ -38,7 +37,13 @@ from sklearn_ssl._fine_tune_task import (
     mean_loss,
 )
 from sklearn_ssl._inputs import RowSubset
-from sklearn_ssl._labels import check_minus_one, label_array, labeled_rows, plain_labels
+from sklearn_ssl._labels import (
+    check_minus_one,
+    check_prediction,
+    label_array,
+    labeled_rows,
+    plain_labels,
+)
 from sklearn_ssl._linear_heads import linear_weights
 from sklearn_ssl._net import train
 from sklearn_ssl._parameters import NamedParametersMixin
@@ -393,7 +398,8 @@ class BaseFineTuner(CallbacksParameterMixin, NamedParametersMixin, BaseEstimator
 
     def _represent(self, X):
         check_is_fitted(self)
-        refuse_encoded_marks(type(self).__name__)
+        if not self._regression:
+            check_prediction(type(self).__name__)
         return self.transformer_.transform(X)
 
     @property

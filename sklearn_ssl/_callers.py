@@ -1,17 +1,20 @@
-"""Whether an estimator of others fits ours, and has taken -1 for a class before.
+"""Who calls our estimators: one that has taken -1 for a class before, or a metric that will.
 
 ``VotingClassifier``, ``StackingClassifier``, ``BaggingClassifier``, ``OneVsRestClassifier`` and
 others number the classes before they hand them on: -1 becomes 0, and nothing tells it from the
 first class. That most rows have it proves nothing, for honest classes are as unequal. But the
 estimator that numbers them keeps what it has numbered, in ``classes_``, and is among the callers
 of ours, in ``fit`` or, around a frozen estimator, in ``predict``. There it is looked up; not so in
-the processes and threads of ``n_jobs``.
+the processes and threads of ``n_jobs``. Nor can an estimator that predicts see the labels that its
+answers are compared with, but the scorer that compares them is a caller too.
 """
 
 import sys
 
 import numpy as np
 from sklearn.base import BaseEstimator
+
+SCORER = ("sklearn.metrics._scorer", "_score")  # module and method
 
 
 def refuse_encoded_marks(name):
@@ -42,6 +45,14 @@ def is_called_by(function):
         frame.f_code.co_name == function and frame.f_globals["__name__"].startswith("sklearn.")
         for frame in _frames()
     )
+
+
+def labels_to_compare():
+    """Return what a scorer of scikit-learn is about to compare predictions with, or None."""
+    for frame in _frames():
+        if (frame.f_globals["__name__"], frame.f_code.co_name) == SCORER:
+            return frame.f_locals["y_true"]
+    return None
 
 
 def _frames():

@@ -4,7 +4,7 @@ from numbers import Real
 
 import numpy as np
 
-from sklearn_ssl._callers import refuse_encoded_marks
+from sklearn_ssl._callers import labels_to_compare, refuse_encoded_marks
 from sklearn_ssl._lost_marks import check_string_marks, check_unsigned_marks
 
 
@@ -187,6 +187,33 @@ def check_minus_one(y, labels, name):
         raise ValueError(
             f"{name} needs labeled rows of two classes at least; got one class only, "
             f"{labels.tolist()[0]!r}.{hint}"
+        )
+
+
+def check_prediction(name):
+    """Refuse predictions to a caller that takes -1 for a class, or compares them with no label.
+
+    To be called by what predicts classes.
+
+    Parameters
+    ----------
+    name : str
+        Who asks.
+
+    Raises
+    ------
+    ValueError
+    """
+    refuse_encoded_marks(name)
+    y = labels_to_compare()
+    if y is None:
+        return
+    n_missing = int(is_unlabeled(y).sum())
+    if n_missing:
+        raise ValueError(
+            f"{name} is scored on {len(y)} rows of which {n_missing} have no label; the metric "
+            "would count them as wrong. Take sklearn_ssl.semi_supervised.labeled_scorer, which "
+            "leaves them out, or scoring=None, and SemiSupervisedSplit for folds."
         )
 
 

@@ -14,7 +14,6 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
-from sklearn_ssl._callers import refuse_encoded_marks
 from sklearn_ssl._labeled_folds import (
     SemiSupervisedSplit,
     labeled_cross_val_predict,
@@ -22,6 +21,7 @@ from sklearn_ssl._labeled_folds import (
 )
 from sklearn_ssl._labels import (
     check_minus_one,
+    check_prediction,
     label_array,
     labeled_rows,
     plain_labels,
@@ -270,7 +270,8 @@ class LabeledOnly(MetaEstimatorMixin, BaseEstimator):
 
     def _call(self, method, X, params):
         check_is_fitted(self)
-        refuse_encoded_marks(type(self).__name__)
+        if not is_regressor(self.estimator_):
+            check_prediction(type(self).__name__)
         return getattr(self.estimator_, method)(X, **self._routed(method, params))
 
     def _routed(self, method, params):

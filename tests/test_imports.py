@@ -73,12 +73,12 @@ RULES = {
     "_linear_heads": ("", "numpy scipy sklearn"),
     "_fine_tune_task": ("_evaluate augment pretext", "numpy torch"),
     "_base_finetune": (
-        "_base _callbacks _callers _containers _fine_tune_task _inputs _labels _linear_heads _net "
+        "_base _callbacks _containers _fine_tune_task _inputs _labels _linear_heads _net "
         "_parameters _runtime augment",
         "numpy sklearn torch",
     ),
     "finetune": ("_base_finetune _targets", "sklearn"),
-    "semi_supervised": ("_callers _labeled_folds _labels", "sklearn"),
+    "semi_supervised": ("_labeled_folds _labels", "sklearn"),
     "_protocol": ("_containers _labels datasets", "numpy sklearn"),
     "_representations": ("_base collapse finetune", "numpy scipy sklearn"),
     "_rivals": (

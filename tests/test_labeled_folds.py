@@ -7,8 +7,9 @@ import sklearn
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import accuracy_score, make_scorer
+from sklearn.metrics import accuracy_score, get_scorer, make_scorer
 from sklearn.model_selection import (
+    GridSearchCV,
     GroupKFold,
     KFold,
     LeaveOneOut,
@@ -82,12 +83,26 @@ def test_train_scores_are_those_of_labeled_rows(few, way):
     np.testing.assert_array_equal(by_itself["train_score"], folds["train_score"])
 
 
-def test_without_it_they_mean_nothing(few):
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("scoring", ["accuracy", "roc_auc_ovr", "neg_log_loss"])
+def test_a_metric_that_would_count_them_is_refused(few, way, scoring):
     X, y_few, _, _ = few
-    folds = cross_validate(
-        ONLY, X, y_few, cv=SemiSupervisedSplit(3), scoring="accuracy", return_train_score=True
-    )
-    assert folds["train_score"].max() < 0.3 < 0.9 < folds["test_score"].min()
+    y = WAYS[way](y_few)
+    model = ONLY.fit(X, y)
+    with pytest.raises(ValueError, match=r"of which 100 have no label.*labeled_scorer"):
+        get_scorer(scoring)(model, X, y)
+    assert np.isfinite(labeled_scorer(scoring)(model, X, y))
+
+
+@pytest.mark.filterwarnings("ignore:One or more of the train scores:UserWarning")
+def test_train_scores_without_it_are_nan(few):
+    X, y_few, _, _ = few
+    cv = SemiSupervisedSplit(3)
+    search = GridSearchCV(ONLY, {}, cv=cv, scoring="accuracy", return_train_score=True)
+    with pytest.warns(UserWarning, match=r"Scoring failed(.|\n)*labeled_scorer"):
+        search.fit(X, y_few)
+    assert np.isnan(search.cv_results_["mean_train_score"]).all()
+    assert search.cv_results_["mean_test_score"].min() > 0.9
 
 
 def test_several_metrics_and_learning_curves(few):
