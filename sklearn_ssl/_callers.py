@@ -51,7 +51,7 @@ def labels_to_compare():
     """Return what a scorer of scikit-learn is about to compare predictions with, or None."""
     for frame in _frames():
         if (frame.f_globals["__name__"], frame.f_code.co_name) == SCORER:
-            return frame.f_locals["y_true"]
+            return frame.f_locals.get("y_true")
     return None
 
 
