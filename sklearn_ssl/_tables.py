@@ -191,16 +191,23 @@ def _codes(column, known):
     """
     values = column.to_list()
     codes = {value: code for code, value in enumerate(known, start=1)}
-    alike = {}
-    for value, code in codes.items():
-        alike.setdefault(_number(value), []).append((code, isinstance(value, str)))
-    for value in set(values) - set(codes):
-        is_string = isinstance(value, str)
-        others = [code for code, other in alike.get(_number(value), []) if other != is_string]
-        codes[value] = others[0] if value is not None and len(others) == 1 else 0
-    encoded = np.array([codes[value] for value in values], dtype=np.float64)
+    new = set(values) - set(codes)
+    if new:
+        codes |= _written_otherwise(new, codes)
+    encoded = np.array([codes.get(value, 0) for value in values], dtype=np.float64)
     _warn_of_unknown(column.name, values, encoded, known)
     return encoded
+
+
+def _written_otherwise(values, codes):
+    """Return the codes of those values that are a known number as a string, or the reverse."""
+    alike = {}
+    for value, code in codes.items():
+        alike.setdefault((isinstance(value, str), _number(value)), []).append(code)
+    others = {
+        value: alike.get((not isinstance(value, str), _number(value)), []) for value in values
+    }
+    return {value: found[0] for value, found in others.items() if len(found) == 1}
 
 
 def _number(value):
