@@ -153,14 +153,19 @@ def load_california():
     return table.drop(columns="MedHouseVal").to_numpy(), table["MedHouseVal"].to_numpy()
 
 
-def load_clothing_reviews():
+def load_clothing_reviews(part="review"):
     """Load reviews of women's clothes: how many stars does the writer give?
+
+    Parameters
+    ----------
+    part : {"review", "title"}, default="review"
+        22,641 reviews of some 60 words, or 19,676 titles of three or four.
 
     Returns
     -------
     texts : list of str
-        22,641 reviews, without those that have no text.
-    y : ndarray of shape (22641,) of int
+        Without those that are missing.
+    y : ndarray of shape (n,) of int
         1 to 5 stars; more than half of the reviews give 5.
 
     Raises
@@ -168,9 +173,12 @@ def load_clothing_reviews():
     DatasetNotFoundError
         As in :func:`load_adult`.
     """
+    columns = {"review": "Review Text", "title": "Title"}
+    if part not in columns:
+        raise ValueError(f"part must be 'review' or 'title', got {part!r}.")
     table = _read_widedeep_table("WomensClothingE-CommerceReviews")
-    table = table[table["Review Text"].notna() & (table["Review Text"].str.strip() != "")]
-    return table["Review Text"].tolist(), table["Rating"].to_numpy(int)
+    texts = table[columns[part]].fillna("").str.strip()
+    return texts[texts != ""].tolist(), table["Rating"][texts != ""].to_numpy(int)
 
 
 def _read_widedeep_table(name):

@@ -535,10 +535,11 @@ def test_california():
     assert y.mean() == pytest.approx(2.07, abs=0.01)
 
 
-def test_clothing_reviews():
-    texts, y = load_or_skip(datasets.load_clothing_reviews)
-    assert len(texts) == len(y) == 22_641
-    assert all(text.strip() for text in texts)
+@pytest.mark.parametrize(("part", "n"), [("review", 22_641), ("title", 19_676)])
+def test_clothing_reviews(part, n):
+    texts, y = load_or_skip(datasets.load_clothing_reviews, part)
+    assert len(texts) == len(y) == n
+    assert all(texts)
     assert sorted(set(y)) == [1, 2, 3, 4, 5]
 
 
@@ -551,3 +552,8 @@ def test_what_is_masked_is_not_drawn():
         datasets.draw_labels(whole, 5, random_state=0),
         datasets.draw_labels(list(whole), 5, random_state=0),
     )
+
+
+def test_a_part_that_reviews_do_not_have():
+    with pytest.raises(ValueError, match="must be 'review' or 'title', got 'stars'"):
+        datasets.load_clothing_reviews("stars")
