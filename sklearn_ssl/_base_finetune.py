@@ -132,7 +132,7 @@ class BaseFineTuner(CallbacksParameterMixin, NamedParametersMixin, BaseEstimator
             Their labels. None and NaN mean that a row has none; in a classifier, so does -1.
         sample_weight : array-like of shape (n,), default=None
             Weights of the labels. Pretraining takes no notice of them. A label of weight 0 is none.
-            In the full training they are divided by their mean over all labels.
+            They are divided by their mean over all labels, but a `head` is given them as they are.
         X_unlabeled : array-like, default=None
             More rows to pretrain on. With a fitted transformer, they only help to tell the scale of
             the representation. They arrive by metadata routing as in the transformers, after
@@ -191,7 +191,7 @@ class BaseFineTuner(CallbacksParameterMixin, NamedParametersMixin, BaseEstimator
         transformer = self.transformer.estimator if frozen else self.transformer
         if not isinstance(transformer, BaseSSLTransformer):
             raise TypeError(
-                f"{name} trains on a transformer of sklearn_ssl, SimCLRTransformer() say; got "
+                f"{name} trains on a transformer of sklearn_ssl, such as SimCLRTransformer(); got "
                 f"{type(transformer).__name__}. For others, use a Pipeline."
             )
         if self.strategy == "full" and self.head is not None:
@@ -224,7 +224,8 @@ class BaseFineTuner(CallbacksParameterMixin, NamedParametersMixin, BaseEstimator
     def _weighted(self, X, places, labels, sample_weight):
         """Return places and labels without those of weight 0, and the weights or None if all are 1.
 
-        A row of weight 0 is one without a label.
+        A row of weight 0 is one without a label. Weights have a mean of 1, but for a head of the
+        user's, to which their sum may mean how many rows there are.
         """
         class_weight = getattr(self, "class_weight", None)
         if sample_weight is None and class_weight is None:
@@ -236,7 +237,8 @@ class BaseFineTuner(CallbacksParameterMixin, NamedParametersMixin, BaseEstimator
         if class_weight is not None:
             _check_class_weight(class_weight)
             weights = weights * compute_sample_weight(class_weight, labels)
-        return _counting(places, labels, weights)
+        places, labels, weights = _counting(places, labels, weights)
+        return places, labels, weights / weights.mean() if self.head is None else weights
 
     def _hold_out(self, targets, seed):
         """Return the places of the labels to learn from, and of those to stop by."""
@@ -356,15 +358,20 @@ class BaseFineTuner(CallbacksParameterMixin, NamedParametersMixin, BaseEstimator
             callbacks=self.callbacks or (),
             progress_name=type(self).__name__ if self.verbose else None,
         )
-        if not competes:
-            return True, history
-        better = mean_loss(task, valid_rows, spec, self.batch_size, device) < first_loss
-        if not better:
+        rows = train_rows if valid_rows is None else valid_rows
+        last_loss = mean_loss(task, rows, spec, self.batch_size, device)
+        if competes and not last_loss < first_loss:
             task.load_state_dict(first_state)
-        return better, history
+            return False, history
+        if not np.isfinite(last_loss):
+            raise ValueError(
+                f"The {task.loss_name} is {last_loss} after the last step. Try "
+                f"{task.remedies.format(lr=lr)}."
+            )
+        return True, history
 
     def _augmentation(self, transformer):
-        """Return the function that changes labelled rows: by default, that of the pretraining."""
+        """Return the function that changes labeled rows: by default, that of the pretraining."""
         spec = transformer.input_spec_
         if self.augment is None or (self.augment == "auto" and spec.modality in UNCHANGED):
             return None

@@ -2,7 +2,7 @@
 
 ::
 
-    for each batch of labelled rows x, y:
+    for each batch of labeled rows x, y:
         loss = mean(weights * cross_entropy(linear(encode(x)), y))
         loss += penalty * norm(linear.weight) ** 2
 """
@@ -127,7 +127,7 @@ class LabeledSpec:
 
 
 class LinearHead(nn.Module):
-    """A linear layer on the representation, centred and divided by one factor.
+    """A linear layer on the representation, centered and divided by one factor.
 
     Parameters
     ----------

@@ -136,8 +136,14 @@ class Numbers:
         labels = np.asarray(labels, np.float64)
         assert_all_finite(labels, input_name="y", estimator_name=name)
         self.facts = {}
-        self.mean = np.average(labels, weights=weights)
-        deviation = np.sqrt(np.average((labels - self.mean) ** 2, weights=weights))
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.mean = np.average(labels, weights=weights)
+            deviation = np.sqrt(np.average((labels - self.mean) ** 2, weights=weights))
+        if not np.isfinite(deviation):
+            raise ValueError(
+                f"y holds numbers from {labels.min():g} to {labels.max():g}, whose squares are too "
+                "large for float64. Divide y by a constant."
+            )
         self.scale = deviation if deviation > 0 else 1.0
         self.values = ((labels - self.mean) / self.scale).astype(np.float32)
 

@@ -4,7 +4,7 @@
 
     h = transformer.fit(all rows)                    # the mountain, no label is looked at
     head = LogisticRegression().fit(h(x), y)         # "probe": the molehill, encoder frozen
-    for each batch of labelled rows x, y:            # "full": encoder and linear layer
+    for each batch of labeled rows x, y:            # "full": encoder and linear layer
         loss = cross_entropy(linear(h(augment(x))), y)
 
 "probe-then-full" starts the second from the first (LP-FT: Kumar et al., 2022,
@@ -24,7 +24,7 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
     """Classifier with few labels: a pretrained encoder and a head.
 
     Rows without a label, marked by -1, None or NaN, count: an unfitted transformer is pretrained on
-    all rows, and then the labelled ones teach a classifier. A fitted transformer is copied, and
+    all rows, and then the labeled ones teach a classifier. A fitted transformer is copied, and
     never changed; inside cross-validation and searches, which clone what they are given, wrap it in
     :class:`sklearn.frozen.FrozenEstimator`.
 
@@ -36,10 +36,10 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
         "probe" fits `head` on the frozen representation. "full" trains the whole encoder and a
         linear layer on it. "probe-then-full" does both: the linear layer starts from the probe,
         and does not distort the representation before it knows anything [1]_. With less than ten
-        labels a class of images, "probe" is the safest; for texts, "full" was the best.
+        labels per class of images, "probe" is the safest; for texts, "full" was the best.
     head : estimator, default=None
         For the probe, any scikit-learn classifier; it is given what ``transform`` returns. None is
-        LogisticRegression, on representations that are centred and divided by one factor for all
+        LogisticRegression, on representations that are centered and divided by one factor for all
         columns. "probe-then-full" needs one whose ``decision_function`` is ``X @ coef_.T +
         intercept_``, such as LogisticRegression, LinearSVC or RidgeClassifier, and checks that on
         the labeled rows; ``SVC(kernel="linear")`` compares classes in pairs, and is one for two
@@ -48,12 +48,12 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
         Weights of the classes, by which those of their labels are multiplied. A class of weight 0
         is left out.
     augment : "auto", callable or None, default=None
-        How labelled rows are changed, beside which they stay in the batch as they are. "auto" is
+        How labeled rows are changed, beside which they stay in the batch as they are. "auto" is
         the transformer's own augmentation, or else that of the kind of data: see
         :doc:`/augmentation`. It pays for images, many epochs and hundreds of labels, and
         costs twice the time. "auto" leaves texts and videos as they are; texts have dropout.
     max_epochs : int, default=None
-        How often the labelled rows are seen in the full training. None is 30 times, or less, down
+        How often the labeled rows are seen in the full training. None is 30 times, or less, down
         to 5, where that would be more than 2,000 steps.
     batch_size : int, default=64
         Largest number of rows in a step.
@@ -90,7 +90,7 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
         The fitted head. After a full training it is a LogisticRegression with the weights of the
         linear layer.
     classes_ : ndarray of shape (n_classes,)
-        The labels, without the mark of unlabelled rows.
+        The labels, without the mark of unlabeled rows.
     history_ : dict of str to list of float
         Of the full training, as in :class:`~sklearn_ssl.BaseSSLTransformer`.
     n_iter_ : int

@@ -69,7 +69,6 @@ def test_class_weights_count_in_batches_of_any_size(batch_size, ssl):
 @both
 @pytest.mark.parametrize("strategy", TRAINED)
 def test_only_the_ratio_of_weights_counts_in_a_step(Estimator, strategy, ssl):
-    # The penalty is that of the sum of the weights, as in a probe: none of it here.
     weights = np.where(np.arange(120) % 3, 1.0, 4.0)
     seen = []
 
@@ -83,6 +82,17 @@ def test_only_the_ratio_of_weights_counts_in_a_step(Estimator, strategy, ssl):
     seen = np.concatenate(seen)
     assert seen.mean() == pytest.approx(1, rel=1e-5)
     assert seen.max() / seen.min() == pytest.approx(4, rel=1e-5)
+
+
+@both
+@pytest.mark.parametrize("strategy", ["probe", *TRAINED])
+def test_the_sum_of_the_weights_does_not_matter(Estimator, strategy, ssl):
+    y, weights = labels_for(Estimator), np.where(np.arange(120) % 3, 1.0, 4.0)
+    one, other = (
+        Estimator(ssl, strategy=strategy, max_epochs=1, random_state=0).fit(X, y, w)
+        for w in (weights, weights / 1e4)
+    )
+    np.testing.assert_allclose(decisions(one), decisions(other), rtol=1e-3, atol=1e-4)
 
 
 @both
@@ -139,6 +149,21 @@ def test_a_loss_that_is_not_finite_is_called_what_it_is(ssl):
         FineTuneClassifier(ssl, strategy="full", lr=1e30, max_epochs=5).fit(X, CLASSES)
     assert "temperature" not in str(raised.value)
     assert 'strategy="probe"' in str(raised.value)
+
+
+@both
+@pytest.mark.parametrize("strategy", TRAINED)
+def test_a_last_step_that_breaks_the_encoder_is_an_error(Estimator, strategy, ssl):
+    estimator = Estimator(ssl, strategy=strategy, lr=1e30, max_epochs=1, batch_size=120)
+    with pytest.raises(ValueError, match="fine-tuning loss is nan after the last step"):
+        estimator.fit(X, labels_for(Estimator))
+    assert not hasattr(estimator, "head_")
+
+
+@pytest.mark.parametrize("strategy", ["probe", *TRAINED])
+def test_numbers_that_are_too_large(strategy, ssl):
+    with pytest.raises(ValueError, match=r"whose squares are too large for float64\. Divide y"):
+        FineTuneRegressor(ssl, strategy=strategy).fit(X, NUMBERS * 1e200)
 
 
 # The start ------------------------------------------------------------------------------------

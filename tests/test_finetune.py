@@ -624,7 +624,7 @@ def test_a_linear_head_can_be_trained_on(ssl, data):
 # What goes wrong ------------------------------------------------------------------------------
 
 WRONG = {
-    "not ours": ({"transformer": PCA()}, TypeError, r"SimCLRTransformer\(\) say; got PCA"),
+    "not ours": ({"transformer": PCA()}, TypeError, r"such as SimCLRTransformer\(\); got PCA"),
     "a head of no use": (
         {"strategy": "full", "head": Ridge()},
         ValueError,
