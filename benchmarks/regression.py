@@ -266,7 +266,7 @@ def measure_all(options):
 # The report ---------------------------------------------------------------------------------------
 
 
-INTRODUCTION = f"""# Few numbers, compared
+INTRODUCTION = f"""# Numbers from few labels, compared
 
 R² and mean absolute error on held-out rows with 20, 60 and 200 labels that are numbers: mean ±
 standard deviation over {N_DRAWS} draws of the labels, the same for all methods. The best mean of
@@ -278,8 +278,10 @@ each column is bold.
 - *Probe*, *probe, then fine-tuned* and *fine-tuned* are `FineTuneRegressor` with its three
   strategies, on one encoder for each data set. It is fitted on all training rows without labels:
   VIME for tables, SimCLR for series (20 epochs), and for texts a causal language model (20 epochs).
-- The learning rate and the default strategy were chosen by `--validation`, on training rows whose
-  labels were not drawn; the rows of these tables were looked at once.
+- The learning rate and the default strategy were chosen on the first four sets, by training rows
+  whose labels were not drawn (`--validation`); their rows of these tables were looked at once. The
+  reviews themselves, in place of their titles, were given up for time, after a probe on them had
+  shown an R² of 0.
 
 Measured by `python benchmarks/regression.py` and written by
 `python benchmarks/regression.py --report`. Threads: {{threads}}; processor: {{cpu}}.
@@ -336,8 +338,8 @@ def beside_the_probe(results):
     ]
     return (
         f"Of {len(gains)} probes that were then fine-tuned, {sum(gain > 0 for gain in gains)} "
-        f"became better, by {np.mean(gains):+.3f} of R² in the mean, {max(gains):+.3f} at best and "
-        f"{min(gains):+.3f} at worst."
+        f"became better. R² changed by {np.mean(gains):+.3f} in the mean, {max(gains):+.3f} at\n"
+        f"best and {min(gains):+.3f} at worst."
     )
 
 
@@ -353,8 +355,8 @@ def report(results):
             "\n## R²\n",
             *table(results, "r2", max),
             "\n## Mean absolute error\n",
-            "In the units of the labels: the progress of a disease, 100,000 dollars, years, a "
-            "height of 0 to 100, stars.\n",
+            "In the units of the labels: the progress of a disease, 100,000 dollars, years, a height "
+            "of 0 to\n100, stars.\n",
             *table(results, "error", min),
             "",
         ]

@@ -232,8 +232,9 @@ class FineTuneRegressor(RegressorMixin, BaseFineTuner):
         Fitted or not.
     strategy : {"probe", "probe-then-full", "full"}, default="probe"
         As in :class:`FineTuneClassifier`, but the encoder stays as it is unless you ask for more.
-        A squared error is thrown off by changes that leave a class as it is: fine-tuning was as
-        often behind its probe as ahead of it, see :doc:`/regression_table`.
+        A squared error is thrown off by changes that leave a class as it is: "probe-then-full" was
+        as often behind its probe as ahead of it with 20 labels, and ahead by .01 of R² with 200,
+        see :doc:`/regression_table`.
     head : estimator, default=None
         For the probe, any scikit-learn regressor. None is RidgeCV, on representations that are
         centered and divided by one factor for all columns. "probe-then-full" needs one whose
