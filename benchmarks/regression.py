@@ -355,8 +355,8 @@ def report(results):
             "\n## R²\n",
             *table(results, "r2", max),
             "\n## Mean absolute error\n",
-            "In the units of the labels: the progress of a disease, 100,000 dollars, years, a height "
-            "of 0 to\n100, stars.\n",
+            "In the units of the labels: the progress of a disease, 100,000 dollars, years, a "
+            "height of 0\nto 100, stars.\n",
             *table(results, "error", min),
             "",
         ]
