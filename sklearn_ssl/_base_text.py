@@ -21,8 +21,8 @@ from sklearn_ssl.encoders.text import POOLINGS, TextEncoder
 from sklearn_ssl.optim import adamw
 
 ROLES = ("begin", "end", "mask")
-# More would take hours to build, or all memory, before anything is learnt.
-LONGEST, WIDEST, DEEPEST = 2**17, 8192, 1000
+LONGEST = 2**17  # tokens in a row, whose positions are held
+WIDEST = 2**13  # there are as many weights as its square
 PADDED_TO = 8  # lengths of batches in `transform` are multiples of this
 TOKENS_AT_ONCE = 512  # in a batch there: more would be filled up in vain
 
@@ -74,9 +74,9 @@ class BaseTextTransformer(BaseSSLTransformer):
     lr : float, default=None
         Largest learning rate. None is 4e-3, or 5e-5 for a pretrained model.
     weight_decay : float, default=0.01
-        Decay of matrices; biases and normalisations have none.
+        Decay of matrices; biases and normalizations have none.
     optimizer : callable, default=adamw
-        A torch optimiser class, or anything called alike; AdamW with GPT's betas, 0.9 and 0.95.
+        A torch optimizer class, or anything called alike; AdamW with GPT's betas, 0.9 and 0.95.
     early_stopping, validation_fraction, n_iter_no_change, warm_start, callbacks, device
         As in :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
     precision, verbose, random_state
@@ -92,12 +92,12 @@ class BaseTextTransformer(BaseSSLTransformer):
         **BaseSSLTransformer._parameter_constraints,
         "tokenizer": [None, str, Path, tokenization.Tokenizer],
         "vocabulary_size": [
-            Interval(Integral, tokenization.SMALLEST_VOCABULARY, 10_000_000, closed="both"),
+            Interval(Integral, tokenization.SMALLEST_VOCABULARY, defaults.MOST, closed="both"),
             None,
         ],
         "max_length": [Interval(Integral, 4, LONGEST, closed="both")],
         "width": [Interval(Integral, 2, WIDEST, closed="both")],
-        "depth": [Interval(Integral, 1, DEEPEST, closed="both")],
+        "depth": [Interval(Integral, 1, defaults.DEEPEST, closed="both")],
         "n_heads": [Interval(Integral, 1, WIDEST, closed="both")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "pooling": [StrOptions(set(POOLINGS)), None],

@@ -43,7 +43,7 @@ LONGEST_WORD = re.compile(r"(\S{1000}|\s{1000})")
 def train_tokenizer(texts, vocabulary_size=None):
     """Train a byte-level BPE, as GPT-2's: frequent words are tokens, rare ones are parts of some.
 
-    It reads any text: what is not in its vocabulary is spelt in bytes.
+    It reads any text: what is not in its vocabulary is spelled in bytes.
 
     Parameters
     ----------

@@ -5,7 +5,7 @@ from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 HEAD_ROWS_AT_ONCE = 256
-LOGITS_AT_ONCE = 2**20  # 4 MB: they stay in the cache, and the memory need not be asked for anew
+LOGITS_AT_ONCE = 2**20  # 4 MB: they stay in the cache, and the memory need not be asked for again
 
 
 def linear_cross_entropy(h, weight, target, bias=None):

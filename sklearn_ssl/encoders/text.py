@@ -35,11 +35,11 @@ class TextEncoder(nn.Module):
         How the states of a row become its representation: their mean, or that of its last or its
         first token.
     norm_first : bool, default=True
-        Whether normalisations stand in front of attentions and perceptrons (GPT-2) or behind the
+        Whether normalizations stand in front of attentions and perceptrons (GPT-2) or behind the
         shortcuts around them (BERT).
     positions : {"rotary", "learnt"}, default="rotary"
         How tokens know where they are: queries and keys are turned by angles that grow along the
-        row [3]_, or a learnt vector for each place is added.
+        row [3]_, or a learned vector for each place is added.
     dropout : float, default=0.0
         Part of the embeddings, and of the outputs of attentions and perceptrons, that a training
         step drops.

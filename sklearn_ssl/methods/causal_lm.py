@@ -19,7 +19,7 @@ from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from sklearn_ssl import tokenization
+from sklearn_ssl import defaults, tokenization
 from sklearn_ssl._base_text import BaseTextTransformer
 from sklearn_ssl._evaluate import row_batches
 from sklearn_ssl._runtime import torch_settings
@@ -28,7 +28,6 @@ from sklearn_ssl.pretext import PretextTask
 from sklearn_ssl.vocabulary_loss import head_cross_entropy, linear_cross_entropy
 
 LARGEST_NORM = 1.0  # of the gradients
-MOST_NEW_TOKENS = 1_000_000  # of each text: their random numbers are drawn at once
 
 
 class CausalLMTask(PretextTask):
@@ -74,7 +73,7 @@ class CausalLMEmbedder(BaseTextTransformer):
 
     A small transformer, in which each token sees only those before it, is trained to say which
     token comes next [1]_. ``transform`` returns the mean of the states of a text's tokens;
-    :meth:`generate` goes on with a text, and :meth:`perplexity` says how well the model knows what
+    :meth:`generate` continues a text, and :meth:`perplexity` says how well the model knows what
     comes next.
 
     Parameters
@@ -160,12 +159,12 @@ class CausalLMEmbedder(BaseTextTransformer):
         return math.exp(-self.score(X))
 
     def generate(self, prompts, max_new_tokens=50, temperature=1.0, top_k=None, random_state=None):
-        """Go on with texts, token by token, until they end.
+        """Continue texts, token by token, until they end.
 
         Parameters
         ----------
         prompts : str or iterable of str
-            Beginnings of texts; an empty one begins anew.
+            Beginnings of texts; an empty one begins a new text.
         max_new_tokens : int, default=50
         temperature : float, default=1.0
             Divides the logits before a token is drawn: below 1 likely tokens become likelier, and
@@ -183,7 +182,7 @@ class CausalLMEmbedder(BaseTextTransformer):
         """
         check_is_fitted(self)
         self._check_head("generate")
-        check_scalar(max_new_tokens, "max_new_tokens", Integral, min_val=1, max_val=MOST_NEW_TOKENS)
+        check_scalar(max_new_tokens, "max_new_tokens", Integral, min_val=1, max_val=defaults.MOST)
         check_scalar(temperature, "temperature", Real, min_val=0)
         if not math.isfinite(temperature):
             raise ValueError(f"temperature must be a finite number, got {temperature}.")

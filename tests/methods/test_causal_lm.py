@@ -466,7 +466,7 @@ def test_spaces_between_prompt_and_continuation(tokenizer):
         ({"temperature": -1e-9}, "must be >= 0"),
         ({"top_k": 0}, "top_k == 0, must be >= 1"),
         ({"max_new_tokens": 0}, "max_new_tokens == 0, must be >= 1"),
-        ({"max_new_tokens": 10**10}, "max_new_tokens == 10000000000, must be <= 1000000"),
+        ({"max_new_tokens": 10**10}, "max_new_tokens == 10000000000, must be <= 1048576"),
     ],
 )
 def test_numbers_out_of_range(options, message, short):
