@@ -54,7 +54,8 @@ RULES = {
     "_net": ("_evaluate _hooks _runtime collapse", "numpy skorch torch"),
     "_callbacks": ("_hooks", "sklearn"),
     "inspection": ("_evaluate _runtime", "numpy sklearn torch"),
-    "metrics": ("_containers _evaluate _runtime", "numpy scipy sklearn"),
+    "_measures": ("_containers", "numpy scipy sklearn"),
+    "metrics": ("_evaluate _measures _runtime", "numpy sklearn"),
     "_parameters": ("", ""),
     "_persistence": ("_runtime", "torch"),
     "_base": (

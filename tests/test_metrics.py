@@ -25,7 +25,7 @@ from sklearn_ssl import (
     NextFrameEmbedder,
     SimCLRTransformer,
     TS2VecTransformer,
-    metrics,
+    _measures,
 )
 from sklearn_ssl.augment import ImageAugmentation, SeriesAugmentation
 from sklearn_ssl.metrics import (
@@ -134,19 +134,19 @@ def test_uniformity_of_points_that_a_narrow_kernel_does_not_reach():
     assert uniformity(np.eye(3), t=1000) == pytest.approx(-2000)
 
 
-def test_knn_agreement_is_the_shared_part_of_the_neighbours(Z):
+def test_knn_agreement_is_the_shared_part_of_the_neighbors(Z):
     other = Z + np.random.default_rng(1).normal(size=Z.shape)
 
-    def neighbours(Z, i):
+    def neighbors(Z, i):
         cosines = [Z[i] @ z / np.linalg.norm(Z[i]) / np.linalg.norm(z) for z in Z]
         return set(sorted(set(range(len(Z))) - {i}, key=lambda j: -cosines[j])[:7])
 
-    shared = [len(neighbours(Z, i) & neighbours(other, i)) / 7 for i in range(len(Z))]
+    shared = [len(neighbors(Z, i) & neighbors(other, i)) / 7 for i in range(len(Z))]
     assert 0.2 < np.mean(shared) < 0.9
     assert knn_agreement(Z, other, n_neighbors=7) == pytest.approx(np.mean(shared))
 
 
-def test_neighbours_that_are_equally_near_share_what_is_left():
+def test_neighbors_that_are_equally_near_share_what_is_left():
     Z = np.array([[1, 0], [1, 0], [1, 0], [1, 0], [0, 1]])
     # Of each of four rows, two out of three; of the last, two out of four. In each Z by chance.
     expected = (4 * 3 * (2 / 3) ** 2 + 4 * (2 / 4) ** 2) / (5 * 2)
@@ -156,9 +156,9 @@ def test_neighbours_that_are_equally_near_share_what_is_left():
 @pytest.mark.parametrize("name", ["uniformity", "knn_agreement"])
 def test_blocks_of_rows_make_no_difference(monkeypatch, Z, name):
     expected = ON_ROWS[name](Z)
-    monkeypatch.setattr(metrics, "VALUES_AT_ONCE", 7 * len(Z))
+    monkeypatch.setattr(_measures, "VALUES_AT_ONCE", 7 * len(Z))
     assert ON_ROWS[name](Z) == pytest.approx(expected, rel=1e-12)
-    monkeypatch.setattr(metrics, "VALUES_AT_ONCE", 1)
+    monkeypatch.setattr(_measures, "VALUES_AT_ONCE", 1)
     assert ON_ROWS[name](Z) == pytest.approx(expected, rel=1e-12)
 
 
