@@ -181,14 +181,13 @@ def _check_layers(folder, whole, report):
             f"asks for, or have them in another shape: {_some(lacking)}. Save the whole model "
             "again, by model.save_pretrained(folder), or correct config.json."
         )
-    state = whole.state_dict()
-    broken = [name for name, weights in state.items() if not torch.isfinite(weights).all()]
+    broken = [name for name, weights in whole.named_parameters() if not weights.isfinite().all()]
     if broken:
         raise ValueError(
             f"The weights in {str(folder)!r} have {len(broken)} arrays with NaN or infinite "
             f"numbers: {_some(broken)}. The file is damaged, or a training had diverged."
         )
-    layers = {re.sub(r"\d+", "0", name.removeprefix(prefix)) for name in state}
+    layers = {re.sub(r"\d+", "0", name.removeprefix(prefix)) for name in whole.state_dict()}
     surplus = [
         name
         for name in sorted(report["unexpected_keys"])

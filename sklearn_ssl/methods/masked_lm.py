@@ -177,8 +177,9 @@ class MaskedLMEmbedder(BaseTextTransformer):
     def _make_task(self, spec):
         if spec.mask is None:
             raise ValueError(
-                "The tokenizer of the pretrained model has no mask token, so it was trained "
-                "otherwise: use CausalLMEmbedder."
+                "The tokenizer of the pretrained model has no mask token. Name it there "
+                "(tokenizer.mask_token = '[MASK]', tokenizer.save_pretrained(folder)), or use "
+                "SimCSETransformer, which needs none."
             )
         encoder, head = self._make_encoder_and_head(spec)
         return MaskedLMTask(

@@ -45,6 +45,15 @@ def test_a_folder_without_a_tokenizer(bert, left):
     )
 
 
+def test_a_tokenizer_without_a_mask(tmp_path):
+    folder = save_bert(tmp_path)
+    names = {"cls_token": "[CLS]", "sep_token": "[SEP]", "unk_token": "[UNK]"}
+    tokenizer = hf.PreTrainedTokenizerFast(tokenizer_object=bert_tokenizer(), **names)
+    tokenizer.save_pretrained(folder)
+    refused(folder, "has no mask token.*or use SimCSETransformer")
+    assert SimCSETransformer(pretrained=folder, max_epochs=0).fit(TEXTS).n_iter_ == 0
+
+
 def test_texts_of_which_most_tokens_are_unknown(bert):
     strange = ["ein fremder Satz", "noch ein anderer mat"]
     ssl = MaskedLMEmbedder(pretrained=bert, max_epochs=0)

@@ -173,7 +173,8 @@ def test_what_is_tied_is_saved_once_and_stays_tied(tmp_path):
     saved = pickle.dumps(ssl)
     n_bytes = sum(4 * parameter.numel() for parameter in ssl.task_.parameters())
     assert len(saved) < n_bytes + embedding.nbytes / 2
-    for duplicate in (ssl, pickle.loads(saved), copy.deepcopy(ssl)):
+    copied = copy.deepcopy(ssl)
+    for duplicate in (ssl, pickle.loads(saved), copied, pickle.loads(pickle.dumps(copied))):
         head = duplicate.task_.pretrained_head.whole.lm_head
         assert head.weight is duplicate.encoder_.embedding.weight
         assert torch.equal(head.weight, embedding)
