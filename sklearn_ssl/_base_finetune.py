@@ -14,7 +14,6 @@ from sklearn.utils import (
     check_consistent_length,
     check_random_state,
     column_or_1d,
-    compute_sample_weight,
     get_tags,
 )
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -37,6 +36,7 @@ from sklearn_ssl._fine_tune_task import (
     mean_loss,
 )
 from sklearn_ssl._inputs import RowSubset
+from sklearn_ssl._label_weights import label_weights
 from sklearn_ssl._labels import (
     check_minus_one,
     check_prediction,
@@ -154,7 +154,10 @@ class BaseFineTuner(CallbacksParameterMixin, NamedParametersMixin, BaseEstimator
         X = _as_rows(X)
         X_unlabeled = None if X_unlabeled is None else _as_rows(X_unlabeled)
         places, labels = self._labeled(X, y)
-        places, labels, weights = self._weighted(X, places, labels, sample_weight)
+        class_weight = getattr(self, "class_weight", None)
+        places, labels, weights = label_weights(X, places, labels, sample_weight, class_weight)
+        if weights is not None and self.head is None:  # to a user's, the sum may mean something
+            weights = weights / weights.mean()
         if not self._regression:
             check_minus_one(y, labels, type(self).__name__)
         targets = self._Targets(labels, weights, type(self).__name__)
@@ -220,25 +223,6 @@ class BaseFineTuner(CallbacksParameterMixin, NamedParametersMixin, BaseEstimator
         check_consistent_length(X, y)
         places = labeled_rows(y, regression=self._regression)
         return places, plain_labels(y[places])
-
-    def _weighted(self, X, places, labels, sample_weight):
-        """Return places and labels without those of weight 0, and the weights or None if all are 1.
-
-        A row of weight 0 is one without a label. Weights have a mean of 1, but for a head of the
-        user's, to which their sum may mean how many rows there are.
-        """
-        class_weight = getattr(self, "class_weight", None)
-        if sample_weight is None and class_weight is None:
-            return places, labels, None
-        weights = np.ones(len(labels))
-        if sample_weight is not None:
-            weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)[places]
-            places, labels, weights = _counting(places, labels, weights)
-        if class_weight is not None:
-            _check_class_weight(class_weight)
-            weights = weights * compute_sample_weight(class_weight, labels)
-        places, labels, weights = _counting(places, labels, weights)
-        return places, labels, weights / weights.mean() if self.head is None else weights
 
     def _hold_out(self, targets, seed):
         """Return the places of the labels to learn from, and of those to stop by."""
@@ -437,26 +421,6 @@ def _as_rows(X):
     if hasattr(X, "__len__") or hasattr(X, "shape"):
         return X
     return np.asarray(X) if hasattr(X, "__array__") else list(X)
-
-
-def _counting(places, labels, weights):
-    """Return those of the labels, their places and weights, whose weight is not 0."""
-    counts = weights > 0
-    if not counts.any():
-        raise ValueError(
-            f"All {len(weights)} labels have weight 0: nothing is left to learn from. Give some of "
-            "them a weight above 0 in sample_weight and class_weight."
-        )
-    return places[counts], labels[counts], weights[counts]
-
-
-def _check_class_weight(class_weight):
-    for label, weight in class_weight.items() if isinstance(class_weight, dict) else ():
-        if not isinstance(weight, Real) or not 0 <= weight < np.inf:
-            raise ValueError(
-                f"class_weight must hold finite numbers of at least 0; got {weight!r} for class "
-                f"{label!r}. A weight of 0 leaves a class out."
-            )
 
 
 def _scaling(transformer, blocks):

@@ -71,11 +71,12 @@ RULES = {
     "_callers": ("", "numpy sklearn"),
     "_labeled_folds": ("_callers _labels", "numpy sklearn"),
     "_targets": ("", "numpy sklearn torch"),
+    "_label_weights": ("", "numpy sklearn"),
     "_linear_heads": ("", "numpy scipy sklearn"),
     "_fine_tune_task": ("_evaluate augment pretext", "numpy torch"),
     "_base_finetune": (
-        "_base _callbacks _containers _fine_tune_task _inputs _labels _linear_heads _net "
-        "_parameters _runtime augment",
+        "_base _callbacks _containers _fine_tune_task _inputs _label_weights _labels "
+        "_linear_heads _net _parameters _runtime augment",
         "numpy sklearn torch",
     ),
     "finetune": ("_base_finetune _targets", "sklearn"),

@@ -1,0 +1,57 @@
+"""How much each label counts: the weights of rows and those of classes."""
+
+from numbers import Real
+
+import numpy as np
+from sklearn.utils import compute_sample_weight
+from sklearn.utils.validation import _check_sample_weight
+
+
+def label_weights(X, places, labels, sample_weight, class_weight):
+    """Return the labels that count, and how much; one of weight 0 is none.
+
+    Parameters
+    ----------
+    X : array-like
+        All rows.
+    places, labels : ndarrays of shape (n,)
+        Rows of X that have a label, and these labels.
+    sample_weight : array-like of shape (len(X),) or None
+    class_weight : dict, "balanced" or None
+
+    Returns
+    -------
+    places, labels : ndarrays
+    weights : ndarray or None
+        None if neither rows nor classes have some.
+    """
+    if sample_weight is None and class_weight is None:
+        return places, labels, None
+    weights = np.ones(len(labels))
+    if sample_weight is not None:
+        weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)[places]
+        places, labels, weights = _counting(places, labels, weights)
+    if class_weight is not None:
+        _check_class_weight(class_weight)
+        weights = weights * compute_sample_weight(class_weight, labels)
+    return _counting(places, labels, weights)
+
+
+def _check_class_weight(class_weight):
+    for label, weight in class_weight.items() if isinstance(class_weight, dict) else ():
+        if not isinstance(weight, Real) or not 0 <= weight < np.inf:
+            raise ValueError(
+                f"class_weight must hold finite numbers of at least 0; got {weight!r} for class "
+                f"{label!r}. A weight of 0 leaves a class out."
+            )
+
+
+def _counting(places, labels, weights):
+    """Return those of the labels, their places and weights, whose weight is not 0."""
+    counts = weights > 0
+    if not counts.any():
+        raise ValueError(
+            f"All {len(weights)} labels have weight 0: nothing is left to learn from. Give some of "
+            "them a weight above 0 in sample_weight and class_weight."
+        )
+    return places[counts], labels[counts], weights[counts]
