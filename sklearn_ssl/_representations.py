@@ -126,6 +126,11 @@ def _parts(estimator):
             "into baselines, as (name, classifier)."
         )
     (i,) = ours
+    if not all(hasattr(step, "transform") for step in steps):
+        raise TypeError(
+            f"The Pipeline must end in a representation, but its {type(steps[-1]).__name__} has no "
+            "method transform. Pass pipeline[:-1], and a classifier as head."
+        )
     if isinstance(steps[i], FrozenEstimator):
         check_is_fitted(steps[i].estimator)
     return steps[:i], _thawed(steps[i]), steps[i + 1 :]

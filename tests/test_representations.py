@@ -111,6 +111,7 @@ def test_a_scaler_behind_a_frozen_transformer_is_fitted(cancer):
     [
         (make_pipeline(StandardScaler(), PCA()), TypeError, "A Pipeline must have one of them"),
         (make_pipeline(scarf(), scarf()), TypeError, "got Pipeline with 2"),
+        (make_pipeline(scarf(), LinearSVC()), TypeError, "LinearSVC has no method transform"),
         ([scarf(), PCA()], TypeError, "got PCA"),
         ([], ValueError, "estimator must hold one estimator at least"),
         ({"raw": scarf()}, ValueError, "by names that are no baselines'"),
@@ -148,6 +149,9 @@ def test_several_estimators_stand_on_the_same_draws(cancer):
     text = str(report)
     assert text.count("is ahead, on the same draws") == 2
     assert "scarf and vime were pretrained on 150 rows" in text
+    display = report.plot()
+    assert [line.get_linewidth() for line in display.lines_] == [2.5] * 2 + [1.5] * 6
+    plt.close(display.figure_)
     assert "scarf: accuracy" in repr(report)
     assert repr(report).count("vime: accuracy") == 1
 
