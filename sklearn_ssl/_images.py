@@ -231,11 +231,11 @@ def check_pixels(X, spec, name):
     least, most = extremes(X)
     width = high - low
     known = f"the range of nearly all pixels in fit is {low:g} to {high:g}"
-    if least < low - width / 2 or most > high + width:
+    if max(low - least, most - high) > FAR * width or _often_beyond(X, low, high):
         mark = least if low - least > most - high else most
         warnings.warn(
             f"X has pixels from {least:g} to {most:g}, but {known}; {name} clips what is further "
-            f"from it than its width. If X is in another unit, bring it to that range"
+            f"from it than ten times its width. If X is in another unit, bring it to that range"
             f"{_factor(low, high, least, most)}. If {mark:g} marks missing pixels, replace it, for "
             "example by the median of the others.",
             UserWarning,
@@ -248,6 +248,14 @@ def check_pixels(X, spec, name):
             UserWarning,
             stacklevel=2,
         )
+
+
+def _often_beyond(X, low, high):
+    """Say whether 1 % of some pixels are beyond a range by half of its width."""
+    n_rows = max(1, PIXELS_AT_ONCE // max(1, X[0].size))
+    few = X[:: max(1, len(X) // n_rows)][:n_rows]
+    reach = (high - low) / 2
+    return np.mean((few < low - reach) | (few > high + reach)) > 0.01
 
 
 def _in_other_unit(X, spec, low, width, least, most):

@@ -13,7 +13,7 @@ from sklearn.utils.validation import validate_data
 from sklearn_ssl import defaults
 from sklearn_ssl._columns import holds_numbers_only, is_frame, table_of
 from sklearn_ssl._containers import opened, unmasked
-from sklearn_ssl._images import axes_to_move, check_pixels, is_whole, pixel_range
+from sklearn_ssl._images import FAR, axes_to_move, check_pixels, is_whole, pixel_range
 from sklearn_ssl._modality import modality_of
 from sklearn_ssl._rows import read_rows, refuse_ragged
 from sklearn_ssl._series import THAT_TAKE_GAPS, pad_lists
@@ -40,7 +40,7 @@ class InputSpec:
         and deviation 1; what is a million deviations away is clipped. Images and videos: the range
         of the training data becomes [0, 1]; uint8 is 0 to 255. Pixels that a wide gap separates
         from all others, such as marks of missing ones, do not count for the range, and what is
-        further from it than its width is clipped.
+        further from it than ten times its width is clipped.
     marginals : ndarray of shape (n_quantiles, features) or None
         For tables, quantiles of each column of a batch, each of them a value seen in the column:
         256, or fewer from 257 columns on. Missing numbers have their share of NaN.
@@ -82,7 +82,7 @@ class InputSpec:
                 batch = torch.from_numpy(np.array(rows, dtype=dtype, order="C")).to(device)
             batch = batch.reshape(len(rows), *self.shape[:-3], height, width, channels)
             batch = batch.movedim(-1, -3)  # [..., c, h, w], in the memory order channels_last
-            return batch.to(torch.float32).sub_(self.shift).mul_(self.scale).clamp_(-1, 2)
+            return batch.to(torch.float32).sub_(self.shift).mul_(self.scale).clamp_(-FAR, 1 + FAR)
         # Scaled before the cast: a column of time stamps has no digits to spare in float32.
         scaled = self._scaled(rows.reshape(len(rows), *self.shape))
         return torch.from_numpy(scaled.astype(np.float32, copy=False)).to(device)

@@ -172,6 +172,7 @@ HEALTHY = {
     "dark fractions": (BYTES / 255, BYTES / 255 / 1000),
     "some rows": (BYTES / 255, BYTES[:1] / 255),
     "a little brighter": (BYTES / 255, BYTES / 200),
+    "scaled by column": (BYTES / 255, np.where(rng.random((40, 8, 8)) > 0.995, 4, BYTES / 255)),
     "float in bytes": (BYTES, BYTES.astype(np.float32)),
     "resized": (BYTES, BYTES * 0.3 + 1.5),
     "int16": (BYTES.astype(np.int16) * 100, BYTES.astype(np.int16)),

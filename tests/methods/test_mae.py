@@ -511,7 +511,7 @@ def test_takes_images_of_any_size(shape):
     [
         ({"modality": "image"}, (8, 1, 1), r"Rows of shape \(1, 1\) make a single patch"),
         ({"modality": "image", "patch_size": 9}, (8, 8, 9), r"smaller patch_size \(it is 9\)"),
-        ({"modality": "series"}, (8, 2, 1), "single patch"),
+        ({"modality": "series"}, (8, 1, 1), "single patch"),
         ({}, (8, 1), r"X has 1 feature\(s\).* 2 are needed"),
     ],
 )
