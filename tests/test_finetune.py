@@ -508,7 +508,7 @@ def test_views_stand_beside_the_rows_in_training_only(ssl, digits):
             return rows.flatten(1)
 
     pretext, layer = Watched(), LinearHead(np.zeros(64), 1.0, 10)
-    augment = lambda rows, generator: 1 - rows  # noqa: E731
+    augment = lambda rows: 1 - rows  # noqa: E731
     task = FineTuneTask(pretext, layer, Classes.losses, 0.0, augment, 1.0)
     rows = ssl.input_spec_.to_tensor(digits[0][:5])
     batch = rows, torch.from_numpy(digits[1][:5]), torch.ones(5)
