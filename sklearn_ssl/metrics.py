@@ -7,16 +7,16 @@ are worth following was measured, see :doc:`/choosing_without_labels`.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from numbers import Integral
 
 import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import validate_params
+from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssl import _evaluate, defaults
 from sklearn_ssl._measures import (
-    COUNT,
     alignment,
     alpha_req,
     knn_agreement,
@@ -48,7 +48,7 @@ __all__ = [
 
 @validate_params(
     {
-        "n_views": [COUNT],
+        "n_views": [Interval(Integral, 1, defaults.DEEPEST, closed="both")],
         "augment": [callable, list, tuple, None],
         "random_state": ["random_state"],
     },

@@ -18,6 +18,7 @@ from sklearn_ssl import (
     CausalLMEmbedder,
     FineTuneClassifier,
     MaskedLMEmbedder,
+    NextFrameEmbedder,
     SimCLRTransformer,
     SimCSETransformer,
 )
@@ -28,6 +29,7 @@ from sklearn_ssl.augment import (
     make_views,
     resolve_augmentation,
 )
+from sklearn_ssl.metrics import embed_views
 
 BASES = [BaseSSLTransformer, BaseTextTransformer, SimCLRTransformer, FineTuneClassifier]
 
@@ -87,6 +89,15 @@ def test_ten_digits_are_refused_by_name(Estimator):
     for name in names:
         with pytest.raises(InvalidParameterError, match=f"'{name}' parameter of"):
             Estimator(**{name: TEN_DIGITS}).fit(X)
+
+
+def test_ten_digits_of_what_is_asked_for():
+    ssl = SimCLRTransformer(max_epochs=1, random_state=0).fit(ROWS)
+    with pytest.raises(InvalidParameterError, match="'n_views' parameter of"):
+        embed_views(ssl, ROWS, n_views=TEN_DIGITS)
+    series = NextFrameEmbedder(max_epochs=1, random_state=0).fit(ROWS)
+    with pytest.raises(ValueError, match="steps == 10000000000, must be <="):
+        series.predict_next(ROWS, steps=TEN_DIGITS)
 
 
 def test_ten_digits_that_do_no_harm():

@@ -124,6 +124,15 @@ def test_a_fitted_estimator_serves_any_number_of_threads(Estimator, modality_dat
     assert all(torch.equal(weights[name], v) for name, v in estimator.task_.state_dict().items())
 
 
+@pytest.mark.parametrize("FineTuner", [FineTuneClassifier, FineTuneRegressor])
+def test_a_fine_tuned_estimator_serves_any_number_of_threads(X, digits, FineTuner):
+    ssl = VIMETransformer(max_epochs=1, random_state=0)
+    model = FineTuner(ssl, strategy="full", max_epochs=1, random_state=0).fit(X, digits[1][:96])
+    expected = model.predict(X)
+    for predicted in in_threads(lambda: model.predict(X)):
+        np.testing.assert_array_equal(predicted, expected)
+
+
 class Fickle(PretextTask):
     """Changes its modes, its buffers and its attributes whenever its loss is asked for."""
 
