@@ -161,8 +161,9 @@ def _numbers(column, estimator_name):
         return column.to_numbers()
     except (ValueError, OverflowError) as error:
         raise ValueError(
-            f"Column {column.name} of X is read as numbers: {error}. {estimator_name} reads one of "
-            "a table as categories if it holds strings in fit, or if categorical_features names it."
+            f"Column {column.name} of X is read as numbers: {error}. {estimator_name} reads "
+            "columns of tables as categories if they hold strings in fit, or if "
+            "categorical_features names them."
         ) from error
 
 

@@ -120,7 +120,7 @@ def test_frames_without_columns_or_rows():
 def test_column_of_strings_that_is_declared_to_hold_none():
     X = pd.DataFrame(ROWS).rename(columns="column {}".format).assign(colour="red")
     estimator = make(categorical_features=None)
-    match = "'colour' of X is read as numbers.*'red'.*categorical_features names it"
+    match = "'colour' of X is read as numbers.*'red'.*categorical_features names them"
     assert_refused(estimator, "fit", X, ValueError, match)
 
 
