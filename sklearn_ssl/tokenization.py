@@ -108,7 +108,10 @@ def _interruptibly(function, *args, **options):
         except BaseException as error:
             outcome.set_exception(error)
 
-    threading.Thread(target=call, daemon=True).start()
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.1)  # a signal that another thread was given is seen between two waits
     return outcome.result()
 
 
