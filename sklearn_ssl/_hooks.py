@@ -3,8 +3,9 @@
 import copy
 import math
 import warnings
+from contextlib import contextmanager
 
-from skorch.callbacks import Callback, EarlyStopping
+from skorch.callbacks import Callback, EarlyStopping, EpochScoring
 from tqdm.auto import tqdm
 
 from sklearn_ssl.collapse import FEWEST_STEPS, CollapseWarning, embedding_spread, symptom
@@ -29,17 +30,34 @@ def end_epoch(callback, net, **kwargs):
 
     skorch's EarlyStopping would raise a KeyboardInterrupt, which nothing tells apart from Ctrl-C.
     So it is let count, with a patience that does not end, and stops the fit as a StopTraining.
+    EpochScoring must not look for predictions that it has kept: see :func:`end_batch`.
     """
-    if not isinstance(callback, EarlyStopping):
+    if isinstance(callback, EarlyStopping):
+        with _changed(callback, "patience", math.inf):
+            callback.on_epoch_end(net, **kwargs)
+        if callback.misses_ >= callback.patience:
+            raise StopTraining
+    elif isinstance(callback, EpochScoring):
+        with _changed(callback, "use_caching", False):
+            callback.on_epoch_end(net, **kwargs)
+    else:
         callback.on_epoch_end(net, **kwargs)
-        return
-    patience, callback.patience = callback.patience, math.inf
+
+
+def end_batch(callback, net, **kwargs):
+    """Tell a callback that a batch has ended; EpochScoring would keep its y, and there is none."""
+    if not isinstance(callback, EpochScoring):
+        callback.on_batch_end(net, **kwargs)
+
+
+@contextmanager
+def _changed(callback, name, value):
+    before = getattr(callback, name)
+    setattr(callback, name, value)
     try:
-        callback.on_epoch_end(net, **kwargs)
+        yield
     finally:
-        callback.patience = patience
-    if callback.misses_ >= patience:
-        raise StopTraining
+        setattr(callback, name, before)
 
 
 class KeepBest(Callback):

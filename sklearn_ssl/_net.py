@@ -16,6 +16,7 @@ from sklearn_ssl._hooks import (
     ProgressBar,
     StopTraining,
     check_callbacks,
+    end_batch,
     end_epoch,
 )
 from sklearn_ssl._runtime import seeded_global_stream
@@ -195,11 +196,12 @@ class PretextNet(NeuralNet):
 
     def notify(self, method_name, **kwargs):
         """Tell the callbacks; at the end of an epoch they may stop the training."""
-        if method_name != "on_epoch_end":
+        ending = {"on_epoch_end": end_epoch, "on_batch_end": end_batch}.get(method_name)
+        if ending is None:
             super().notify(method_name, **kwargs)
             return
         for _, callback in self.callbacks_:
-            end_epoch(callback, self, **kwargs)
+            ending(callback, self, **kwargs)
 
     def partial_fit(self, X, y=None, classes=None, **fit_params):
         """Run the epochs. Unlike skorch's own, it lets Ctrl-C through."""

@@ -158,6 +158,15 @@ def test_history_has_what_callbacks_record():
     }
 
 
+@pytest.mark.parametrize("options", [{}, {"use_caching": False}, {"on_train": True}], ids=str)
+def test_epoch_scoring(options):
+    scoring = EpochScoring(spread, name="spread", **options)
+    before = scoring.get_params()
+    estimator = simclr(max_epochs=2, early_stopping=True, callbacks=[scoring]).fit(ROWS)
+    assert len(estimator.history_["spread"]) == 2
+    assert scoring.get_params() == before
+
+
 def test_history_that_goes_on_has_as_many_entries_in_each_column():
     estimator = simclr(max_epochs=2, early_stopping=True).fit(ROWS)
     estimator.set_params(callbacks=[Record()]).partial_fit(ROWS)
