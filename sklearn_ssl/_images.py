@@ -10,6 +10,7 @@ MOST_BANDS = 1000  # more would be rows
 FAR = 10  # times as far from the middle as all others: a pixel that is no brightness
 FEWEST_LEVELS = 8  # different values that pixels must have for that; masks have less
 FEWEST_JUDGED = 1000  # pixels
+WIDER_THAN_BYTES = 10 * 255  # such as the range of 12 or 16 bits
 ROUNDING = 1e-9  # pixels that differ by less are all the same
 N_JUDGED = 100_000  # pixels, evenly spaced, among which those are looked for
 PIXELS_AT_ONCE = 2**18
@@ -91,20 +92,22 @@ def axes_to_move(got, expected):
 def _check_channels_last(shape, got, remedy, *, is_settled=False):
     """Refuse images with channels first, and warn where that is doubtful."""
     height, width, channels = shape
-    if channels <= MOST_COLORS or height == width:
+    if height == width or (channels <= MOST_COLORS and not 1 < width == channels):
         return
     looks = f"{got}, which looks like channels first; images are expected as"
-    if height <= MOST_COLORS:
+    if height <= MOST_COLORS < channels:
         raise ValueError(f"{looks} (n, height, width, channels). {remedy}")
     if is_settled:
         return
-    if width == channels != height:
+    if width == channels > MOST_COLORS:
         raise ValueError(
             f"{looks} (n, height, width, channels). {remedy} If these are {channels} channels of "
             f'{height} x {width} pixels, say so with modality="image" and image_shape={shape}.'
         )
-    if channels > MOST_BANDS:
+    if channels > MOST_BANDS or width <= MOST_COLORS < min(height, channels):
         doubt, remedy = "rows last", "np.moveaxis(X, -1, 0)"
+    elif channels <= MOST_COLORS:
+        doubt, remedy = "channels first", "np.moveaxis(X, 1, -1)"
     elif _is_oblong(height, width) and not _is_oblong(width, channels):
         doubt, remedy = "channels first", "np.moveaxis(X, 1, -1)"
     else:
@@ -241,9 +244,11 @@ def check_pixels(X, spec, name):
             UserWarning,
             stacklevel=2,
         )
-    elif _in_other_unit(X, spec, low, width, least, most):
+        return
+    unit = _other_unit(X, spec, low, width, least, most)
+    if unit:
         warnings.warn(
-            f"X has fractions from {least:g} to {most:g} as pixels, but {known}. Bring X to that "
+            f"X has {unit} from {least:g} to {most:g} as pixels, but {known}. Bring X to that "
             f"range{_factor(low, high, least, most)}, or fit again.",
             UserWarning,
             stacklevel=2,
@@ -253,16 +258,23 @@ def check_pixels(X, spec, name):
 def _often_beyond(X, low, high):
     """Say whether 1 % of some pixels are beyond a range by half of its width."""
     n_rows = max(1, PIXELS_AT_ONCE // max(1, X[0].size))
-    few = X[:: max(1, len(X) // n_rows)][:n_rows]
+    few = X[:: max(1, len(X) // n_rows)][:n_rows].astype(np.float64)
     reach = (high - low) / 2
     return np.mean((few < low - reach) | (few > high + reach)) > 0.01
 
 
-def _in_other_unit(X, spec, low, width, least, most):
-    """Say whether pixels are fractions of 1, or standardized, unlike those of fit."""
+def _other_unit(X, spec, low, width, least, most):
+    """Name the pixels that are bytes, fractions of 1, or standardized, unlike those of fit."""
+    if X.dtype == np.uint8:
+        return "bytes" if width > WIDER_THAN_BYTES else ""
     is_wide = width > (2 if spec.whole_numbers else 100)
     is_narrow = most - least < width / 5 and (most <= 1 or least < low)
-    return is_wide and is_narrow and not is_whole(X)
+    if not (is_wide and is_narrow):
+        return ""
+    if X.dtype == bool:
+        return "booleans"
+    is_binary = X.dtype.kind == "f" and (least, most) == (0, 1)
+    return "fractions" if is_binary or not is_whole(X) else ""
 
 
 def is_whole(X):
@@ -281,6 +293,8 @@ def _factor(low, high, least, most):
                 return f", for example by X / {top}"
             if most <= 1 and round(high) == top:
                 return f", for example by X * {top}"
+    if (low, round(high)) == (0, 65535):  # and bytes
+        return ", for example by X * 257.0"
     return ""
 
 

@@ -14,7 +14,7 @@ from sklearn_ssl import defaults
 from sklearn_ssl._columns import holds_numbers_only, is_frame, table_of
 from sklearn_ssl._containers import opened, unmasked
 from sklearn_ssl._images import FAR, axes_to_move, check_pixels, is_whole, pixel_range
-from sklearn_ssl._modality import modality_of
+from sklearn_ssl._modality import count_dims, modality_of
 from sklearn_ssl._rows import read_rows, refuse_ragged
 from sklearn_ssl._series import THAT_TAKE_GAPS, pad_lists
 from sklearn_ssl._tables import encode_table
@@ -206,6 +206,7 @@ def _has_two_indices(X):
     return getattr(getattr(X, "index", None), "nlevels", 1) > 1
 
 
+@np.errstate(over="ignore", invalid="ignore")  # sums in which infinity is looked for
 def check_input(estimator, X, *, reset, modality, categories=None, row_shape=None, min_samples=1):
     """Validate X and return it as a numeric ndarray, without a copy where it was one.
 
@@ -232,7 +233,7 @@ def check_input(estimator, X, *, reset, modality, categories=None, row_shape=Non
     ValueError, TypeError
         In scikit-learn's words where it checks the same thing.
     """
-    if row_shape is not None and len(row_shape) > 1:
+    if row_shape is not None and (len(row_shape) > 1 or (count_dims(X) or 0) > 2):
         _check_row_shape(estimator, np.shape(X), row_shape)
     checks = {
         "allow_nd": True,
@@ -277,14 +278,27 @@ def _no_missing(estimator, modality):
 
 def _check_row_shape(estimator, shape, row_shape):
     if shape[1:] != row_shape:
-        advice = axes_to_move(shape[1:], row_shape) or "Resize or reshape X to match, or fit again."
         takes_gaps = "series" in estimator._missing_allowed
-        if takes_gaps and shape[1:-1] == row_shape[:-1] and shape[-1] < row_shape[-1]:
-            advice = "Pad its end with NaN, or pass list(X)."
         raise ValueError(
             f"X has rows of shape {shape[1:]}, but {type(estimator).__name__} is expecting rows of "
-            f"shape {row_shape} as input. {advice}"
+            f"shape {row_shape} as input. {_shape_advice(shape, row_shape, takes_gaps)}"
         )
+
+
+def _shape_advice(shape, row_shape, takes_gaps):
+    got = shape[1:]
+    if shape == row_shape:
+        return "If X is a single row, pass X[np.newaxis]."
+    is_one_flat = 1 in (len(got), len(row_shape)) and np.prod(got) == np.prod(row_shape)
+    if is_one_flat or _long_axes(got) == _long_axes(row_shape):
+        return f"Use X.reshape(-1, {', '.join(map(str, row_shape))})."
+    if takes_gaps and got[:-1] == row_shape[:-1] and got[-1] < row_shape[-1]:
+        return "Pad its end with NaN, or pass list(X)."
+    return axes_to_move(got, row_shape) or "Resize or reshape X to match, or fit again."
+
+
+def _long_axes(shape):
+    return [length for length in shape if length > 1]
 
 
 def check_values(estimator, X, spec):
@@ -390,14 +404,17 @@ def _moments(sample, axes):
         sample = sample.astype(np.float32)
     with _columns_may_be_empty():
         most = np.nanmax(np.abs(sample), axis=axes, keepdims=True)
-        unit = np.where(most > 1e15, most, 1).astype(np.float64)  # whose squares do not overflow
-        if np.any(unit > 1):
+        # Squares of numbers in this unit neither overflow nor vanish.
+        unit = np.where((most > 1e15) | ((most > 0) & (most < 1e-15)), most, 1).astype(np.float64)
+        if np.any(unit != 1):
             sample = sample / unit
         shift = np.nanmean(sample, axis=axes, keepdims=True, dtype=np.float64)[0] * unit[0]
         deviation = np.nanstd(sample, axis=axes, keepdims=True, dtype=np.float64)[0] * unit[0]
     # A constant column has a deviation of rounding errors only.
     varies = deviation > 10 * np.finfo(np.float64).eps * np.abs(shift)
-    return np.nan_to_num(shift), 1 / np.where(varies, deviation, 1)
+    with np.errstate(over="ignore"):
+        scale = 1 / np.where(varies, deviation, 1)
+    return np.nan_to_num(shift), np.minimum(scale, np.finfo(np.float64).max)
 
 
 def _quantiles(sample, levels):

@@ -26,14 +26,17 @@ def modality_of(estimator, X):
         return "image"
     if estimator.modality != "auto":
         return estimator.modality
+    return estimator._auto_modality.get(count_dims(X))
+
+
+def count_dims(X):
+    """Return the number of dimensions of X, as far as its first row tells; None if it does not."""
     try:
-        is_list = isinstance(X, list | tuple) and len(X)
-        n_dims = (
-            1 + np.ndim(X[0]) if is_list else len(X.shape if hasattr(X, "shape") else np.shape(X))
-        )
+        if isinstance(X, list | tuple) and len(X):
+            return 1 + np.ndim(X[0])
+        return len(X.shape if hasattr(X, "shape") else np.shape(X))
     except (TypeError, ValueError):  # a row of lists of different lengths, for example
         return None
-    return estimator._auto_modality.get(n_dims)
 
 
 def resolve_modality(row_shape, modality="auto", image_shape=None, auto_modality=AUTO_MODALITY):

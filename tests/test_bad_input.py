@@ -194,13 +194,17 @@ def test_shape_that_does_not_fit(params, X, match):
 
 OTHER_ROWS = {
     "fewer columns": ({}, FLAT, FLAT[:, 1:], "15 features, .* expecting 16"),
-    "image for table": ({}, FLAT, CUBE, "4 features, .* expecting 16"),
+    "image for table": ({}, FLAT, CUBE, r"shape \(4, 4\).*\(16,\).*Use X\.reshape\(-1, 16\)"),
+    "no axis of channels": ({}, CUBE[..., None], CUBE, r"Use X\.reshape\(-1, 4, 4, 1\)"),
+    "an axis of channels": ({"modality": "image"}, CUBE, CUBE[..., None], r"X\.reshape\(-1, 4, 4\)"),
+    "flat series": ({"modality": "series"}, CUBE[:, :1], FLAT[:, :4], r"X\.reshape\(-1, 1, 4\)"),
+    "series for flat": ({"modality": "series"}, FLAT, FLAT[:, None], r"X\.reshape\(-1, 16\)"),
     "higher": ({"modality": "image"}, CUBE, np.zeros((24, 5, 4)), r"shape \(5, 4\).*\(4, 4\)"),
     "wider": ({"modality": "image"}, CUBE, np.zeros((24, 4, 5)), r"shape \(4, 5\).*\(4, 4\)"),
     "in colour": ({"modality": "image"}, CUBE, np.zeros((24, 4, 4, 3)), r"shape \(4, 4, 3\)"),
     "flattened": ({"modality": "image"}, CUBE, FLAT, r"shape \(16,\).*\(4, 4\)"),
     "longer": ({"modality": "series"}, CUBE, np.zeros((24, 4, 9)), r"shape \(4, 9\)"),
-    "one image": ({"modality": "image"}, CUBE, CUBE[0], r"shape \(4,\).*\(4, 4\)"),
+    "one image": ({"modality": "image"}, CUBE, CUBE[0], r"\(4,\).*\(4, 4\).*X\[np\.newaxis\]"),
 }
 
 
@@ -450,6 +454,7 @@ def arrays(draw):
 
 
 @pytest.mark.filterwarnings("ignore:X has more channels than time steps")
+@pytest.mark.filterwarnings("ignore:.*which is read as .* and may have")
 @pytest.mark.parametrize("modality", ["auto", "table", "image", "series"])
 def test_anything_fits_or_is_refused(modality):
     @hypothesis.settings(max_examples=100, deadline=None, derandomize=True, database=None)

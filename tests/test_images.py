@@ -46,6 +46,10 @@ DOUBTFUL = {
     "bands first": ((13, 30, 32), r"channels first.*np\.moveaxis\(X, 1, -1\)"),
     "many bands first": ((200, 9, 11), r"channels first.*np\.moveaxis\(X, 1, -1\)"),
     "rows last": ((32, 20, 2000), r"rows last.*np\.moveaxis\(X, -1, 0\)"),
+    "colors, rows last": ((32, 3, 60), r"rows last.*np\.moveaxis\(X, -1, 0\)"),
+    "small and colored": ((3, 4, 4), r"channels first.*np\.moveaxis\(X, 1, -1\)"),
+    "small and gray": ((1, 3, 3), r"channels first.*np\.moveaxis\(X, 1, -1\)"),
+    "four bands": ((4, 3, 3), r"channels first.*np\.moveaxis\(X, 1, -1\)"),
 }
 
 
@@ -136,6 +140,10 @@ OTHER_UNITS = {
     "float, [-1, 1]": (BYTES / 255, BYTES / 127.5 - 1, "-1 to 1.*0 to 1;"),
     "fractions, float": (BYTES * 0.99, BYTES / 255, "0 to 1.*0 to 252"),
     "of 16, float": ((BYTES // 16).astype(float), BYTES / 255, "0 to 1.*0 to 15"),
+    "uint16, uint8": (BYTES * np.uint16(257), BYTES, r"bytes from 0 to 255.*65535.*X \* 257"),
+    "12 bits, uint8": (BYTES * np.uint16(16), BYTES, "bytes from 0 to 255.*0 to 4080"),
+    "uint8, boolean": (BYTES, BYTES > 100, r"booleans from 0 to 1.*0 to 255.*X \* 255"),
+    "uint8, two levels": (BYTES, (BYTES > 100).astype(float), r"0 to 1.*0 to 255.*X \* 255"),
     "int16, float": (BYTES.astype(np.int16), BYTES / 255, r"0 to 1.*0 to 255.*X \* 255"),
 }
 
@@ -166,6 +174,10 @@ def test_pixels_in_another_unit_of_every_kind(Estimator, params, shape, case):
 
 
 HEALTHY = {
+    "half precision": ((BYTES * 256.0).astype(np.float16),) * 2,
+    "bytes of few whole numbers": (BYTES * 5.0, BYTES),
+    "two levels of bytes": (BYTES, (BYTES > 100).astype(np.uint8)),
+    "white and black": (BYTES / 255, (BYTES > 100).astype(float)),
     "dark uint8": (BYTES, BYTES // 100),
     "dark, as float": (BYTES, (BYTES // 100).astype(float)),
     "black": (BYTES, np.zeros((40, 8, 8))),

@@ -345,6 +345,20 @@ def test_extreme_values_do_not_stretch_quantiles():
     assert described(x).to_tensor(x)[1:].std() < 0.1
 
 
+@pytest.mark.parametrize("scaling", ["standard", "quantile"])
+@pytest.mark.parametrize("unit", [1e-300, 1e-200, 1e-20, 1e20, 1e300])
+def test_numbers_of_any_magnitude_are_scaled_alike(unit, scaling):
+    X = np.random.default_rng(0).normal(size=(200, 2)) * [1, unit]
+    batch = described(X, scaling=scaling).to_tensor(X)
+    expected = described(X / [1, unit], scaling=scaling).to_tensor(X / [1, unit])
+    np.testing.assert_allclose(batch, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_numbers_near_the_largest_of_their_dtype():
+    X = np.full((12, 4), [3e38, -3e38, 3e38, -3e38], np.float32) * np.linspace(0.1, 1, 12)[:, None]
+    assert np.isfinite(simclr().fit(X.astype(np.float32)).transform(X.astype(np.float32))).all()
+
+
 DTYPES = ["bool", "int8", "uint8", "int16", "uint16", "int64", "uint64", ">i4"]
 DTYPES += ["float16", "float32", "longdouble", ">f4", "object"]
 
