@@ -194,9 +194,9 @@ def test_shape_that_does_not_fit(params, X, match):
 
 OTHER_ROWS = {
     "fewer columns": ({}, FLAT, FLAT[:, 1:], "15 features, .* expecting 16"),
-    "image for table": ({}, FLAT, CUBE, r"shape \(4, 4\).*\(16,\).*Use X\.reshape\(-1, 16\)"),
-    "no axis of channels": ({}, CUBE[..., None], CUBE, r"Use X\.reshape\(-1, 4, 4, 1\)"),
-    "an axis of channels": ({"modality": "image"}, CUBE, CUBE[..., None], r"X\.reshape\(-1, 4, 4\)"),
+    "image for table": ({}, FLAT, CUBE, r"\(4, 4\).*\(16,\).*Use X\.reshape\(-1, 16\)"),
+    "no channels": ({}, CUBE[..., None], CUBE, r"Use X\.reshape\(-1, 4, 4, 1\)"),
+    "one channel": ({"modality": "image"}, CUBE, CUBE[..., None], r"X\.reshape\(-1, 4, 4\)"),
     "flat series": ({"modality": "series"}, CUBE[:, :1], FLAT[:, :4], r"X\.reshape\(-1, 1, 4\)"),
     "series for flat": ({"modality": "series"}, FLAT, FLAT[:, None], r"X\.reshape\(-1, 16\)"),
     "higher": ({"modality": "image"}, CUBE, np.zeros((24, 5, 4)), r"shape \(5, 4\).*\(4, 4\)"),
