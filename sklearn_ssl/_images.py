@@ -106,9 +106,7 @@ def _check_channels_last(shape, got, remedy, *, is_settled=False):
         )
     if channels > MOST_BANDS or width <= MOST_COLORS < min(height, channels):
         doubt, remedy = "rows last", "np.moveaxis(X, -1, 0)"
-    elif channels <= MOST_COLORS:
-        doubt, remedy = "channels first", "np.moveaxis(X, 1, -1)"
-    elif _is_oblong(height, width) and not _is_oblong(width, channels):
+    elif channels <= MOST_COLORS or (_is_oblong(height, width) and not _is_oblong(width, channels)):
         doubt, remedy = "channels first", "np.moveaxis(X, 1, -1)"
     else:
         return
