@@ -40,7 +40,7 @@ THRESHOLD = 0.9  # of confidence, in self-training on representations; chosen on
 RESULTS = quality.ROOT / "build" / "few_labels"
 REPORT = quality.ROOT / "doc" / "few_labels_table.md"
 
-# For each kind of data, the method that doc/quality.md shows best at ten labels a class.
+# For each kind of data, the method that doc/quality.md shows best at ten labels per class.
 BEST_DEFAULT = {"image": "vicreg", "table": "vime", "series": "simclr", "text": "causal_lm"}
 TEXT_SETTINGS = {"dropout": 0.0, "max_epochs": 2}  # of the fit that quality.py has kept
 
@@ -335,7 +335,7 @@ def measure_all(pairs, options):
 
 INTRODUCTION = f"""# Few labels, compared
 
-Accuracy on held-out rows with 1, 5, 10 and 100 labels a class: mean ± standard deviation over
+Accuracy on held-out rows with 1, 5, 10 and 100 labels per class: mean ± standard deviation over
 {quality.N_DRAWS} draws of the labels, the same for all methods. The best mean of each column is
 bold. Data sets and splits are those of [quality](quality.md).
 
@@ -363,9 +363,10 @@ Measured by `python benchmarks/few_labels.py` and written by
 """
 
 
-TREES = """With 1,000 labels a class of Adult, trees and even a logistic regression on plain columns
-are ahead of a frozen network, as the example of tables shows; from some hundred labels on, try them
-first. With 1 to 100 labels a class, *HistGradientBoosting* is ahead of all of ours on"""
+TREES = """With 1,000 labels per class of Adult, trees and even a logistic regression on plain
+columns are ahead of a frozen network, as the example of tables shows; from some hundred labels
+on, try them first. With 1 to 100 labels per class, *HistGradientBoosting* is ahead of all
+of ours on"""
 RECIPES = ("beside the SVD", "frozen, SelfTrainingClassifier")
 VERDICTS = """The best row of ours beside the best of scikit-learn's, picked by the means above.
 In brackets one recipe for each kind of data in place of the best row: `SelfTrainingClassifier` on
@@ -429,7 +430,7 @@ def _cell(scores):
 
 
 def verdict(caption, rows, k="10"):
-    """Say who leads with k labels a class, and by how much."""
+    """Say who leads with k labels per class, and by how much."""
     best = {}
     for ours in (True, False):
         means = {t: np.mean(s[k]) for t, (is_ours, s) in rows.items() if is_ours == ours}
@@ -455,7 +456,7 @@ def about_trees(groups):
             ours = [np.mean(scores[k]) for is_ours, scores in rows.values() if is_ours]
             trees = [np.mean(s[k]) for t, (_, s) in rows.items() if t == METHODS["trees"][1]]
             if ours and trees and trees[0] > max(ours):
-                ahead.append(f"{caption} with {k} a class")
+                ahead.append(f"{caption} with {k} per class")
     where = "; ".join(ahead) if ahead else "none of these tables"
     return f"{TREES}: {where}."
 
@@ -473,12 +474,12 @@ def report(results):
         for key in ("threads", "cpu")
     }
     lines = ["", "## The table", ""]
-    header = ["", "labels a class", *map(str, LABELS_PER_CLASS)]
+    header = ["", "labels per class", *map(str, LABELS_PER_CLASS)]
     table = [row for group in groups for row in table_rows(*group)]
     lines += quality.table_lines(header, table)
     verdicts = [verdict(*group) for group in groups]
     if any(verdicts):
-        lines += ["## With ten labels a class", "", VERDICTS, *filter(None, verdicts), ""]
+        lines += ["## With ten labels per class", "", VERDICTS, *filter(None, verdicts), ""]
         tables = [
             group for name, group in zip(names, groups) if quality.MODALITY[name] == "table"
         ] + groups[len(names) :]

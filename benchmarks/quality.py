@@ -1,6 +1,6 @@
 """Few-label accuracy of every method, at its defaults and beside what has to be beaten.
 
-An encoder is fitted on unlabelled training rows. The same LogisticRegression then gets k labels a
+An encoder is fitted on unlabelled training rows. The same LogisticRegression then gets k labels per
 class, in five draws, and is scored on the held-out part.
 
     python benchmarks/quality.py                                   # measure all that is missing
@@ -597,7 +597,7 @@ def data_set_lines(name, results):
             if key in result:
                 cells = _score_cells(name, result[key])
                 rows.append([f"{title(result)}, {words}", *cells, *["-"] * len(facts)])
-    lines += table_lines(["labels a class", *labels, *balanced, *facts], rows)
+    lines += table_lines(["labels per class", *labels, *balanced, *facts], rows)
     noted = [(result, text) for result in results for text in result.get("warnings", ())]
     if noted:
         lines += [*(f"- {title(result)} warned. {_one_line(text)}" for result, text in noted), ""]
@@ -641,7 +641,7 @@ def summary_lines(results):
     header = [
         "",
         "fashion, 1,000 labels: points behind the best method",
-        *(f"{data}, 10 a class: beats {baseline}" for data, baseline in baselines),
+        *(f"{data}, 10 per class: beats {baseline}" for data, baseline in baselines),
     ]
     rows = [
         [

@@ -2,7 +2,7 @@
 
 Many configurations of several methods, good and poor ones, are fitted on unlabelled rows. Each
 score of ``sklearn_ssl.metrics`` is measured on other unlabelled rows, and the accuracy with ten
-labels a class on a third part; the report has the rank correlations of the two.
+labels per class on a third part; the report has the rank correlations of the two.
 
     python benchmarks/selection.py                   # measure all that is missing
     python benchmarks/selection.py --data letter     # or a part of it
@@ -382,7 +382,7 @@ INTRODUCTION = f"""# Choosing without labels
 Do the scores of `sklearn_ssl.metrics`, which need no labels, rank models as their few-label
 accuracy does? Configurations of several methods, some of them meant to be poor, were fitted on
 unlabelled rows. The scores were measured on 1,000 other unlabelled rows. The accuracy is that of
-the same `LogisticRegression` with {LABELS_PER_CLASS} labels a class, drawn among the rows of the
+the same `LogisticRegression` with {LABELS_PER_CLASS} labels per class, drawn among the rows of the
 fit, on a third part of the rows: the mean over {N_DRAWS} draws.
 
 - *Correlation*: Spearman's, of the score and the mean accuracy over configurations. If there is no

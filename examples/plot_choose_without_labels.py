@@ -131,7 +131,7 @@ for axis, name in zip(axes.flat, scorers):
     axis.set_title(f"{name}: {spearmanr(scores, accuracy).statistic:+.2f}")
     axis.margins(x=0.12, y=0.1)
 for axis in axes[:, 0]:
-    axis.set_ylabel("accuracy, ten labels a class")
+    axis.set_ylabel("accuracy, ten labels per class")
 for axis in axes[1]:
     axis.set_xlabel("score, more is better")
 axes[0, 0].set_yscale("logit")  # stretched towards 1: to halve the mistakes is a step everywhere

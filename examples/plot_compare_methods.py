@@ -3,7 +3,7 @@ Ten methods: time against accuracy
 ==================================
 
 All methods learn from the same digits without labels, see them through the same augmentation and
-train for as many epochs. Then a logistic regression gets five labels a class, on each
+train for as many epochs. Then a logistic regression gets five labels per class, on each
 representation. What does a method cost, and what is it worth? How they work is in
 :doc:`../choosing`.
 """
@@ -86,7 +86,7 @@ def probe(transformer):
 
 
 seconds, accuracy = {}, {}
-print(f"{'':20}{'seconds':>9}{'accuracy at 5 labels a class':>32}")
+print(f"{'':20}{'seconds':>9}{'accuracy at 5 labels per class':>32}")
 for name, transformer in transformers.items():
     start = time.perf_counter()
     transformer.fit(X_train)
@@ -131,7 +131,7 @@ for name, colour in colours.items():
     axis.scatter(seconds[name], accuracy[name], s=40, color=colour, zorder=3)
 axis.set(
     xlabel="seconds of pretraining",
-    ylabel="test accuracy, five labels a class",
+    ylabel="test accuracy, five labels per class",
     xlim=(0, 1.2 * max(seconds[name] for name in methods)),
     yscale="logit",
 )

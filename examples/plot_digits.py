@@ -4,8 +4,8 @@ Pretrain on the mountain, spend the few labels well
 
 A few handwritten digits have a label, the others have none.
 :class:`~sklearn_ssl.SimCLRTransformer` learns a representation from all the images without their
-labels; the same logistic regression then gets 1, 5 and 10 labels a class, on raw pixels, on PCA, on
-an untrained encoder and on the representation.
+labels; the same logistic regression then gets 1, 5 and 10 labels per class, on raw pixels, on PCA,
+on an untrained encoder and on the representation.
 """
 
 # %%
@@ -61,7 +61,7 @@ for name, transformer in transformers.items():
 # The same classifier on each, with the same draws of labels.
 labels_per_class = (1, 5, 10)
 print(f"\nAccuracy on {len(X_test)} test images, mean of five draws")
-print(f"{'labels a class':28}" + "".join(f"{k:>8}" for k in labels_per_class))
+print(f"{'labels per class':28}" + "".join(f"{k:>8}" for k in labels_per_class))
 for name, transformer in transformers.items():
     Z_train, Z_test = transformer.transform(X_train), transformer.transform(X_test)
     print(f"{name:28}", end="")

@@ -72,7 +72,7 @@ for strategy, of_strategy in accuracy.items():
             y_few[labelled] = y[labelled]
             of_strategy[-1].append(classifier.fit(X, y_few).score(X_test, y_test))
 
-print(f"\n{'labels a class':20}" + "".join(f"{k:>8}" for k in report.labels_per_class))
+print(f"\n{'labels per class':20}" + "".join(f"{k:>8}" for k in report.labels_per_class))
 for strategy, of_strategy in accuracy.items():
     print(f"{strategy:20}" + "".join(f"{np.mean(scores):8.3f}" for scores in of_strategy))
 
@@ -90,7 +90,9 @@ for i, (name, scores) in enumerate(curves.items()):
     axes[1].errorbar(place + 0.1 * (i - 1.5), np.mean(scores, axis=1), half, label=name, **style)
 axes[1].set_xticks(place, report.labels_per_class)
 axes[1].set(
-    xlabel="labels a class", ylabel="test accuracy", title="the pretrained network as a classifier"
+    xlabel="labels per class",
+    ylabel="test accuracy",
+    title="the pretrained network as a classifier",
 )
 axes[1].legend(loc="lower right", fontsize="small")
 output = Path("demo_output")

@@ -121,6 +121,6 @@ for name, transformer in transformers.items():
         accuracies.append(np.mean(scores))
     axis.plot(labels_per_class, accuracies, marker="o", label=name)
     print(f"{name:20}", np.round(accuracies, 3))
-axis.set(xscale="log", xlabel="labels a class", ylabel="test accuracy", xticks=labels_per_class)
+axis.set(xscale="log", xlabel="labels per class", ylabel="test accuracy", xticks=labels_per_class)
 axis.set_xticklabels(labels_per_class)
 axis.legend()

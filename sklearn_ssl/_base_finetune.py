@@ -1,6 +1,7 @@
 """What FineTuneClassifier and FineTuneRegressor share: all but the kind of targets."""
 
 import copy
+import warnings
 from collections import namedtuple
 from numbers import Integral, Real
 
@@ -38,10 +39,11 @@ from sklearn_ssl._fine_tune_task import (
 from sklearn_ssl._inputs import RowSubset
 from sklearn_ssl._label_weights import label_weights
 from sklearn_ssl._labels import (
-    check_minus_one,
+    check_class_labels,
     check_prediction,
     label_array,
     labeled_rows,
+    numbers_to_predict,
     plain_labels,
 )
 from sklearn_ssl._linear_heads import linear_weights
@@ -50,6 +52,7 @@ from sklearn_ssl._parameters import NamedParametersMixin
 from sklearn_ssl._runtime import resolve_precision, seeded_global_stream, torch_settings
 from sklearn_ssl.augment import resolve_augmentation
 
+WORSE = 3  # times the loss at the start, or that of a guess of standardized numbers, which is 1
 N_SCALED = 500  # rows from which the scale of the representation is taken
 UNCHANGED = ("text", "video")  # kinds of data without an augmentation
 
@@ -159,7 +162,7 @@ class BaseFineTuner(CallbacksParameterMixin, NamedParametersMixin, BaseEstimator
         if weights is not None and self.head is None:  # to a user's, the sum may mean something
             weights = weights / weights.mean()
         if not self._regression:
-            check_minus_one(y, labels, type(self).__name__)
+            check_class_labels(y, labels, type(self).__name__)
         targets = self._Targets(labels, weights, type(self).__name__)
         kept, held_out = self._hold_out(targets, seed)
 
@@ -222,7 +225,8 @@ class BaseFineTuner(CallbacksParameterMixin, NamedParametersMixin, BaseEstimator
         y = column_or_1d(label_array(y), warn=True)
         check_consistent_length(X, y)
         places = labeled_rows(y, regression=self._regression)
-        return places, plain_labels(y[places])
+        labels = plain_labels(y[places])
+        return places, numbers_to_predict(labels, name) if self._regression else labels
 
     def _hold_out(self, targets, seed):
         """Return the places of the labels to learn from, and of those to stop by."""
@@ -243,7 +247,8 @@ class BaseFineTuner(CallbacksParameterMixin, NamedParametersMixin, BaseEstimator
         Z, labels = Z[rows], labels[rows]
         if self.head is None:
             mean, scale = scaling
-            head = self._Targets.default_head().fit((Z - mean) / scale, labels, **weighted)
+            with np.errstate(invalid="ignore"):  # a single number leaves RidgeCV no choice
+                head = self._Targets.default_head().fit((Z - mean) / scale, labels, **weighted)
             head.coef_ = head.coef_ / scale
             head.intercept_ = head.intercept_ - head.coef_ @ mean
             return head
@@ -321,9 +326,9 @@ class BaseFineTuner(CallbacksParameterMixin, NamedParametersMixin, BaseEstimator
         n_epochs = self.max_epochs or defaults.fine_tuning_epochs(len(train_rows), self.batch_size)
         precision = "float32" if self._Targets.delicate else transformer.precision
         competes = has_start and valid_rows is not None
-        if competes:
-            first_state = copy.deepcopy(task.state_dict())
-            first_loss = mean_loss(task, valid_rows, spec, self.batch_size, device)
+        first_state = copy.deepcopy(task.state_dict()) if competes else None
+        rows = train_rows if valid_rows is None else valid_rows
+        first_loss = mean_loss(task, rows, spec, self.batch_size, device)
         history, _ = train(
             task,
             train_rows,
@@ -342,7 +347,6 @@ class BaseFineTuner(CallbacksParameterMixin, NamedParametersMixin, BaseEstimator
             callbacks=self.callbacks or (),
             progress_name=type(self).__name__ if self.verbose else None,
         )
-        rows = train_rows if valid_rows is None else valid_rows
         last_loss = mean_loss(task, rows, spec, self.batch_size, device)
         if competes and not last_loss < first_loss:
             task.load_state_dict(first_state)
@@ -351,6 +355,14 @@ class BaseFineTuner(CallbacksParameterMixin, NamedParametersMixin, BaseEstimator
             raise ValueError(
                 f"The {task.loss_name} is {last_loss} after the last step. Try "
                 f"{task.remedies.format(lr=lr)}."
+            )
+        if last_loss > WORSE * max(first_loss, 1.0):
+            warnings.warn(
+                f"The {task.loss_name} is {last_loss:.3g} after the last step, and was "
+                f"{first_loss:.3g} before the first: the training went astray. Try "
+                f"{task.remedies.format(lr=lr)}.",
+                UserWarning,
+                stacklevel=2,
             )
         return True, history
 

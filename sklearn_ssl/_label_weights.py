@@ -48,6 +48,13 @@ def _check_class_weight(class_weight):
 
 def _counting(places, labels, weights):
     """Return those of the labels, their places and weights, whose weight is not 0."""
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if not np.isfinite(total):
+        raise ValueError(
+            f"The weights of the labels go up to {weights.max():g}, and their sum is too large for "
+            "float64. Divide them by a constant."
+        )
     counts = weights > 0
     if not counts.any():
         raise ValueError(

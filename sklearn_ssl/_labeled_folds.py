@@ -12,7 +12,7 @@ from sklearn.utils.validation import _check_method_params
 
 from sklearn_ssl._callers import is_called_by
 from sklearn_ssl._labels import (
-    check_minus_one,
+    check_class_labels,
     holds_fractions,
     label_array,
     labeled_rows,
@@ -100,7 +100,7 @@ class SemiSupervisedSplit(BaseCrossValidator):
             )
         labels = plain_labels(y[labeled])
         if not regression:
-            check_minus_one(y, labels, type(self).__name__)
+            check_class_labels(y, labels, type(self).__name__)
         X, groups = (_rows_of(a, labeled) for a in (X, groups))
         for train, test in self._splitter(labels).split(X, labels, groups):
             yield np.sort(np.concatenate([labeled[train], unlabeled])), labeled[test]

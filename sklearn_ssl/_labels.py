@@ -164,10 +164,11 @@ def hint_at_minus_one(y):
     )
 
 
-def check_minus_one(y, labels, name):
-    """Refuse -1 where it is a class: beside a single other one, or for an estimator around ours.
+def check_class_labels(y, labels, name):
+    """Refuse labels that cannot be classes: of several kinds, or with a -1 that is no mark.
 
-    To be called by what fits a classifier.
+    -1 is a class, and no mark, beside a single other one, beside other negative numbers, and for an
+    estimator around ours that has numbered the classes. To be called by what fits a classifier.
 
     Parameters
     ----------
@@ -183,11 +184,37 @@ def check_minus_one(y, labels, name):
     ValueError
     """
     refuse_encoded_marks(name)
-    if labels.ndim == 1 and len(set(labels.tolist())) == 1 and (hint := hint_at_minus_one(y)):
+    _check_one_kind(labels, name)
+    if not (hint := hint_at_minus_one(y)):
+        return
+    if labels.dtype.kind in "if" and np.any(labels < 0):
+        raise ValueError(
+            f"{name} takes -1 for the mark of a row without a label, but y holds other negative "
+            f"numbers too, such as {labels.min():g}. If it is a class, number all of them from 0: "
+            "y = np.unique(y, return_inverse=True)[1]. If it is the mark, use None or NaN for it. "
+            "If y holds numbers to be predicted, say regression=True, or take a regressor or "
+            'scoring="r2".'
+        )
+    if labels.ndim == 1 and len(set(labels.tolist())) == 1:
         raise ValueError(
             f"{name} needs labeled rows of two classes at least; got one class only, "
             f"{labels.tolist()[0]!r}.{hint}"
         )
+
+
+def _check_one_kind(labels, name):
+    """Refuse labels that have no order, such as strings beside numbers."""
+    if labels.dtype.kind != "O":
+        return
+    of_kinds = {type(label).__name__: label for label in labels.ravel()}
+    try:
+        sorted(of_kinds.values())
+    except TypeError:
+        shown = " and ".join(f"{kind} ({label!r})" for kind, label in of_kinds.items())
+        raise ValueError(
+            f"{name} needs labels of one kind; y holds {shown}. Make all of them strings, and keep "
+            "None where there is no label: [None if label is None else str(label) for label in y]."
+        ) from None
 
 
 def check_prediction(name):
@@ -243,6 +270,39 @@ def plain_labels(y):
         if all(isinstance(label, kind) for label in labels):
             return np.array(labels).reshape(y.shape)
     return y
+
+
+def numbers_to_predict(labels, name):
+    """Return labels without missing ones as numbers of float64.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n,)
+    name : str
+        Who asks.
+
+    Raises
+    ------
+    ValueError
+        If they are dates, or strings or objects that are no numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ssl._labels import numbers_to_predict
+    >>> numbers_to_predict(np.array([1, 2]), "Ridge")
+    array([1., 2.])
+    """
+    try:
+        if labels.dtype.kind in "cmM":
+            raise TypeError
+        return labels.astype(np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{name} predicts numbers, but y holds others, such as {labels[0]!s} of dtype "
+            f"{labels.dtype}. Take a classifier for classes; make numbers of dates, such as days "
+            "since the first one."
+        ) from None
 
 
 def holds_fractions(y):

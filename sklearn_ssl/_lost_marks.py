@@ -4,13 +4,14 @@
 cut at the width of the array: "Non" beside "yes". ``astype(str)`` does so to whole columns.
 What can be known:
 
-- Nobody names a class "nan" or "<NA>", nor "-1" where the other classes are words or count from 0:
-  refused in every container.
+- Nobody names a class "nan", "<NA>", "unlabeled" or "", nor "-1" where the other classes are words
+  or count from 0: refused in every container.
 - "None", and what is left of a mark that was cut, may be the name of a class: "Non" beside "Oui",
-  "N" in an electrocardiogram. Only arrays of strings of one width are suspected, for everywhere
-  else None itself can stand; and only with two other classes, without which there is nothing to
-  learn. Written in another style than all of these, as "None" beside "good" and "bad", it is
-  refused; written alike, there is a warning if most rows have it.
+  "N" in an electrocardiogram. It is suspected only with two other classes, without which there is
+  nothing to learn. Written in another style than all of these, as "None" beside "good" and "bad",
+  it is refused in arrays of strings of one width; written alike, there is a warning if most rows
+  have it. Everywhere else None itself can stand, but ``astype(str)`` of pandas writes "None" there:
+  if most rows have it, in another style, there is a warning.
 - "-1" beside "1" alone, or beside other negative numbers, is a class. Beside "0" and "1" it may be
   either, and there is a warning if most rows have it.
 - ``astype(np.uint8)`` makes 255 of -1: refused beside 0 to k, for k of 1 at least.
@@ -21,7 +22,7 @@ from enum import Enum
 
 import numpy as np
 
-NAMES_OF_NO_CLASS = ("nan", "<NA>", "NaT")
+NAMES_OF_NO_CLASS = ("nan", "NaN", "<NA>", "NaT", "", "unlabeled", "unlabelled")
 MINUS_ONE = ("-1", "-1.", "-1.0")
 CUT = ("-1", "None", "nan", "<NA>", "NaT")
 
@@ -63,9 +64,12 @@ def _suspicion(mark, others, width):
         return Suspicion.CERTAINTY
     if mark in MINUS_ONE:
         return _suspicion_of_minus_one(others)
-    if width is None or len(others) < 2 or not _may_be_none_or_cut(mark, width):
+    if len(others) < 2 or not (mark == "None" or _is_cut(mark, width)):
         return Suspicion.NONE
-    return Suspicion.DOUBT if _style(mark) in map(_style, others) else Suspicion.CERTAINTY
+    is_alike = _style(mark) in map(_style, others)
+    if width is None:
+        return Suspicion.NONE if is_alike else Suspicion.DOUBT
+    return Suspicion.DOUBT if is_alike else Suspicion.CERTAINTY
 
 
 def _suspicion_of_minus_one(others):
@@ -78,8 +82,8 @@ def _suspicion_of_minus_one(others):
     return Suspicion.DOUBT if numbers == {0, 1} else Suspicion.CERTAINTY
 
 
-def _may_be_none_or_cut(mark, width):
-    return mark == "None" or any(mark == whole[:width] != whole for whole in CUT)
+def _is_cut(mark, width):
+    return any(mark == whole[:width] != whole for whole in CUT)
 
 
 def _style(name):
@@ -120,7 +124,8 @@ def check_unsigned_marks(labels):
 
 
 def _message(mark, count, n):
-    escape = "call it otherwise" if mark in MINUS_ONE else "say so by y = y.astype(object)"
+    is_cut = mark not in (*NAMES_OF_NO_CLASS, *MINUS_ONE, "None")
+    escape = "say so by y = y.astype(object)" if is_cut else "give it another name"
     return (
         f"{count:,} of the {n:,} labels in y are {mark!r}, which is what becomes of a mark of "
         "missing labels (-1, None, NaN) among strings. If these rows have no label, mark them in "

@@ -18,7 +18,13 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples
 
 from sklearn_ssl._containers import opened
-from sklearn_ssl._labels import check_minus_one, is_unlabeled, label_array, plain_labels
+from sklearn_ssl._labels import (
+    check_class_labels,
+    is_unlabeled,
+    label_array,
+    numbers_to_predict,
+    plain_labels,
+)
 from sklearn_ssl.datasets import draw_labels
 
 N_LABELS = (1, 5, 10, 100)  # of each class
@@ -50,6 +56,8 @@ def split(X, y, X_test, y_test, X_unlabeled, test_size, seed, *, regression):
     """Return the rows of the training, of the test, and all that pretraining may see."""
     if (X_test is None) != (y_test is None):
         raise ValueError("X_test and y_test go together; only one of them was given.")
+    if y is None:
+        raise ValueError("y is None. Pass the labels that the representation is to be judged by.")
     X, X_test, X_unlabeled = _kept(X), _kept(X_test), _kept(X_unlabeled)
     y = column_or_1d(label_array(y), warn=True)
     check_consistent_length(X, y)
@@ -57,8 +65,12 @@ def split(X, y, X_test, y_test, X_unlabeled, test_size, seed, *, regression):
     labels = plain_labels(y[labeled])
     if regression:
         labels = _numbers(labels)
+        if np.all(labels == labels[:1]):
+            raise ValueError(
+                f"All {len(labels)} labels in y are the same number: there is nothing to predict."
+            )
     else:
-        check_minus_one(y, labels, "evaluate_representation")
+        check_class_labels(y, labels, "evaluate_representation")
         _check_classes(labels)
     if X_test is None:
         places = _split(labels, test_size, seed, stratified=not regression)
@@ -93,7 +105,8 @@ def _kept(X):
 
 
 def _numbers(labels):
-    return check_array(labels, ensure_2d=False, dtype=np.float64, input_name="y")
+    labels = numbers_to_predict(labels, "evaluate_representation")
+    return check_array(labels, ensure_2d=False, input_name="y")
 
 
 def _split(labels, test_size, seed, *, stratified):

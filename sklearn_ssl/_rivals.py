@@ -105,7 +105,13 @@ def _joined(X, more):
         return pd.concat([X, more], ignore_index=True)
     if hasattr(X, "vstack"):  # polars
         return X.vstack(more)
-    return np.concatenate([X, more])
+    if hasattr(X, "to_batches"):
+        return type(X).from_batches([*X.to_batches(), *more.to_batches()])
+    return np.ma.concatenate([X, more]) if _has_mask(X, more) else np.concatenate([X, more])
+
+
+def _has_mask(*arrays):
+    return any(isinstance(array, np.ma.MaskedArray) for array in arrays)
 
 
 class _OfNumbers(ClassifierMixin, BaseEstimator):

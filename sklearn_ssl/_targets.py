@@ -50,6 +50,7 @@ class Classes:
             raise ValueError(
                 f"{name} needs labeled rows of two classes at least; got one class only, "
                 f"{_shown(self.classes[0])}."
+                f"{'' if weights is None else ' Labels of weight 0 do not count.'}"
             )
         self.n_outputs = len(self.classes)
         self.facts = {"classes_": self.classes}
@@ -133,7 +134,6 @@ class Numbers:
     penalty = 1.0
 
     def __init__(self, labels, weights, name):
-        labels = np.asarray(labels, np.float64)
         assert_all_finite(labels, input_name="y", estimator_name=name)
         self.facts = {}
         with np.errstate(over="ignore", invalid="ignore"):

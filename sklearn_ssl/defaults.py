@@ -148,7 +148,7 @@ def masked_patch_size(shape):
 
     At most 16. Larger patches than those of other Vision Transformers are more to predict, and
     fewer of them are less work: on Fashion-MNIST a side of 7 was more than twice as fast as one
-    of 4, and five points better with ten labels a class.
+    of 4, and five points better with ten labels per class.
     """
     return min(max(min(shape[1:]) // 4, 1), 16)
 

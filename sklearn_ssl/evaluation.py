@@ -179,7 +179,7 @@ def evaluate_representation(
     rows = split(X, y, X_test, y_test, X_unlabeled, test_size, split_seed, regression=regression)
     numbers = possible(labels_per_class, rows.y_train, regression=regression)
     draws = draw(rows.y_train, numbers, seeds(draw_seed, n_draws), regression=regression)
-    _try_head(head, rows.y_train[draws[0][0]], scorer)
+    _try_head(head, rows, draws[0][0], scorer, metric)
 
     found = Measurements(rows, draws, scorer, say=print if verbose else _say_nothing)
     for name, rival in rivals.items():  # before the pretraining, which takes the longest
@@ -250,6 +250,14 @@ class Measurements:
             [[self.scorer(*answer(drawn), self.rows.y_test) for drawn in d] for d in self.draws]
         )
         self.titles[name] = title
+        n_undefined = int(np.sum(~np.isfinite(self.scores[name])))
+        if n_undefined:
+            warnings.warn(
+                f"{n_undefined} of the {self.scores[name].size} scores of {name} are no finite "
+                "numbers: the metric is not defined for its answers. Use another scoring.",
+                UserWarning,
+                stacklevel=4,
+            )
         self.say(f"{title}: {', '.join(f'{mean:.3f}' for mean in self.scores[name].mean(axis=1))}")
 
     def add_representation(self, name, representation, head, baselines):
@@ -323,17 +331,28 @@ def _by_class(estimators):
     return named
 
 
-def _try_head(head, y, scorer):
-    """Let the head learn from noise: it must learn from so few rows, and give what is scored."""
-    Z = np.random.default_rng(0).normal(size=(len(y), N_NOISE))
+def _try_head(head, rows, drawn, scorer, metric):
+    """Let the head learn from noise: it must learn from so few rows, and give what is scored.
+
+    Classes are scored by the labels of the test, among which some may be absent; numbers by those
+    that were learned, for some metrics take no number that is far off.
+    """
+    y = rows.y_train[drawn]
+    y_test = y if rows.regression else rows.y_test
+    Z = np.random.default_rng(0).normal(size=(max(len(y), len(y_test)), N_NOISE))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            scorer(clone(head).fit(Z, y), Z, y)
+            score = scorer(clone(head).fit(Z[: len(y)], y), Z[: len(y_test)], y_test)
+        if not isinstance(score, Real) or not np.isfinite(score):
+            raise ValueError(f"the score is {score!r}, and no finite number")
     except Exception as error:
         raise ValueError(
-            f"head={head} was tried on {len(y)} labeled rows before the pretraining, and raised "
-            f"{type(error).__name__}: {error}"
+            f"A {type(head).__name__} was tried on {len(y)} labeled rows and scored by {metric} "
+            f"before the pretraining, which raised {type(error).__name__}: {error}\n"
+            "Use another head or scoring. Among metrics, those of two classes ask for labels 0 and "
+            "1, or for make_scorer(..., pos_label=...); those of several have names such as "
+            '"roc_auc_ovr" and "f1_macro".'
         ) from error
 
 

@@ -20,7 +20,7 @@ from sklearn_ssl._labeled_folds import (
     labeled_scorer,
 )
 from sklearn_ssl._labels import (
-    check_minus_one,
+    check_class_labels,
     check_prediction,
     label_array,
     labeled_rows,
@@ -132,7 +132,7 @@ class LabeledOnly(MetaEstimatorMixin, BaseEstimator):
         """
         X, labels, params = self._labeled_part("fit", X, y, fit_params)
         if not is_regressor(self.estimator):
-            check_minus_one(y, labels, type(self).__name__)
+            check_class_labels(y, labels, type(self).__name__)
         self.estimator_ = clone(self.estimator).fit(X, labels, **params)
         return self
 

@@ -116,7 +116,9 @@ def test_a_class_of_weight_0_is_left_out(ssl):
     by_class = FineTuneClassifier(ssl, class_weight={1: 0}, max_epochs=1, random_state=0).fit(X, y)
     by_row = FineTuneClassifier(ssl, max_epochs=1, random_state=0).fit(X, y, 1.0 * (y != 1))
     assert by_class.classes_.tolist() == by_row.classes_.tolist() == [0, 2]
-    with pytest.raises(ValueError, match="two classes at least; got one class only, 2"):
+    with pytest.raises(
+        ValueError, match=r"got one class only, 2\. Labels of weight 0 do not count"
+    ):
         FineTuneClassifier(ssl, class_weight={0: 0, 1: 0}).fit(X, y)
 
 
@@ -158,6 +160,31 @@ def test_a_last_step_that_breaks_the_encoder_is_an_error(Estimator, strategy, ss
     with pytest.raises(ValueError, match="fine-tuning loss is nan after the last step"):
         estimator.fit(X, labels_for(Estimator))
     assert not hasattr(estimator, "head_")
+
+
+@pytest.mark.parametrize("strategy", TRAINED)
+def test_a_training_that_is_worse_than_a_guess_is_told(strategy, ssl):
+    with pytest.warns(UserWarning, match="and was .* before the first: the training went astray"):
+        FineTuneRegressor(ssl, strategy=strategy, lr=10.0, max_epochs=1).fit(X, NUMBERS)
+
+
+@both
+def test_weights_whose_sum_is_too_large(Estimator, ssl):
+    with pytest.raises(ValueError, match=r"go up to 1e\+307, and their sum is too large"):
+        Estimator(ssl).fit(X, labels_for(Estimator), np.full(120, 1e307))
+
+
+@pytest.mark.parametrize("strategy", ["probe", *TRAINED])
+def test_a_single_number(strategy, ssl):
+    y = np.where(np.arange(120) == 7, 3.0, np.nan)
+    regressor = FineTuneRegressor(ssl, strategy=strategy, max_epochs=1).fit(X, y)
+    np.testing.assert_allclose(regressor.predict(X), 3.0)
+
+
+@pytest.mark.parametrize("y", [np.repeat(["no", "yes"], 60), np.arange(120).astype("M8[D]")])
+def test_labels_that_are_no_numbers(y, ssl):
+    with pytest.raises(ValueError, match="predicts numbers, but y holds others, such as"):
+        FineTuneRegressor(ssl).fit(X, y)
 
 
 @pytest.mark.parametrize("strategy", ["probe", *TRAINED])

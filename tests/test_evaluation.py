@@ -443,6 +443,72 @@ def test_numbers_are_no_classes(recorder, digits, classes):
 
 
 @pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (None, "y is None"),
+        (["a", 1] * 20, r"labels of one kind; y holds str \('a'\) and int \(1\)"),
+        ([-2, -1, 0, 1] * 10, "other negative numbers too, such as -2"),
+        (np.full(40, 0.5), "All 40 labels in y are the same number"),
+    ],
+)
+def test_labels_that_nothing_can_be_made_of(recorder, digits, y, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate_representation(recorder, digits[0][:40], y)
+    assert not Recorder.fits
+
+
+@pytest.mark.parametrize("y", [["a", "b"] * 20, np.arange(40).astype("M8[D]")])
+def test_labels_that_are_no_numbers(recorder, digits, y):
+    with pytest.raises(ValueError, match="evaluate_representation predicts numbers, but y holds"):
+        evaluate_representation(recorder, digits[0][:40], y, scoring="r2")
+    assert not Recorder.fits
+
+
+@pytest.mark.parametrize(
+    ("n_classes", "scoring", "message"),
+    [
+        (
+            2,
+            "f1",
+            r"scored by f1 before .* pos_label=1 is not a valid label(.|\n)*pos_label=",
+        ),
+        (3, "roc_auc", r"LogisticRegression was tried on 3 labeled(.|\n)*such as .roc_auc_ovr."),
+        (3, lambda model, X, y: "good", "the score is 'good', and no finite number"),
+        (3, lambda model, X, y: {"accuracy": 1.0}, "the score is {'accuracy': 1.0}, and no"),
+        (3, lambda model, X, y: np.nan, "the score is nan, and no finite number"),
+    ],
+)
+def test_scores_that_cannot_be_had(recorder, digits, n_classes, scoring, message):
+    y = np.array(["a", "b", "c"])[np.arange(60) % n_classes]
+    with pytest.raises(ValueError, match=message):
+        evaluate_representation(recorder, digits[0][:60], y, scoring=scoring, labels_per_class=1)
+    assert not Recorder.fits
+
+
+def test_a_test_without_one_of_the_classes(recorder, digits):
+    X, y = digits[0][:60], np.arange(60) % 2
+    test = {"X_test": X[y == 1], "y_test": y[y == 1]}
+    with pytest.raises(ValueError, match=r"roc_auc before the pre.*the score is nan"):
+        evaluate_representation(recorder, X, y, scoring="roc_auc", labels_per_class=3, **test)
+    assert not Recorder.fits
+    report = evaluate_representation(
+        recorder, X, y, labels_per_class=3, baselines=("raw",), n_draws=2, **test
+    )
+    assert np.isfinite(report.mean["raw"]).all()
+
+
+def test_scores_that_are_not_defined_are_told(recorder, digits):
+    def score(model, X, y):
+        return np.nan if X.shape[1] == 64 else 1.0  # the raw pixels
+
+    X, y = digits[0][:60], np.arange(60) % 2
+    with pytest.warns(UserWarning, match="2 of the 2 scores of raw are no finite numbers"):
+        evaluate_representation(
+            recorder, X, y, scoring=score, labels_per_class=3, baselines=("raw",), n_draws=2
+        )
+
+
+@pytest.mark.parametrize(
     ("y_test", "message"),
     [
         (None, "X_test and y_test go together"),

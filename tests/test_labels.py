@@ -1,5 +1,8 @@
 """Which labels are missing, in every way that users write them."""
 
+import datetime
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -12,9 +15,10 @@ from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_ssl import FineTuneClassifier, SCARFTransformer
 from sklearn_ssl._labels import (
-    check_minus_one,
+    check_class_labels,
     is_unlabeled,
     label_array,
+    numbers_to_predict,
     plain_labels,
 )
 from sklearn_ssl.evaluation import evaluate_representation
@@ -125,7 +129,7 @@ def test_marks_that_became_strings_before(mark, to):
 
 
 def test_minus_one_among_strings_of_numbers():
-    with pytest.raises(ValueError, match=r"are '-1'.*If '-1' is a class, call it otherwise"):
+    with pytest.raises(ValueError, match=r"are '-1'.*If '-1' is a class, give it another name"):
         is_unlabeled(["0", "1", "2", "-1"])
     with pytest.warns(UserWarning, match="3 of the 5 labels in y are '-1'"):
         is_unlabeled(["0", "1", "-1", "-1", "-1"])  # or feelings from -1 to 1
@@ -174,13 +178,65 @@ def test_names_that_are_classes(y):
     is_unlabeled(y)  # neither an error nor a warning
 
 
+@pytest.mark.parametrize("to", [list, pd.Series, pl.Series, np.array])
+@pytest.mark.parametrize("mark", ["", "NaN", "unlabeled"])
+def test_names_that_nobody_gives_to_a_class(mark, to):
+    message = f"2 of the 4 labels in y are '{mark}'.*is a class, give it another name"
+    with pytest.raises(ValueError, match=message):
+        is_unlabeled(to(["yes", "no", mark, mark]))
+
+
+def test_none_that_a_column_of_objects_made_a_string():
+    y = ["good", "bad", "None", "None", "None"]
+    with pytest.warns(UserWarning, match="3 of the 5 labels in y are 'None'.*another name"):
+        is_unlabeled(pd.Series(y, dtype=object))
+    is_unlabeled(y[:4])  # not most of them
+
+
+def test_minus_one_beside_other_negative_numbers():
+    y = np.array([-2, -1, 0, 1, 2])
+    for of_kind in (y, y.astype(float), pd.Series(y), y.astype(object)):
+        labels = plain_labels(np.asarray(of_kind)[y != -1])
+        with pytest.raises(ValueError, match=r"other negative numbers too, such as -2.*from 0"):
+            check_class_labels(of_kind, labels, "LabeledOnly")
+    check_class_labels(y[y != -1], y[y != -1], "LabeledOnly")
+    check_class_labels(y[1:], y[2:], "LabeledOnly")
+
+
+def test_labels_of_several_kinds():
+    y = np.array(["a", 1, None, "b"], object)
+    message = r"needs labels of one kind; y holds str \('b'\) and int \(1\).*str\(label\) for"
+    with pytest.raises(ValueError, match=message):
+        check_class_labels(y, plain_labels(y[~is_unlabeled(y)]), "LabeledOnly")
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array(["no", "yes"]),
+        np.array(["2020-01-01", "2020-01-02"], "datetime64[D]"),
+        np.array([datetime.date(2020, 1, 1)], object),
+        np.array([1j, 2]),
+    ],
+    ids=["names", "dates", "objects", "complex"],
+)
+def test_labels_that_are_no_numbers(labels):
+    with pytest.raises(ValueError, match="FineTuneRegressor predicts numbers, but y holds others"):
+        numbers_to_predict(labels, "FineTuneRegressor")
+
+
+def test_numbers_in_any_form():
+    for labels in ([1, 2], [True, False], [Decimal("1.5"), 2], ["1.5", "2"]):
+        assert numbers_to_predict(np.array(labels), "Ridge").dtype == np.float64
+
+
 def test_a_single_class_beside_minus_one():
     y = np.array([1, -1, 1])
     with pytest.raises(ValueError, match=r"got one class only, 1\. -1 means.*y = np.where"):
-        check_minus_one(y, y[[0, 2]], "LabeledOnly")
+        check_class_labels(y, y[[0, 2]], "LabeledOnly")
     for fine in ([1, 0, -1], [1.0, np.nan], ["a", None], [1, 1], [None, True]):
         y = label_array(fine)
-        check_minus_one(y, plain_labels(y[~is_unlabeled(y)]), "LabeledOnly")
+        check_class_labels(y, plain_labels(y[~is_unlabeled(y)]), "LabeledOnly")
 
 
 # Everywhere that y is read ------------------------------------------------------------------------

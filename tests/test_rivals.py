@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -50,6 +51,14 @@ class Seen(BaseEstimator):
         return X
 
 
+def arrow_table(X):
+    return pa.Table.from_pandas(pd.DataFrame(X).rename(columns=str))
+
+
+def masked(X):
+    return np.ma.masked_array(X, mask=np.zeros_like(X, bool))
+
+
 READ_UNLABELED = {
     "LabelSpreading": lambda ssl: LabelSpreading(kernel="knn"),
     "LabelPropagation": lambda ssl: LabelPropagation(kernel="knn"),
@@ -89,7 +98,9 @@ def test_those_that_read_minus_one_get_all_rows(ssl, digits, seen, kind, names):
 
 
 @pytest.mark.parametrize(
-    "to", [list, pd.DataFrame, pl.DataFrame, sparse.csr_array], ids=lambda to: to.__name__
+    "to",
+    [list, pd.DataFrame, pl.DataFrame, sparse.csr_array, arrow_table, masked],
+    ids=lambda to: to.__name__,
 )
 def test_rows_without_labels_of_every_kind_are_joined(ssl, digits, seen, to):
     X, y = digits[0][:200], digits[1][:200]
@@ -108,6 +119,7 @@ def test_rows_without_labels_of_every_kind_are_joined(ssl, digits, seen, to):
     )
     assert report.scores["spread"].min() > 0.3
     rows, labels = seen[0]
+    assert type(rows) is type(to(X))
     rows = rows.toarray() if sparse.issparse(rows) else np.asarray(rows)
     train = np.setdiff1d(np.arange(200), report.test_rows)
     np.testing.assert_array_equal(rows, np.concatenate([X[train], X[:7] + 1]))

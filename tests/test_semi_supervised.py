@@ -40,7 +40,7 @@ from sklearn_ssl.semi_supervised import LabeledOnly, SemiSupervisedSplit
 
 @pytest.fixture(name="few")
 def few_labels(digits):
-    """Digits with ten labels a class: X from 0 to 1, y with -1, all labels, labeled rows."""
+    """Digits with ten labels per class: X from 0 to 1, y with -1, all labels, labeled rows."""
     X, y = digits
     rows = np.sort(draw_labels(y, 10, random_state=0))
     y_few = np.full(len(y), -1)

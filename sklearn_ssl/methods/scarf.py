@@ -74,9 +74,9 @@ class SCARFTransformer(BaseSSLTransformer):
     Notes
     -----
     The defaults of `corruption_rate` and `temperature` are the paper's. A frozen encoder is often
-    better with 0.3 and 0.2: .782 on average, in place of .749, for a linear probe with ten labels a
-    class of five tables (digits, penbased, letter, satimage, Adult; 2,000 rows, validation rows),
-    where an untrained encoder has .723. Fine-tuned as a whole, both are alike.
+    better with 0.3 and 0.2: .782 on average, in place of .749, for a linear probe with ten labels
+    per class of five tables (digits, penbased, letter, satimage, Adult; 2,000 rows, validation
+    rows), where an untrained encoder has .723. Fine-tuned as a whole, both are alike.
 
     The default encoder has the paper's four layers of 256 units, and batch normalisation, which the
     paper does not mention; without it, the same average is .722.

@@ -275,7 +275,7 @@ DIGITS = {"image_shape": (8, 8), "augment": ImageAugmentation(flip=0, rotation=1
 
 @pytest.fixture(scope="module")
 def accuracy(digits):
-    """A function of an estimator: how often ten labels a class lead to the right digit."""
+    """A function of an estimator: how often ten labels per class lead to the right digit."""
     X, y = digits
     X_train, X_test, y_train, y_test = train_test_split(
         X, y, test_size=0.4, random_state=0, stratify=y
