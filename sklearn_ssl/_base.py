@@ -24,6 +24,7 @@ from sklearn_ssl._inputs import (
     RowBlocks,
     RowSubset,
     check_input,
+    check_training_rows,
     check_values,
     describe,
     read_blocks,
@@ -399,6 +400,7 @@ class BaseSSLTransformer(
         spec = describe(rows, modality, shape, categories=categories, scaling=self.scaling)
         if modality == "series":
             check_axes(rows, shape, type(self).__name__)
+        check_training_rows(self, rows, spec)
         X, *further = rows.blocks
         # The range of X_unlabeled is to be that of X.
         pictures = further and modality in ("image", "video")

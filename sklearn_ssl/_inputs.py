@@ -13,13 +13,13 @@ from sklearn.utils.validation import validate_data
 from sklearn_ssl import defaults
 from sklearn_ssl._columns import holds_numbers_only, is_frame, table_of
 from sklearn_ssl._containers import opened, unmasked
+from sklearn_ssl._far_numbers import MOST_DEVIATIONS, check_deviations, check_lone_values
 from sklearn_ssl._images import FAR, axes_to_move, check_pixels, is_whole, pixel_range
 from sklearn_ssl._modality import count_dims, modality_of
 from sklearn_ssl._rows import read_rows, refuse_ragged
 from sklearn_ssl._series import THAT_TAKE_GAPS, pad_lists
 from sklearn_ssl._tables import encode_table
 
-MOST_DEVIATIONS = 1e6  # from the mean of a column; what is further away is clipped
 N_DESCRIBED = 10_000  # rows, evenly spaced, from which ranges and moments are taken
 
 
@@ -301,6 +301,19 @@ def _long_axes(shape):
     return [length for length in shape if length > 1]
 
 
+def check_training_rows(estimator, rows, spec):
+    """Warn of numbers far from all others, where they hide what the others differ in.
+
+    Parameters
+    ----------
+    estimator : estimator
+    rows : RowBlocks
+    spec : InputSpec
+    """
+    if spec.modality in ("table", "series") and spec.quantiles is None:
+        check_lone_values(estimator, _sample(rows).reshape(-1, *spec.shape), spec)
+
+
 def check_values(estimator, X, spec):
     """Warn of numbers that lie far from those in fit, where they are clipped.
 
@@ -314,33 +327,7 @@ def check_values(estimator, X, spec):
     if spec.modality in ("image", "video"):
         check_pixels(X, spec, type(estimator).__name__)
     elif spec.quantiles is None:
-        _check_deviations(estimator, X, spec)
-
-
-def _check_deviations(estimator, X, spec):
-    axes = (0, 2) if spec.modality == "series" else 0
-    least, most = np.inf, -np.inf
-    for start in range(0, len(X), N_DESCRIBED):
-        block = X[start : start + N_DESCRIBED].reshape(-1, *spec.shape)
-        least = np.fmin(least, np.fmin.reduce(block, axis=axes, keepdims=True)[0])
-        most = np.fmax(most, np.fmax.reduce(block, axis=axes, keepdims=True)[0])
-    with np.errstate(over="ignore"):
-        below, above = (spec.shift - least) * spec.scale, (most - spec.shift) * spec.scale
-    far = np.flatnonzero(np.fmax(below, above) > MOST_DEVIATIONS)
-    if len(far) == 0:
-        return
-    place, names = far[0], getattr(estimator, "feature_names_in_", None)
-    value = (least if below.flat[place] > above.flat[place] else most).flat[place]
-    kind = "channel" if spec.modality == "series" else "column"
-    where = f"{kind} {place}" if names is None or kind == "channel" else f"{kind} {names[place]!r}"
-    by = "NaN" if spec.modality in estimator._missing_allowed else "a usual value"
-    warnings.warn(
-        f"X has a value of {value:g} in {where}, more than a million deviations away from the mean "
-        f"in fit: {type(estimator).__name__} clips it there. If it marks a missing number, replace "
-        f"it by {by}; if it is meant, transform the {kind}, for example by a logarithm.",
-        UserWarning,
-        stacklevel=2,
-    )
+        check_deviations(estimator, X, spec)
 
 
 def describe(rows, modality, shape, *, categories=None, scaling="standard"):
@@ -361,8 +348,7 @@ def describe(rows, modality, shape, *, categories=None, scaling="standard"):
     -------
     spec : InputSpec
     """
-    n_samples = len(rows)
-    sample = rows[np.linspace(0, n_samples - 1, min(n_samples, N_DESCRIBED)).astype(np.intp)]
+    n_samples, sample = len(rows), _sample(rows)
     row_shape = sample.shape[1:]
     if modality in ("image", "video"):
         scaling = pixel_range(sample)
@@ -396,6 +382,11 @@ def describe(rows, modality, shape, *, categories=None, scaling="standard"):
     ranks = np.ceil(levels * len(sample)).astype(np.intp) - 1
     marginals = spec._scaled(np.sort(sample, axis=0)[ranks])  # NaN comes last, in its share
     return replace(spec, marginals=marginals.astype(np.float32))
+
+
+def _sample(rows):
+    n = len(rows)
+    return rows[np.linspace(0, n - 1, min(n, N_DESCRIBED)).astype(np.intp)]
 
 
 def _moments(sample, axes):

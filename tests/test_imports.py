@@ -41,11 +41,12 @@ RULES = {
     "_containers": ("", "numpy"),
     "_rows": ("", "numpy torch"),
     "_tables": ("_columns", "numpy"),
+    "_far_numbers": ("_columns", "numpy"),
     "_images": ("", "numpy"),
     "_series": ("", "numpy"),
     "_modality": ("_images", "numpy"),
     "_inputs": (
-        "_columns _containers _images _modality _rows _series _tables",
+        "_columns _containers _far_numbers _images _modality _rows _series _tables",
         "numpy scipy sklearn torch",
     ),
     "_runtime": ("", "joblib torch"),
