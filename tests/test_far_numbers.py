@@ -10,7 +10,11 @@ from sklearn_ssl import MaskedAutoencoder, SCARFTransformer, SimCLRTransformer, 
 rng = np.random.default_rng(0)
 SERIES = np.sin(np.arange(30) * rng.uniform(0.1, 1, (60, 2, 1)))
 PEOPLE = pd.DataFrame(
-    {"age": rng.integers(18, 80, 120), "pay": rng.lognormal(8, 1, 120), "town": ["Bath", "Ely"] * 60}
+    {
+        "age": rng.integers(18, 80, 120),
+        "pay": rng.lognormal(8, 1, 120),
+        "town": ["Bath", "Ely"] * 60,
+    }
 )
 
 
