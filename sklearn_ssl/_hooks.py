@@ -23,6 +23,18 @@ def check_callbacks(callbacks):
                 "callbacks must be skorch callbacks (instances of skorch.callbacks.Callback), or "
                 f"pairs of a name and one; got {callback!r}."
             )
+        if isinstance(instance, EpochScoring) and not _is_function_of_net(instance.scoring):
+            raise ValueError(
+                f"EpochScoring with scoring={instance.scoring!r} compares predictions with y, but "
+                "the networks that are trained here return a loss, and y is not handed to "
+                "callbacks. Pass a function scoring(net, X, y) that looks at the network, "
+                "net.module_, or watch train_loss, or valid_loss with early_stopping=True."
+            )
+
+
+def _is_function_of_net(scoring):
+    """Say whether scoring is a function, and no metric of scikit-learn or its name."""
+    return callable(scoring) and not hasattr(scoring, "_score_func")
 
 
 def end_epoch(callback, net, **kwargs):
@@ -32,6 +44,19 @@ def end_epoch(callback, net, **kwargs):
     So it is let count, with a patience that does not end, and stops the fit as a StopTraining.
     EpochScoring must not look for predictions that it has kept: see :func:`end_batch`.
     """
+    try:
+        _end_epoch(callback, net, **kwargs)
+    except KeyError as error:
+        if "in history" not in str(error):
+            raise
+        raise ValueError(
+            f"{type(callback).__name__} looks for a value that this training does not record: "
+            f"{error.args[0]} There is valid_loss with early_stopping=True only; without, let the "
+            'callback watch train_loss, for example by monitor="train_loss".'
+        ) from error
+
+
+def _end_epoch(callback, net, **kwargs):
     if isinstance(callback, EarlyStopping):
         with _changed(callback, "patience", math.inf):
             callback.on_epoch_end(net, **kwargs)

@@ -198,6 +198,7 @@ class _LabeledScorer:
         self.scorer = scorer
 
     def __call__(self, estimator, X, y, **params):
+        _check_no_class_is_minus_one(estimator)
         X, y = indexable(X, label_array(y))
         labeled = labeled_rows(y, regression=is_regressor(estimator))
         params = _check_method_params(X, params, indices=labeled)
@@ -342,11 +343,23 @@ def labeled_cross_val_predict(estimator, X, y, *, cv=5, groups=None, method="pre
             y[train],
             **_check_method_params(X, params or {}, indices=train),
         )
+        _check_no_class_is_minus_one(fitted)
         answers = getattr(fitted, method)(_safe_indexing(X, test))
         if classes is not None and len(fitted.classes_) < len(classes):
             answers = _with_all_classes(answers, fitted.classes_, classes, method)
         predictions.append(answers)
     return np.concatenate(predictions)[np.argsort(tested)], rows
+
+
+def _check_no_class_is_minus_one(fitted):
+    """Refuse an estimator that has learned from rows with -1 that they are of a class -1."""
+    classes = [] if is_regressor(fitted) else np.ravel(getattr(fitted, "classes_", [])).tolist()
+    if -1 in classes:
+        name = type(fitted).__name__
+        raise ValueError(
+            f"{name} takes -1 for a class, and would predict that a row has no label. Take these "
+            f"rows away from it, by LabeledOnly({name}(...))."
+        )
 
 
 def _with_all_classes(answers, seen, classes, method):

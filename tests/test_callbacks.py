@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback, EarlyStopping, EpochScoring
@@ -165,6 +166,27 @@ def test_epoch_scoring(options):
     estimator = simclr(max_epochs=2, early_stopping=True, callbacks=[scoring]).fit(ROWS)
     assert len(estimator.history_["spread"]) == 2
     assert scoring.get_params() == before
+
+
+def fits_with(callback):
+    """Functions that train a transformer and a classifier, with a callback."""
+    y = np.arange(len(ROWS)) % 2
+    tuned = FineTuneClassifier(simclr().fit(ROWS), max_epochs=2, callbacks=[callback])
+    return [lambda: simclr(callbacks=[callback]).fit(ROWS), lambda: tuned.fit(ROWS, y)]
+
+
+@pytest.mark.parametrize("kind", [0, 1], ids=["transformer", "classifier"])
+def test_what_is_not_recorded_cannot_be_watched(kind):
+    message = "EarlyStopping looks for .*'valid_loss' .*early_stopping=True.*monitor=.train_loss"
+    with pytest.raises(ValueError, match=message):
+        fits_with(EarlyStopping())[kind]()
+
+
+@pytest.mark.parametrize("scoring", ["accuracy", None, make_scorer(accuracy_score)], ids=str)
+@pytest.mark.parametrize("kind", [0, 1], ids=["transformer", "classifier"])
+def test_predictions_cannot_be_scored_in_each_epoch(kind, scoring):
+    with pytest.raises(ValueError, match=r"Pass a function scoring\(net, X, y\).*valid_loss with"):
+        fits_with(EpochScoring(scoring))[kind]()
 
 
 def test_history_that_goes_on_has_as_many_entries_in_each_column():

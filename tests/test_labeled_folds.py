@@ -257,6 +257,16 @@ def test_pipelines_and_frames(few):
     assert np.mean(found == y[rows]) > 0.9
 
 
+def test_estimators_that_learn_minus_one(few):
+    X, y_few, _, _ = few
+    message = r"LogisticRegression takes -1 for a class.*LabeledOnly\(LogisticRegression"
+    plain = LogisticRegression(max_iter=1000)
+    with pytest.raises(ValueError, match=message):
+        labeled_cross_val_predict(plain, X, y_few)
+    with pytest.raises(ValueError, match=message):
+        labeled_scorer("accuracy")(plain.fit(X, y_few), X, y_few)
+
+
 def test_cross_val_predict_names_it(few):
     X, y_few, y, _ = few
     with pytest.raises(ValueError, match=r"Use sklearn_ssl\.semi_supervised\.labeled_cross_val"):
