@@ -32,10 +32,14 @@ def opened(X):
 def _refuse_datasets(X):
     kinds = [kind.__name__ for kind in type(X).__mro__]
     if any("DataLoader" in kind or "Dataset" in kind for kind in kinds) and not hasattr(X, "dtype"):
+        table = next(
+            (f"X.{name}()" for name in ("to_pandas", "to_dataframe") if hasattr(X, name)), ""
+        )
         raise TypeError(
             f"X is a {kinds[0]}, which hands out rows in its own way. Expected is an array of "
             "numbers, a data frame, or a list of arrays: stack the rows of the data set, for "
             "example with np.stack([np.asarray(row[0]) for row in dataset])."
+            + (f" If it is a table, pass {table}." if table else "")
         )
 
 

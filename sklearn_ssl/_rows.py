@@ -1,11 +1,14 @@
 """What rows come in: arrays, frames and lists are read; of anything else it is said what to do."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Set
 from os import PathLike
 
 import numpy as np
 import torch
+
+from sklearn_ssl._columns import column_names
 
 TAKEN = "Expected is an array of numbers, a data frame, or a list of arrays"
 FILE_NAME = re.compile(r"\S*\.[A-Za-z]\w{1,4}")
@@ -35,14 +38,20 @@ def read_rows(X, name):
         return _tensor_as_array(X)
     _refuse_unreadable(X, name)
     if hasattr(X, "columns") and hasattr(X, "shape"):
+        _refuse_names_that_come_twice(X)
         _refuse_nested_frame(X, name)
         return X
+    if hasattr(X, "__array__") and not isinstance(X, np.ndarray) and len(np.shape(X)) > 1:
+        return np.asarray(X)  # of another library
     rows = _rows_in_one_dimension(X)
     if rows is None:
         return X
     missing = [place for place, row in enumerate(rows) if row is None]
     first = next((row for row in rows if row is not None), None)
-    _refuse_texts_and_paths(first, name)
+    text = next((row for row in rows if isinstance(row, str | bytes | PathLike)), None)
+    _refuse_texts_and_paths(text, name)
+    if isinstance(first, Mapping):
+        raise TypeError("X is a list of dicts. If it is a table, pass pandas.DataFrame(X).")
     if missing:
         raise ValueError(f"Row {missing[0]} of X is missing (None). Leave it out.")
     if hasattr(first, "columns"):
@@ -72,6 +81,11 @@ def _refuse_unreadable(X, name):
             f"X is a single string, {X[:40]!r}; {name} takes numbers, and reads no files. {TAKEN}. "
             f"Estimators of texts are {TEXT_ESTIMATORS}; they take a list of strings."
         )
+    if isinstance(X, np.ndarray) and X.dtype.names:
+        raise TypeError(
+            f"X is a structured array with the fields {', '.join(X.dtype.names)}. Pass "
+            "pandas.DataFrame(X.ravel())."
+        )
     kind = type(X).__name__
     if isinstance(X, Iterator):
         raise TypeError(
@@ -92,7 +106,17 @@ def _refuse_texts_and_paths(first, name):
     if is_text:
         raise ValueError(
             f"X holds texts, such as {first[:40]!r}, and {name} takes numbers. Estimators of "
-            f"texts are {TEXT_ESTIMATORS}. A single column of a table must have two dimensions."
+            f"texts are {TEXT_ESTIMATORS}. A single column or row of a table must have two "
+            "dimensions."
+        )
+
+
+def _refuse_names_that_come_twice(X):
+    name, n = next(iter(Counter(column_names(X)).most_common(1)), ("", 0))
+    if n > 1:
+        raise ValueError(
+            f"X has several columns named {name!r}, which cannot be told apart afterwards. Rename "
+            "them, or keep the first of each, in pandas by X.loc[:, ~X.columns.duplicated()]."
         )
 
 
@@ -101,7 +125,14 @@ def _refuse_nested_frame(X, name):
     if len(X) == 0 or X.shape[1] == 0 or not (hasattr(X, "iloc") or hasattr(X, "row")):
         return
     row = X.iloc[0] if hasattr(X, "iloc") else X.row(0)
-    dims = max(0 if isinstance(cell, str | bytes) else np.ndim(cell) for cell in row)
+    cells = [0 if isinstance(cell, str | bytes | tuple) else np.ndim(cell) for cell in row]
+    dims = max(cells)
+    if dims == 1 and min(cells) == 0:
+        column = list(X.columns)[cells.index(1)]
+        raise ValueError(
+            f"Column {column!r} of X holds arrays or lists. Give their parts columns of their own; "
+            f"or, if they are the rows, pass list(X[{column!r}])."
+        )
     if dims > 1:
         raise ValueError(
             f"X is a {type(X).__name__} whose cells hold arrays. Pass the rows of one column, "

@@ -39,7 +39,7 @@ RULES = {
     # the shared machinery
     "_columns": ("", "numpy"),
     "_containers": ("", "numpy"),
-    "_rows": ("", "numpy torch"),
+    "_rows": ("_columns", "numpy torch"),
     "_tables": ("_columns", "numpy"),
     "_far_numbers": ("_columns", "numpy"),
     "_images": ("", "numpy"),

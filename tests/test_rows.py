@@ -53,6 +53,31 @@ def test_tensors_of_any_dtype_that_ask_for_gradients(dtype):
     np.testing.assert_allclose(make().fit(X).transform(X), Z, rtol=1e-4, atol=1e-5)
 
 
+class OtherArray:
+    """What arrays of xarray, Dask or JAX have in common."""
+
+    def __init__(self, values):
+        self.values = values
+        self.shape = values.shape
+        self.dtype = values.dtype
+
+    def __len__(self):
+        return len(self.values)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.values, dtype)
+
+
+@pytest.mark.parametrize(
+    "X",
+    [rng.normal(size=(9, 3)), COLORED, np.array([["Bath", 1.5], ["Ely", None]] * 6, dtype=object)],
+    ids=["table", "images", "categories"],
+)
+def test_arrays_of_other_libraries(X):
+    Z = make().fit(X).transform(X)
+    np.testing.assert_array_equal(make().fit(OtherArray(X)).transform(OtherArray(X)), Z)
+
+
 REFUSED = {
     "generator": (lambda: (x for x in COLORED), TypeError, r"iterator \(generator\).*list\(X\)"),
     "map": (lambda: map(np.asarray, COLORED), TypeError, r"iterator \(map\).*list\(X\)"),
@@ -65,6 +90,37 @@ REFUSED = {
         lambda: pd.DataFrame({"image": list(COLORED)}),
         ValueError,
         r"cells hold arrays.*list\(X\[column\]\)",
+    ),
+    "embeddings in a frame": (
+        lambda: pl.DataFrame({"id": [1, 2], "vector": [[1.0, 2.0], [3.0, 4.0]]}),
+        ValueError,
+        r"Column 'vector' of X holds arrays.*list\(X\['vector'\]\)",
+    ),
+    "structured array": (
+        lambda: np.array([(1.0, 2)] * 9, dtype=[("age", "f8"), ("rooms", "i4")]),
+        TypeError,
+        r"fields age, rooms\. Pass pandas\.DataFrame",
+    ),
+    "records": (
+        lambda: np.rec.array([(1.0, 2)] * 9, dtype=[("age", "f8"), ("rooms", "i4")]),
+        TypeError,
+        r"fields age, rooms\. Pass pandas\.DataFrame",
+    ),
+    "dicts": (lambda: [{"age": 1, "rooms": 2}] * 9, TypeError, r"dicts.*pandas\.DataFrame\(X\)"),
+    "row of a frame": (
+        lambda: pd.DataFrame({"age": [1, 2], "town": ["Bath", "Ely"]}).iloc[0],
+        ValueError,
+        "holds texts, such as 'Bath'.*column or row of a table must have two dimensions",
+    ),
+    "columns of one name": (
+        lambda: pd.DataFrame([[1, 2]] * 9, columns=["age", "age"]),
+        ValueError,
+        r"several columns named 'age'.*~X\.columns\.duplicated",
+    ),
+    "columns of one name in Arrow": (
+        lambda: pa.table([pa.array([1.0, 2])] * 2, names=["age", "age"]),
+        ValueError,
+        "several columns named 'age'",
     ),
     "sparse tensor": (
         lambda: torch.from_numpy(COLORED[:, 0, :, 0]).to_sparse(),
