@@ -415,6 +415,7 @@ def people():
     return people
 
 
+@pytest.mark.filterwarnings("ignore:Of 64 values in column")
 @every_table_estimator
 @pytest.mark.parametrize("scaling", ["standard", "quantile"])
 def test_table_with_categories_and_holes(Estimator, scaling, people):
