@@ -2,6 +2,7 @@
 
 import copy
 from contextlib import contextmanager
+from functools import wraps
 from numbers import Integral, Real
 
 import numpy as np
@@ -42,6 +43,17 @@ from sklearn_ssl._runtime import (
 from sklearn_ssl._series import check_axes
 from sklearn_ssl._tables import learn_categories
 from sklearn_ssl.encoders import make_encoder
+
+
+def of_one_fit(method):
+    """Let a method of an estimator see one fit of it: another thread may fit it meanwhile."""
+
+    @wraps(method)
+    def call(self, *args, **kwargs):
+        check_is_fitted(self)
+        return method(copy.copy(self), *args, **kwargs)
+
+    return call
 
 
 class BaseSSLTransformer(
@@ -162,7 +174,7 @@ class BaseSSLTransformer(
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
-        "callbacks": ["array-like", None],
+        "callbacks": [list, tuple, None],
         "device": [str],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "verbose": ["verbose"],
@@ -488,6 +500,7 @@ class BaseSSLTransformer(
         check_is_fitted(self, "task_")
         return self.task_.encoder
 
+    @of_one_fit
     def transform(self, X):
         """Return the representations of X.
 
@@ -503,9 +516,7 @@ class BaseSSLTransformer(
         representations : ndarray of shape (n, output_dim)
             In float32.
         """
-        check_is_fitted(self)
-        fitted = copy.copy(self)  # another thread may fit this one meanwhile
-        return fitted._embed(fitted.task_, X)
+        return self._embed(self.task_, X)
 
     def _embed(self, task, X):
         """Return what the ``encode`` of a task says of X, batch by batch."""
@@ -516,6 +527,7 @@ class BaseSSLTransformer(
                 task, X, self.input_spec_, batch_size=batch_size, device=self._task_device()
             )
 
+    @of_one_fit
     def score(self, X, y=None):
         """Return minus the mean pretext loss on X.
 
@@ -534,16 +546,14 @@ class BaseSSLTransformer(
         score : float
             At most 0 for losses that are not negative.
         """
-        check_is_fitted(self)
-        fitted = copy.copy(self)  # another thread may fit this one meanwhile
-        rows = fitted._rows_to_score(X)
+        rows = self._rows_to_score(X)
         with torch_settings():
             return -pretext_loss(
-                fitted.task_,
+                self.task_,
                 rows,
-                fitted.input_spec_,
-                batch_size=fitted.batch_size_,
-                device=fitted._task_device(),
+                self.input_spec_,
+                batch_size=self.batch_size_,
+                device=self._task_device(),
             )
 
     def _rows_to_score(self, X):

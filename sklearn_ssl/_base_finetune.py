@@ -26,7 +26,7 @@ from sklearn.utils.validation import (
 )
 
 from sklearn_ssl import defaults
-from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl._base import BaseSSLTransformer, of_one_fit
 from sklearn_ssl._callbacks import CallbacksParameterMixin
 from sklearn_ssl._containers import opened
 from sklearn_ssl._fine_tune_task import (
@@ -76,7 +76,7 @@ class BaseFineTuner(CallbacksParameterMixin, NamedParametersMixin, BaseEstimator
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "callbacks": ["array-like", None],
+        "callbacks": [list, tuple, None],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
     }
@@ -376,6 +376,7 @@ class BaseFineTuner(CallbacksParameterMixin, NamedParametersMixin, BaseEstimator
 
     # After fitting ----------------------------------------------------------------------------
 
+    @of_one_fit
     def predict(self, X):
         """Return what the head says of each row.
 
@@ -400,7 +401,6 @@ class BaseFineTuner(CallbacksParameterMixin, NamedParametersMixin, BaseEstimator
         return _safe_indexing(X, places), y, sample_weight
 
     def _represent(self, X):
-        check_is_fitted(self)
         if not self._regression:
             check_prediction(type(self).__name__)
         return self.transformer_.transform(X)

@@ -1,5 +1,6 @@
 """What the estimators of texts share: tokens, windows, embeddings of texts of any length."""
 
+import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -219,7 +220,7 @@ class BaseTextTransformer(BaseSSLTransformer):
 
     def _read_folder(self):
         """Return a TextSpec of what the folder of a pretrained model says."""
-        known = read_pretrained(self.pretrained, self._causal)
+        known = read_pretrained(os.path.expanduser(self.pretrained), self._causal)
         json = known.tokenizer
         if known.sentences.lower_case:
             json = tokenization.lower_case(json)
@@ -287,7 +288,8 @@ class BaseTextTransformer(BaseSSLTransformer):
         task = self._make_task(spec)
         if spec.pretrained is not None:
             head = getattr(task, "pretrained_head", None)
-            load_pretrained(self.pretrained, self._causal, task.encoder, head)
+            folder = os.path.expanduser(self.pretrained)
+            load_pretrained(folder, self._causal, task.encoder, head)
         return task
 
     def _check_head(self, method):

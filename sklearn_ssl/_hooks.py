@@ -6,6 +6,7 @@ import warnings
 from contextlib import contextmanager
 
 from skorch.callbacks import Callback, EarlyStopping, EpochScoring
+from skorch.exceptions import SkorchException
 from tqdm.auto import tqdm
 
 from sklearn_ssl.collapse import FEWEST_STEPS, CollapseWarning, embedding_spread, symptom
@@ -17,7 +18,8 @@ class StopTraining(Exception):  # noqa: N818 - like StopIteration, it is no erro
 
 def check_callbacks(callbacks):
     for callback in callbacks:
-        instance = callback[1] if isinstance(callback, tuple) else callback
+        named = isinstance(callback, tuple) and len(callback) == 2 and isinstance(callback[0], str)
+        instance = callback[1] if named else callback
         if not isinstance(instance, Callback):
             raise TypeError(
                 "callbacks must be skorch callbacks (instances of skorch.callbacks.Callback), or "
@@ -46,7 +48,7 @@ def end_epoch(callback, net, **kwargs):
     """
     try:
         _end_epoch(callback, net, **kwargs)
-    except KeyError as error:
+    except (KeyError, SkorchException) as error:
         if "in history" not in str(error):
             raise
         raise ValueError(

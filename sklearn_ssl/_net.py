@@ -156,7 +156,15 @@ class PretextNet(NeuralNet):
         device_type = torch.device(self.device).type
         enabled = self.autocast_dtype is not None
         with torch.autocast(device_type, dtype=self.autocast_dtype, enabled=enabled):
-            loss = self.module_(self._to_batch(rows))
+            try:
+                loss = self.module_(self._to_batch(rows))
+            except RuntimeError as error:
+                if not enabled or "bfloat16" not in str(error).lower():
+                    raise
+                raise ValueError(
+                    f"{type(self.module_).__name__} cannot be trained in bfloat16 ({error}). Use "
+                    'precision="float32".'
+                ) from error
         # Within an autocast of the caller's, torch would keep this step's weights for the next.
         torch.clear_autocast_cache()
         return loss

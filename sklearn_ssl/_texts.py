@@ -150,7 +150,8 @@ def check_texts(X, name, *, min_samples=1):
     if len(getattr(X, "shape", (0,))) != 1:
         raise ValueError(f"{expected}; got a {type(X).__name__} of shape {X.shape}{_hint(X)}.")
     try:
-        texts = list(X)
+        # Python would read on for ever where X[i] is something for every i.
+        texts = list(X) if hasattr(X, "__iter__") else [X[i] for i in range(len(X))]
     except TypeError as error:
         raise TypeError(f"{expected}; got {type(X).__name__}.{_hint_of(X)}") from error
     for i, text in enumerate(texts):
@@ -179,12 +180,14 @@ def _hint(X):
 
 def _hint_of(text):
     """Return what to do with something that is no text."""
-    if isinstance(text, bytes):
+    if isinstance(text, bytes | bytearray):
         return " Decode it: text.decode('utf-8')."
     if isinstance(text, Path):
         return " Read the file: path.read_text()."
     if isinstance(text, list | tuple) and all(isinstance(word, str) for word in text):
         return " Make one text of its words: ' '.join(words)."
+    if isinstance(text, Mapping):
+        return " Take the field with the text: [row['text'] for row in X], for example."
     if isinstance(text, numbers.Number) or hasattr(text, "shape"):
         return f" {OF_NUMBERS[0].upper()}{OF_NUMBERS[1:]}."
     return ""

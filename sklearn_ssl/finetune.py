@@ -16,6 +16,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
+from sklearn_ssl._base import of_one_fit
 from sklearn_ssl._base_finetune import BaseFineTuner, head_has
 from sklearn_ssl._targets import Classes, Numbers
 
@@ -186,6 +187,7 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
         return super().score(*self._to_score(X, y, sample_weight))
 
     @available_if(head_has("predict_proba"))
+    @of_one_fit
     def predict_proba(self, X):
         """Return the probability of each class.
 
@@ -203,6 +205,7 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
         return self.head_.predict_proba(Z)
 
     @available_if(head_has("decision_function"))
+    @of_one_fit
     def decision_function(self, X):
         """Return how far each row is on the side of each class.
 

@@ -1,5 +1,7 @@
 """Looking into a trained encoder."""
 
+import copy
+
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
@@ -48,6 +50,7 @@ def attention_maps(estimator, X):
     (10, 4, 4, 4)
     """
     check_is_fitted(estimator)
+    estimator = copy.copy(estimator)  # another thread may fit it meanwhile
     encoder = _with_attention(estimator)
     spec = estimator.input_spec_
     X = estimator._check_rows(X)

@@ -5,6 +5,7 @@ number of which more is better; searches call it as ``scorer(estimator, X, y=Non
 are worth following was measured, see :doc:`/choosing_without_labels`.
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from numbers import Integral
@@ -102,6 +103,7 @@ def embed_views(estimator, X, n_views=2, augment=None, random_state=0):
             X = estimator[:-1].transform(X)
         estimator = estimator[-1]
     check_is_fitted(estimator)
+    estimator = copy.copy(estimator)  # another thread may fit it meanwhile
     spec = getattr(estimator, "input_spec_", None)
     if spec is None:
         raise TypeError(

@@ -180,7 +180,7 @@ def resolve_tokenizer(tokenizer, texts, vocabulary_size=None):
     if tokenizer == "byte":
         return byte_tokenizer().to_str()
     if isinstance(tokenizer, str | Path):
-        tokenizer = _read(Path(tokenizer))
+        tokenizer = _read(Path(os.path.expanduser(tokenizer)))
     elif isinstance(tokenizer, Tokenizer):
         tokenizer = Tokenizer.from_str(tokenizer.to_str())  # the user's own stays as it is
     else:

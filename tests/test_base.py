@@ -164,6 +164,21 @@ def test_bfloat16_trains_and_embeds_in_float32(X):
     assert set(dtypes) == {torch.float32}
 
 
+class InFloat32(torch.nn.Linear):
+    """Has a constant that is beyond bfloat16, as masks of some transformers are."""
+
+    def forward(self, x):
+        h = super().forward(x)
+        return h.masked_fill(h > 9, torch.finfo(torch.float32).max)
+
+
+def test_an_encoder_that_cannot_take_bfloat16(X):
+    params = {"encoder": lambda shape: InFloat32(*shape, 3), "max_epochs": 1}
+    assert SimCLRTransformer(precision="float32", **params).fit(X).n_iter_ == 1
+    with pytest.raises(ValueError, match=r'cannot be trained in bfloat16 .*precision="float32"'):
+        SimCLRTransformer(precision="bfloat16", **params).fit(X)
+
+
 def dropout_encoder(shape):
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.Dropout(0.5), nn.ReLU())
 

@@ -13,7 +13,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from skorch.callbacks import Callback, EarlyStopping, EpochScoring
+from sklearn.utils._param_validation import InvalidParameterError
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, EpochScoring
 from test_common import ESTIMATORS, make
 
 from sklearn_ssl import CausalLMEmbedder, FineTuneClassifier, SimCLRTransformer
@@ -126,6 +127,37 @@ def test_a_pickle_keeps_all_other_callbacks():
         twin = pickle.loads(pickle.dumps(estimator))
     assert twin.callbacks[0][0] == "stop"
     assert twin.callbacks[0][1].monitor == "train_loss"
+
+
+# Those that cannot work -----------------------------------------------------------------------
+
+USELESS = {
+    "a name alone": ([("stop", "stop")], TypeError, "instances of skorch.callbacks.Callback"),
+    "a number as name": ([(1, EarlyStopping())], TypeError, "pairs of a name and one"),
+    "a class": ([EarlyStopping], TypeError, "instances of skorch.callbacks.Callback"),
+    "an array": (np.array([EarlyStopping()]), InvalidParameterError, "'callbacks' parameter of"),
+    "one by itself": (EarlyStopping(), InvalidParameterError, "'callbacks' parameter of"),
+    "held-out rows": (
+        [EarlyStopping()],
+        ValueError,
+        "EarlyStopping .*'valid_loss'.* early_stopping=T",
+    ),
+    "the best of them": (
+        [Checkpoint()],
+        ValueError,
+        'Checkpoint .*_best.*monitor="train_loss"',
+    ),
+}
+
+
+@pytest.mark.parametrize(("callbacks", "error", "match"), USELESS.values(), ids=USELESS)
+@pytest.mark.parametrize("fine_tuned", [False, True])
+def test_useless_callbacks_are_refused(callbacks, error, match, fine_tuned):
+    estimator = simclr(callbacks=callbacks)
+    if fine_tuned:
+        estimator = FineTuneClassifier(simclr(), strategy="full", callbacks=callbacks)
+    with pytest.raises(error, match=match):
+        estimator.fit(ROWS, LABELS)
 
 
 # What they record -----------------------------------------------------------------------------

@@ -80,7 +80,7 @@ RULES = {
         "_linear_heads _net _parameters _runtime augment",
         "numpy sklearn torch",
     ),
-    "finetune": ("_base_finetune _targets", "sklearn"),
+    "finetune": ("_base _base_finetune _targets", "sklearn"),
     "semi_supervised": ("_labeled_folds _labels", "sklearn"),
     "_protocol": ("_containers _labels datasets", "numpy sklearn"),
     "_representations": ("_base collapse finetune", "numpy scipy sklearn"),

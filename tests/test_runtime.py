@@ -1,5 +1,6 @@
 """Whatever surrounds an estimator - torch's settings, threads, forks - its numbers are the same."""
 
+import copy
 import os
 import pickle
 import subprocess
@@ -19,6 +20,8 @@ from sklearn_ssl import (
     BaseSSLTransformer,
     FineTuneClassifier,
     FineTuneRegressor,
+    MaskedAutoencoder,
+    NextFrameEmbedder,
     PretextTask,
     SimCLRTransformer,
     VIMETransformer,
@@ -188,6 +191,42 @@ def test_a_refit_beside_other_threads(X):
     known = [before, after]
     assert all(any(np.array_equal(Z, one) for one in known) for Z in seen)
     assert np.array_equal(seen[0], before)
+
+
+SAYING = {
+    MaskedAutoencoder: lambda mae, X: mae.reconstruct(X)["prediction"],
+    NextFrameEmbedder: lambda series, X: series.predict_next(X),
+    FineTuneClassifier: lambda model, X: model.predict_proba(X),
+    FineTuneRegressor: lambda model, X: model.predict(X),
+}
+
+
+@pytest.mark.parametrize("Estimator", SAYING)
+def test_what_is_said_during_a_refit_is_of_one_fit(X, Estimator):
+    params = {"max_epochs": 1, "random_state": 0}
+    if Estimator in (FineTuneClassifier, FineTuneRegressor):
+        params = {"transformer": VIMETransformer(**params)}
+    y = np.arange(len(X)) % 2
+    fits = [(X, y), (9 * X + np.arange(64), y[::-1])]
+    models = [Estimator(**params).fit(*fit) for fit in fits]
+    known = [SAYING[Estimator](model, X) for model in models]
+    assert not np.array_equal(*known)
+    estimator, ended = copy.copy(models[0]), threading.Event()
+
+    def change():  # as the end of a refit does, again and again
+        while not ended.is_set():
+            for model in models:
+                vars(estimator).update(vars(model))
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    try:
+        for _ in range(30):
+            said = SAYING[Estimator](estimator, X)
+            assert any(np.array_equal(said, one) for one in known)
+    finally:
+        ended.set()
+        changing.join()
 
 
 # Forks ----------------------------------------------------------------------------------------

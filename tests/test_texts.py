@@ -261,6 +261,18 @@ def test_too_few_texts(n):
 EXPECTED = "expects an iterable of str, a list or a column of texts"
 MISSING = r"text 1 is missing .*Drop it, or put an empty string there"
 OTHERS = "numbers, images and series are for .* VIMETransformer for tables or SimCLRTransformer"
+
+
+class Rows:
+    """Says how many rows it has, as a torch Dataset does, but has one for every index."""
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        return {"text": f"row {index}"}
+
+
 BAD_X = {
     "a text": ("a text", ValueError, f"{EXPECTED}; got a single str.*pass a list of it"),
     "bytes": (b"a text", ValueError, f"{EXPECTED}; got a single bytes.*pass a list of it"),
@@ -314,6 +326,13 @@ BAD_X = {
     "a tensor": (torch.zeros(3), TypeError, f"text 0 is of type Tensor. N{OTHERS[1:]}"),
     "words": ([["a", "b"], ["c"]], TypeError, r"of type list. Make one text of its words: ' '.jo"),
     "a dictionary": ({0: "a", 1: "b"}, TypeError, r"got a dict. Pass its values: list\(X.values"),
+    "rows with fields": (
+        [{"text": "a", "label": 1}] * 2,
+        TypeError,
+        r"of type dict. Take the field with the text: \[row\['text'\] for row in X\]",
+    ),
+    "rows of a data set": (Rows(), TypeError, "text 0 is of type dict. Take the field"),
+    "a bytearray among texts": ([bytearray(b"a")], TypeError, "of type bytearray. Decode it"),
     "a path": (Path("a"), TypeError, r"got \w*Path. Read the file: path.read_text\(\)"),
     "paths": ([Path("a")], TypeError, r"text 0 is of type \w*Path. Read the file"),
     "a bytearray": (bytearray(b"ab"), ValueError, "got a single bytearray"),

@@ -10,6 +10,8 @@ import torch
 from sklearn_ssl.encoders._sentence_transformers import SentenceModel, read_sentence_model
 from sklearn_ssl.encoders.huggingface import WordHead, class_for, import_transformers, quiet
 
+LFS = b"version https://git-lfs"  # begins a file that stands for a large one
+SHORTEST = 3  # tokens: a beginning, an end, and one of the text
 _LOCALLY = {"local_files_only": True, "trust_remote_code": False}
 _SAFELY = {**_LOCALLY, "use_safetensors": True}
 
@@ -102,6 +104,12 @@ def read_pretrained(folder, causal):
         )
     limits = (_n_positions(config, causal), tokenizer.model_max_length, sentences.max_length)
     longest = int(min([limit for limit in limits if limit and limit > 0], default=512))
+    if longest < SHORTEST:
+        raise ValueError(
+            f"The files in {str(folder)!r} allow texts of {longest} tokens at most, those at the "
+            "beginning and at the end included. Correct max_seq_length in "
+            "sentence_bert_config.json, or model_max_length in tokenizer_config.json."
+        )
     as_text = json.dumps(config.to_dict(), default=str)
     return Pretrained(as_text, as_json, names, longest, sentences)
 
@@ -156,7 +164,7 @@ def load_pretrained(folder, causal, encoder, head=None):
     except Exception as error:  # of transformers, safetensors or the system
         raise ValueError(
             f"transformers cannot read weights from {str(folder)!r}, where a model.safetensors "
-            f"is expected: {error}{_hint_of_pickles(folder)}"
+            f"is expected: {str(error).rstrip('.')}.{_hint_of_files(Path(folder))}"
         ) from error
     _check_layers(folder, whole, report)
     encoder.model.load_state_dict(whole.base_model.state_dict())
@@ -208,11 +216,15 @@ def _some(names):
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
-def _hint_of_pickles(folder):
-    if not any(Path(folder).glob("*.bin")):
+def _hint_of_files(folder):
+    """Return what to do about files that are no weights."""
+    for path in folder.glob("*.safetensors"):
+        if path.is_file() and path.stat().st_size < 1000 and path.read_bytes().startswith(LFS):
+            return f" {path.name} is a pointer of Git LFS: fetch the file itself, by git lfs pull."
+    if not any(folder.glob("*.bin")):
         return ""
     return (
-        ". Files with the ending .bin are pickles, which may run any code and are not read: if you "
+        " Files with the ending .bin are pickles, which may run any code and are not read: if you "
         "trust them, load the model with transformers once, and save it by save_pretrained, "
         "which writes safetensors."
     )

@@ -56,15 +56,17 @@ def read_sentence_model(folder):
         path = modules.get("Transformer", "")
         options = folder / path / "sentence_bert_config.json"
         options = _read(options) if options.is_file() else {}
+        max_length = options.get("max_seq_length") and int(options["max_seq_length"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"The modules.json of {str(folder)!r} is not that of a model of sentence-transformers: "
-            f"{error!r}. Without the file, the folder is read as a model of transformers."
+            f"{type(error).__name__}: {error}. Without the file, the folder is "
+            "read as a model of transformers."
         ) from error
     return SentenceModel(
         path=path,
         pooling=pooling,
-        max_length=options.get("max_seq_length"),
+        max_length=max_length,
         lower_case=bool(options.get("do_lower_case", False)),
         left_out=tuple(sorted(set(modules) - KNOWN)),
     )

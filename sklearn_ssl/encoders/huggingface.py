@@ -14,6 +14,7 @@ from sklearn_ssl.encoders.text import pool
 _LOCKS = {"quiet": threading.RLock()}
 if hasattr(os, "register_at_fork"):  # another thread may hold it while this one forks
     os.register_at_fork(after_in_child=lambda: _LOCKS.update(quiet=threading.RLock()))
+OTHERWISE = "its states do not follow from the tokens of a row alone"
 _TAKES = (
     "MaskedLMEmbedder and SimCSETransformer take encoders such as BERT, RoBERTa, DistilBERT, MPNet "
     "or ModernBERT, CausalLMEmbedder takes decoders such as GPT-2, Llama, Mistral, Qwen or Gemma."
@@ -162,11 +163,14 @@ def build_pretrained(config, *, causal, pooling):
     model_class = class_for(config, causal)
     try:
         whole = model_class.from_config(config, dtype=torch.float32)
-        was_training = whole.training
+    except Exception as error:  # of transformers: what config.json asks for does not go together
+        raise _unsupported(config.model_type, error) from error
+    was_training = whole.training
+    try:
         with torch.no_grad(), quiet():
             encoder, head, looks_ahead = _taken_apart(whole.eval(), causal, pooling)
     except Exception as error:  # whatever a model of others may raise
-        raise _unsupported(config.model_type, error) from error
+        raise _unsupported(config.model_type, OTHERWISE) from error
     if looks_ahead == causal:
         raise _wrong_way(config, causal)
     return encoder.train(was_training), head.train(was_training)
@@ -189,7 +193,7 @@ def _taken_apart(whole, causal, pooling):
     looks_ahead = not torch.equal(*states[:, 0])
     goes_on = causal and not looks_ahead
     if not (_agree(head(states[0]), logits[0]) and _reads_as_rows_come(encoder, ids[:1], goes_on)):
-        raise RuntimeError("its states do not follow from the tokens of a row alone")
+        raise RuntimeError(OTHERWISE)
     return encoder, head, looks_ahead
 
 

@@ -16,10 +16,10 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 from sklearn.utils import check_random_state, check_scalar
-from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sklearn_ssl import defaults, tokenization
+from sklearn_ssl._base import of_one_fit
 from sklearn_ssl._base_text import BaseTextTransformer
 from sklearn_ssl._evaluate import row_batches
 from sklearn_ssl._runtime import torch_settings
@@ -112,6 +112,7 @@ class CausalLMEmbedder(BaseTextTransformer):
     def _make_task(self, spec):
         return CausalLMTask(*self._make_encoder_and_head(spec))
 
+    @of_one_fit
     def score(self, X, y=None):
         """Return minus the mean loss in nats a token.
 
@@ -130,7 +131,6 @@ class CausalLMEmbedder(BaseTextTransformer):
         score : float
             At most 0; ``-ln(vocabulary_size)`` is a guess.
         """
-        check_is_fitted(self)
         self._check_head("score")
         rows = self._rows(X, overlap=(self.input_spec_.max_length - 2) // 2)
         n_asked = rows.lengths - 1 - rows.overlaps
@@ -158,6 +158,7 @@ class CausalLMEmbedder(BaseTextTransformer):
         """
         return math.exp(-self.score(X))
 
+    @of_one_fit
     def generate(self, prompts, max_new_tokens=50, temperature=1.0, top_k=None, random_state=None):
         """Continue texts, token by token, until they end.
 
@@ -180,7 +181,6 @@ class CausalLMEmbedder(BaseTextTransformer):
             The prompts and what follows them. Spaces at the end of a prompt are left out where
             tokens of words begin with their own.
         """
-        check_is_fitted(self)
         self._check_head("generate")
         check_scalar(max_new_tokens, "max_new_tokens", Integral, min_val=1, max_val=defaults.MOST)
         check_scalar(temperature, "temperature", Real, min_val=0)

@@ -17,12 +17,11 @@ from numbers import Integral, Real
 import torch
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 from torch import nn
 from torch.nn import functional as F
 
 from sklearn_ssl import defaults
-from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl._base import BaseSSLTransformer, of_one_fit
 from sklearn_ssl._runtime import torch_settings
 from sklearn_ssl._tables import decode_table
 from sklearn_ssl.augment import ImageAugmentation, make_views, resolve_augmentation
@@ -473,6 +472,7 @@ class MaskedAutoencoder(BaseSSLTransformer):
             augment = ImageAugmentation(jitter=0, grey=0, blur=0)
         return None if augment is None else resolve_augmentation(augment, spec)
 
+    @of_one_fit
     @torch_settings()
     def reconstruct(self, X, mask=None):
         """Hide a part of each row, and predict it from the rest.
@@ -496,7 +496,6 @@ class MaskedAutoencoder(BaseSSLTransformer):
             predicted patch has the mean and the deviation of the true one, for only its structure
             was predicted.
         """
-        check_is_fitted(self)
         X, spec = self._check_rows(X), self.input_spec_
         mask = self._mask_of(X, mask)
         prediction = torch.zeros(len(X), *spec.shape)

@@ -16,10 +16,10 @@ from numbers import Integral, Real
 import torch
 from sklearn.utils import check_scalar
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sklearn_ssl import tokenization
+from sklearn_ssl._base import of_one_fit
 from sklearn_ssl._base_text import BaseTextTransformer
 from sklearn_ssl._runtime import torch_settings
 from sklearn_ssl._texts import check_texts
@@ -195,6 +195,7 @@ class MaskedLMEmbedder(BaseTextTransformer):
         self._check_head("score")
         return super()._rows_to_score(X)
 
+    @of_one_fit
     def fill_mask(self, texts, top_k=5):
         """Say which tokens fit best in the gap of a text.
 
@@ -217,9 +218,8 @@ class MaskedLMEmbedder(BaseTextTransformer):
         ValueError
             If a text does not have exactly one "[MASK]".
         """
-        check_is_fitted(self)
         self._check_head("fill_mask")
-        top_k = check_scalar(top_k, "top_k", Integral, min_val=1)
+        top_k = int(check_scalar(top_k, "top_k", Integral, min_val=1))
         single = isinstance(texts, str)
         texts = check_texts([texts] if single else texts, type(self).__name__)
         fillings = [self._fill(text, i, top_k) for i, text in enumerate(texts)]

@@ -18,11 +18,10 @@ import numpy as np
 import torch
 from sklearn.utils import check_scalar
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sklearn_ssl import defaults
-from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl._base import BaseSSLTransformer, of_one_fit
 from sklearn_ssl.encoders.temporal import (
     FrameStates,
     as_frames,
@@ -236,6 +235,7 @@ class NextFrameEmbedder(BaseSSLTransformer):
             decoder = SeriesDecoder(width, channels, horizon)
         return NextFrameTask(encoder, decoder, horizon)
 
+    @of_one_fit
     def predict_next(self, X, steps=1):
         """Predict the frames that follow the last observed frame of each row.
 
@@ -256,7 +256,6 @@ class NextFrameEmbedder(BaseSSLTransformer):
             ``(n, steps, height, width)`` or ``(n, steps, height, width, channels)``. In the units
             of X.
         """
-        check_is_fitted(self)
         steps = check_scalar(steps, "steps", Integral, min_val=1, max_val=defaults.MOST)
         spec = self.input_spec_
         frames = self._embed(Rollout(self.task_, steps), X)

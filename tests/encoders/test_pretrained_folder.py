@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -175,6 +176,11 @@ def test_weights_that_are_no_weights(bert):
     refused(bert, "cannot read weights from")
 
 
+def test_weights_that_git_has_not_fetched(bert):
+    (bert / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+    refused(bert, r"model.safetensors is a pointer of Git LFS: .*git lfs pull")
+
+
 def test_pickled_weights_are_answered_by_what_to_do(bert):
     (bert / "model.safetensors").unlink()
     torch.save({}, bert / "pytorch_model.bin")
@@ -268,6 +274,31 @@ def test_length_and_case_are_those_of_the_folder(bert):
     ssl = MaskedLMEmbedder(pretrained=bert, max_epochs=0).fit(TEXTS)
     assert ssl.input_spec_.max_length == 9
     np.testing.assert_array_equal(ssl.transform(["The CAT sat"]), ssl.transform(["the cat sat"]))
+
+
+def test_lengths_that_leave_no_room_for_a_text(bert):
+    change(bert / "tokenizer_config.json", model_max_length=2)
+    refused(bert, "allow texts of 2 tokens at most.*model_max_length")
+
+
+def test_a_length_that_is_no_number(bert):
+    (bert / "modules.json").write_text("[]")
+    (bert / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": "many"}))
+    refused(bert, "modules.json of .* is not that of a model of sentence-transformers: .*'many'")
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_folder_in_the_home_of_the_user(kind, bert, monkeypatch):
+    monkeypatch.setenv("HOME", str(bert.parent))
+    monkeypatch.setenv("USERPROFILE", str(bert.parent))
+    embedded = [
+        MaskedLMEmbedder(pretrained=folder, max_epochs=0).fit_transform(TEXTS)
+        for folder in (bert, kind("~/bert"))
+    ]
+    np.testing.assert_array_equal(*embedded)
+    tokenizer = kind("~/bert/tokenizer.json")
+    ssl = MaskedLMEmbedder(tokenizer=tokenizer, max_epochs=0).fit(TEXTS)
+    assert "[UNK]" in ssl.tokenizer_.get_vocab()
 
 
 def test_a_model_in_a_folder_of_its_own(bert, tmp_path):

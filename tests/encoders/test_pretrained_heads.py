@@ -1,6 +1,7 @@
 """Heads of pretrained language models: whatever they do to states, words are transformers'."""
 
 import copy
+import json
 import math
 import pickle
 from concurrent.futures import ThreadPoolExecutor
@@ -267,10 +268,19 @@ def test_models_of_another_kind_are_refused_with_those_that_are_taken(name, Esti
     hf.AutoModel.from_config(config).save_pretrained(tmp_path)
     save_bert_tokenizer(bert_tokenizer(), tmp_path)
     ssl = Estimator(pretrained=tmp_path, max_epochs=0)
-    message = f"type '{config.model_type}', which is not supported .* take encoders such as BERT"
+    reasons = "no language model of one network|its states do not follow from the tokens of a row"
+    message = f"type '{config.model_type}', which is not supported .({reasons}).* take encoders"
     with pytest.raises(ValueError, match=message):
         ssl.fit(TEXTS)
     assert not hasattr(ssl, "task_")
+
+
+def test_sizes_that_do_not_go_together_are_named(tmp_path):
+    folder = save_bert(tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "num_attention_heads": 7}))
+    with pytest.raises(ValueError, match=r"not supported .*not a multiple of the number of attent"):
+        MaskedLMEmbedder(pretrained=folder, max_epochs=0).fit(TEXTS)
 
 
 def test_a_quantized_model_is_refused(tmp_path):
