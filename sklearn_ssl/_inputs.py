@@ -256,7 +256,7 @@ def check_input(estimator, X, *, reset, modality, categories=None, row_shape=Non
         _check_row_shape(estimator, X.shape, row_shape)
     if 0 in X.shape[1:]:
         raise ValueError(f"X has shape {X.shape}: its rows are empty.")
-    if min_samples > 1 and modality in ("series", "video") and _all_missing(X):
+    if min_samples > 1 and modality != "image" and _all_missing(X):
         raise ValueError("X holds no numbers: all of them are missing (NaN).")
     return X
 

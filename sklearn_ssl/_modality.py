@@ -7,6 +7,13 @@ from sklearn_ssl._images import read_image_shape, read_video_shape
 MODALITIES = ("table", "image", "series")
 # Modality of X by its dimensions, unless the estimator or the user says another.
 AUTO_MODALITY = {2: "table", 4: "image"}
+# Who takes rows that an estimator does not, by the dimensions of X.
+TAKEN_BY = {
+    2: " SimCLRTransformer takes tables, for example.",
+    3: " TS2VecTransformer takes series, and SimCLRTransformer gray images, for example.",
+    4: " SimCLRTransformer takes images, for example.",
+    5: " NextFrameEmbedder takes videos.",
+}
 
 
 def modality_of(estimator, X):
@@ -90,7 +97,7 @@ def resolve_modality(row_shape, modality="auto", image_shape=None, auto_modality
         "video": "(n, time, height, width) or (n, time, height, width, channels)",
         None: f"{_among(auto_modality)} dimensions",
     }[modality]
-    raise ValueError(f"X has shape {X_shape}, expected {expected}.")
+    raise ValueError(f"X has shape {X_shape}, expected {expected}.{TAKEN_BY.get(n_dims, '')}")
 
 
 def _among(auto_modality):

@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from skorch.callbacks import Callback
 from torch import nn
 
-from sklearn_ssl import BaseSSLTransformer, PretextTask, SimCLRTransformer
+from sklearn_ssl import (
+    BaseSSLTransformer,
+    NextFrameEmbedder,
+    PretextTask,
+    SCARFTransformer,
+    SimCLRTransformer,
+    TS2VecTransformer,
+    VIMETransformer,
+)
 
 ROWS = np.random.default_rng(0).normal(size=(24, 16))
 ROWS.setflags(write=False)  # no test may change it
@@ -164,7 +172,7 @@ BAD_SHAPES = {
         CUBE,
         r'\(n, 4, 4\).*grey images.*series.*modality="image" or modality="series"',
     ),
-    "five dimensions": ({}, ROWS.reshape(24, 2, 2, 2, 2), "expected 2, 3 or 4 dimensions"),
+    "five dimensions": ({}, ROWS.reshape(24, 2, 2, 2, 2), r"2, 3 or 4 dimensions\. NextFrame"),
     "cube as table": ({"modality": "table"}, CUBE, r"expected \(n, features\)"),
     "images as series": ({"modality": "series"}, CUBE[..., None], r"expected \(n, channels, time"),
     "flat rows as images": ({"modality": "image"}, FLAT, r"pass image_shape=\(height, width\)"),
@@ -190,6 +198,27 @@ def test_shape_that_does_not_fit(params, X, match):
     Z = fitted.transform(ROWS)
     assert_refused(fitted.set_params(**params), "fit", X, ValueError, match)
     np.testing.assert_array_equal(fitted.transform(ROWS), Z)
+
+
+@pytest.mark.parametrize(
+    ("Estimator", "shape", "match"),
+    [
+        (SCARFTransformer, (24, 4, 4, 3), "SimCLRTransformer takes images"),
+        (VIMETransformer, (24, 2, 9), "TS2VecTransformer takes series"),
+        (TS2VecTransformer, (24, 4, 4, 3), "SimCLRTransformer takes images"),
+        (NextFrameEmbedder, (24, 4, 4, 4, 3, 2), "or 5 dimensions"),
+        (SimCLRTransformer, (24, 4, 8, 8, 3), "NextFrameEmbedder takes videos"),
+    ],
+)
+def test_other_kinds_name_an_estimator_that_takes_them(Estimator, shape, match):
+    with pytest.raises(ValueError, match=match):
+        Estimator(max_epochs=1, random_state=0).fit(np.zeros(shape))
+
+
+@pytest.mark.parametrize("Estimator", [SCARFTransformer, VIMETransformer, SimCLRTransformer])
+def test_tables_without_a_number(Estimator):
+    with pytest.raises(ValueError, match="all of them are missing"):
+        Estimator(max_epochs=1, random_state=0).fit(np.full((24, 3), np.nan))
 
 
 OTHER_ROWS = {
@@ -242,12 +271,12 @@ BAD_PARAMS = {
     "encoder of rank 4": (
         {"encoder": lambda shape: nn.Identity(), "image_shape": (4, 4)},
         ValueError,
-        r"one vector for each row.*\(2, 1, 4, 4\)",
+        r"one vector for each row.*\(3, 1, 4, 4\)",
     ),
     "encoder of rank 1": (
         {"encoder": lambda shape: nn.Flatten(0)},
         ValueError,
-        r"one vector for each row.*\(32,\)",
+        r"one vector for each row.*\(48,\)",
     ),
     "encoder of pairs": ({"encoder": lambda shape: Pair()}, ValueError, "returned tuple"),
     "encoder of other width": (

@@ -105,7 +105,7 @@ def keeps_rows():
 def test_pretraining_sees_all_rows_but_those_of_the_test(recorder, numbered):
     X, y = numbered
     few = np.where(np.arange(200) < 120, y, -1)
-    more = X[:7] + 1000
+    more = X[:7] + 50
     report = evaluate_representation(recorder, X, few, X_unlabeled=more, **FAST)
     assert set(report.test_rows) < set(range(120))  # labeled ones
     assert len(report.test_rows) == 30 == report.n_test
