@@ -101,7 +101,14 @@ class PretextNet(NeuralNet):
         options = {"lr": self.lr}
         if "fused" in inspect.signature(self.optimizer).parameters:
             options["fused"] = True
-        self.optimizer_ = self.optimizer(groups, **options)
+        try:
+            self.optimizer_ = self.optimizer(groups, **options)
+        except (TypeError, ValueError) as error:
+            raise type(error)(
+                f"optimizer={self.optimizer!r} cannot be used: {error}. It is called with groups "
+                "of parameters, vectors among them, and lr; give it what else it needs by "
+                "functools.partial, or use another one, such as torch.optim.AdamW."
+            ) from error
         if not all(hasattr(self.optimizer_, name) for name in ("step", "zero_grad", "state_dict")):
             raise TypeError(
                 "optimizer must return a torch optimizer when it is called with parameters and "
@@ -197,7 +204,7 @@ class PretextNet(NeuralNet):
             raise ValueError(
                 f"The weights of {type(self.module_).__name__} are not finite after the last step. "
                 f"Try a smaller lr (it is {self.lr:g}) or weight_decay (it is "
-                f"{self.weight_decay:g}), or look for extreme values in X."
+                f'{self.weight_decay:g}), precision="float32", or look for extreme values in X.'
             )
 
     # The whole fit ----------------------------------------------------------------------------

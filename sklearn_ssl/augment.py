@@ -526,10 +526,16 @@ def resolve_augmentation(augment, spec):
         }[spec.modality]()
     if isinstance(augment, Augmentation):
         return augment.adapt(spec)
-    if isinstance(augment, list | tuple | nn.Sequential):
+    if isinstance(augment, list | tuple | nn.Sequential | nn.ModuleList):
         if len(augment) == 0:
             raise ValueError("augment is empty: give it an augmentation, or None for the default.")
         return Compose([resolve_augmentation(step, spec) for step in augment])
-    if not callable(augment):
+    if not callable(augment) or isinstance(augment, type):
         raise TypeError(f"augment must be made of functions of a batch, got {augment!r}.")
-    return Foreign(copy.deepcopy(augment))
+    try:
+        return Foreign(copy.deepcopy(augment))
+    except TypeError as error:
+        raise TypeError(
+            f"augment must be made of functions that can be copied; of {augment!r}, that fails "
+            f"({error}). A lock or an open file has its place in a module's global variables."
+        ) from error

@@ -1,6 +1,7 @@
 """What an ``__init__`` may look like, and values of parameters that no machine can serve."""
 
 import pickle
+import threading
 from numbers import Integral
 from types import SimpleNamespace
 
@@ -125,6 +126,16 @@ class Shaped(nn.Module):
         return self.change(self.linear(batch))
 
 
+class WithLock:
+    """A function of a batch that cannot be copied."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+
+    def __call__(self, batch):
+        return batch
+
+
 USELESS = {
     "augment: shape": ({"augment": lambda x: x[:, :3]}, ValueError, r"augment .* shape \(6,\)"),
     "augment: axis": ({"augment": lambda x: x[:, None]}, ValueError, r"augment .* shape \(1, 6\)"),
@@ -140,6 +151,11 @@ USELESS = {
         ValueError,
         "augment .*torch.float64",
     ),
+    "augment: lock": ({"augment": WithLock()}, TypeError, "augment .* that can be copied.*_thread"),
+    "augment: class": ({"augment": WithLock}, TypeError, "augment must be made of functions"),
+    "optimizer: groups": ({"optimizer": torch.optim.LBFGS}, ValueError, "optimizer=.*LBFGS.*lr"),
+    "optimizer: no lr": ({"optimizer": lambda p: None}, TypeError, "optimizer=.*'lr'.*partial"),
+    "optimizer: object": ({"optimizer": object}, TypeError, "optimizer=.* takes no arguments"),
     "optimizer: None": ({"optimizer": lambda p, lr: None}, TypeError, "optimizer .* got NoneType"),
     "optimizer: list": ({"optimizer": lambda p, lr: list(p)}, TypeError, "optimizer .* got list"),
     **{
@@ -151,6 +167,8 @@ USELESS = {
         for name, change, got in [
             ("empty", lambda z: z[:, :0], r"\(3, 0\)"),
             ("int", lambda z: z.long(), "torch.int64"),
+            ("double", lambda z: z.double(), "torch.float64"),
+            ("half", lambda z: z.half(), "torch.float16"),
             ("bool", lambda z: z > 0, "torch.bool"),
             ("complex", lambda z: z + 0j, "torch.complex64"),
             ("rows", lambda z: z[:2], r"\(2, 3\)"),
@@ -194,7 +212,13 @@ def noisy(batch):
 
 @pytest.mark.parametrize("Estimator", [E for E in ESTIMATORS if "augment" in E().get_params()])
 @pytest.mark.parametrize(
-    "combine", [list, tuple, lambda steps: nn.Sequential(*map(as_module, steps))]
+    "combine",
+    [
+        list,
+        tuple,
+        lambda steps: nn.Sequential(*map(as_module, steps)),
+        lambda steps: nn.ModuleList(map(as_module, steps)),
+    ],
 )
 def test_augmentations_compose(Estimator, combine):
     images = ROWS.repeat(6, axis=1).reshape(48, 6, 6)

@@ -123,8 +123,9 @@ def _check_output(output, shape):
             f"batch of {N_TRIED} rows of shape {shape} it returned {got}. Pool and flatten its "
             "output."
         )
-    if output.shape[1] == 0 or not output.is_floating_point():
+    if output.shape[1] == 0 or output.dtype != torch.float32:
         raise ValueError(
-            "encoder must return floating point numbers, one at least for each row; for a batch of "
-            f"{N_TRIED} rows it returned a tensor of shape {got} and {output.dtype}."
+            "encoder must return floating point numbers of torch.float32, one at least for each "
+            f"row; for a batch of {N_TRIED} rows it returned a tensor of shape {got} and "
+            f"{output.dtype}."
         )

@@ -13,13 +13,13 @@ SMALL_SIDE = 64  # below, torchvision's strided first layers would leave nothing
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions beside a shortcut; the first one halves the sides."""
 
-    def __init__(self, channels_in, channels_out):
+    def __init__(self, channels_in, channels_out, stride=2):
         super().__init__()
-        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride=2, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(channels_out)
         self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(channels_out)
-        self.shortcut = nn.Conv2d(channels_in, channels_out, 1, stride=2, bias=False)
+        self.shortcut = nn.Conv2d(channels_in, channels_out, 1, stride, bias=False)
 
     def forward(self, x):
         residual = F.relu(self.norm1(self.conv1(x)))
@@ -56,13 +56,16 @@ class ConvEncoder(nn.Module):
             nn.BatchNorm2d(width),
             nn.ReLU(),
         ]
-        side = -(-side // stride)
+        sides = [-(-n // stride) for n in (height, width_pixels)]
+        side = min(sides)
         n_blocks = max(2, math.ceil(math.log2(side / 4)))
         for _ in range(n_blocks):
-            layers.append(ResidualBlock(width, 2 * width))
-            width, side = 2 * width, -(-side // 2)
+            # Along a single pixel, torch's gradients with stride 2 in bfloat16 may be NaN.
+            strides = tuple(2 if n > 1 else 1 for n in sides)
+            layers.append(ResidualBlock(width, 2 * width, strides))
+            width, sides = 2 * width, [-(-n // 2) for n in sides]
         self.layers = nn.Sequential(*layers)
-        self.grid = min(grid, side)
+        self.grid = min(grid, *sides)
 
     def forward(self, x):
         x = self.layers(x)  # [n, width, side, side]

@@ -116,3 +116,14 @@ def test_torchvision_encoder_unknown_name(name, suggestion):
 def test_torchvision_encoder_takes_names_of_classifiers_only(name):
     with pytest.raises(ValueError, match="is no torchvision classifier"):
         torchvision_encoder(name, (3, 32, 32))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 2, 2), (3, 2, 2), (3, 1, 2), (3, 3, 2)])
+def test_gradients_of_tiny_images_in_bfloat16(shape):
+    torch.manual_seed(0)
+    encoder = ConvEncoder(shape).to(memory_format=torch.channels_last)
+    for _ in range(10):  # where they were wrong, they came from memory that nobody had written
+        encoder.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            encoder(torch.randn(64, *shape)).float().square().mean().backward()
+        assert all(parameter.grad.isfinite().all() for parameter in encoder.parameters())
