@@ -178,7 +178,7 @@ class BaseFineTuner(CallbacksParameterMixin, NamedParametersMixin, BaseEstimator
             tuned, history = self._tune(
                 transformer, start, X, weights, targets, scaling, kept, held_out, seed
             )
-            if tuned is None:  # on the held-out rows, the probe was better than all epochs
+            if tuned is None:  # the probe was better
                 tuned = self._probe(Z, labels, weights, slice(None), scaling)
             head = tuned
         vars(self).update(
@@ -280,7 +280,7 @@ class BaseFineTuner(CallbacksParameterMixin, NamedParametersMixin, BaseEstimator
         Returns
         -------
         head : estimator or None
-            None if the start was better on the held-out rows; the encoder is what it was then.
+            None if the start was better; the encoder is what it was then.
         history : dict
         """
         with seeded_global_stream(seed):
@@ -318,16 +318,19 @@ class BaseFineTuner(CallbacksParameterMixin, NamedParametersMixin, BaseEstimator
     def _train(self, task, train_rows, valid_rows, transformer, lr, seed, has_start):
         """Train a task in place; return whether it is better than at its start, and the history.
 
-        A start that is a probe competes with all epochs for the least loss on the held-out rows.
+        A start that is a probe competes with all epochs for the least loss on the held-out rows, or
+        without some, with the last epoch for that on the rows themselves: dropout and large steps
+        may throw a probe off that reads narrow directions. Of augmented rows, that says little.
         """
         device = transformer._task_device()
         task.to(device)
         spec = LabeledSpec(transformer.input_spec_)
         n_epochs = self.max_epochs or defaults.fine_tuning_epochs(len(train_rows), self.batch_size)
         precision = "float32" if self._Targets.delicate else transformer.precision
-        competes = has_start and valid_rows is not None
+        holds_out = valid_rows is not None
+        competes = has_start and (holds_out or task.augment is None)
         first_state = copy.deepcopy(task.state_dict()) if competes else None
-        rows = train_rows if valid_rows is None else valid_rows
+        rows = valid_rows if holds_out else train_rows
         first_loss = mean_loss(task, rows, spec, self.batch_size, device)
         history, _ = train(
             task,
@@ -343,19 +346,19 @@ class BaseFineTuner(CallbacksParameterMixin, NamedParametersMixin, BaseEstimator
             weight_decay=self.weight_decay,
             autocast_dtype=resolve_precision(precision, device),
             valid_rows=valid_rows,
-            patience=self.n_iter_no_change if valid_rows is not None else None,
+            patience=self.n_iter_no_change if holds_out else None,
             callbacks=self.callbacks or (),
             progress_name=type(self).__name__ if self.verbose else None,
         )
         last_loss = mean_loss(task, rows, spec, self.batch_size, device)
-        if competes and not last_loss < first_loss:
-            task.load_state_dict(first_state)
-            return False, history
-        if not np.isfinite(last_loss):
+        if not np.isfinite(last_loss) and not (competes and holds_out):
             raise ValueError(
                 f"The {task.loss_name} is {last_loss} after the last step. Try "
                 f"{task.remedies.format(lr=lr)}."
             )
+        if competes and not last_loss < first_loss:
+            task.load_state_dict(first_state)
+            return False, history
         if last_loss > WORSE * max(first_loss, 1.0):
             warnings.warn(
                 f"The {task.loss_name} is {last_loss:.3g} after the last step, and was "

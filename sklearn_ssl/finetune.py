@@ -35,9 +35,10 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
         Fitted or not.
     strategy : {"probe-then-full", "full", "probe"}, default="probe-then-full"
         "probe" fits `head` on the frozen representation. "full" trains the whole encoder and a
-        linear layer on it. "probe-then-full" does both: the linear layer starts from the probe,
-        and does not distort the representation before it knows anything [1]_. With less than ten
-        labels per class of images, "probe" is the safest; for texts, "full" was the best.
+        linear layer on it. "probe-then-full" does both: the linear layer starts from the probe, and
+        does not distort the representation before it knows anything [1]_; where the loss on the
+        labeled rows is larger in the end, the probe is kept. With less than ten labels per class of
+        images, "probe" is the safest; for texts, "full" was the best.
     head : estimator, default=None
         For the probe, any scikit-learn classifier; it is given what ``transform`` returns. None is
         LogisticRegression, on representations that are centered and divided by one factor for all

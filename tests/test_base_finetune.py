@@ -162,10 +162,30 @@ def test_a_last_step_that_breaks_the_encoder_is_an_error(Estimator, strategy, ss
     assert not hasattr(estimator, "head_")
 
 
-@pytest.mark.parametrize("strategy", TRAINED)
-def test_a_training_that_is_worse_than_a_guess_is_told(strategy, ssl):
-    with pytest.warns(UserWarning, match="and was .* before the first: the training went astray"):
-        FineTuneRegressor(ssl, strategy=strategy, lr=10.0, max_epochs=1).fit(X, NUMBERS)
+def test_a_training_that_is_worse_than_a_guess_is_told(ssl):
+    with pytest.warns(UserWarning, match=r"and was .* before the first: the training went astray"):
+        FineTuneRegressor(ssl, strategy="full", lr=10.0, max_epochs=1).fit(X, NUMBERS)
+
+
+@both
+def test_a_training_that_is_worse_than_its_probe_leaves_the_probe(Estimator, ssl):
+    y = labels_for(Estimator)
+    probe = Estimator(ssl, strategy="probe").fit(X, y)
+    tuned = Estimator(ssl, strategy="probe-then-full", lr=1.0, max_epochs=2, random_state=0)
+    np.testing.assert_allclose(decisions(tuned.fit(X, y)), decisions(probe), rtol=1e-5)
+    assert tuned.n_iter_ == 2
+
+
+def test_dropout_does_not_destroy_a_probe_of_texts():
+    rng = np.random.default_rng(0)
+    words = ["good", "bad", "film", "plot", "actor", "slow", "great", "dull", "story", "scene"]
+    texts = [" ".join(rng.choice(words, rng.integers(5, 60))) for _ in range(100)]
+    y = np.array([text.count("good") > text.count("bad") for text in texts])
+    ssl = CausalLMEmbedder(width=16, depth=1, max_length=16, max_epochs=2, random_state=0)
+    probe = FineTuneClassifier(ssl.fit(texts), strategy="probe").fit(texts, y).score(texts, y)
+    default = FineTuneClassifier(ssl, max_epochs=2, random_state=0).fit(texts, y)
+    assert probe > 0.8
+    assert default.score(texts, y) > probe - 0.02
 
 
 @both
