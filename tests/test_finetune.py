@@ -472,7 +472,8 @@ def test_every_estimator_can_be_fine_tuned(Transformer):
     transformer = Transformer(max_epochs=1, random_state=0, **small).fit(X)
     before = weights_of(transformer)
     y = np.where(np.arange(24) % 3, Y, -1)
-    classifier = FineTuneClassifier(transformer, max_epochs=1, random_state=0).fit(X, y)
+    classifier = FineTuneClassifier(transformer, strategy="full", max_epochs=1, random_state=0)
+    classifier.fit(X, y)
     assert set(classifier.predict(X)) <= {0, 1}
     assert_same_weights(weights_of(transformer), before)
     after = weights_of(classifier.transformer_)
