@@ -41,7 +41,11 @@ def read_rows(X, name):
         _refuse_names_that_come_twice(X)
         _refuse_nested_frame(X, name)
         return X
-    if hasattr(X, "__array__") and not isinstance(X, np.ndarray) and len(np.shape(X)) > 1:
+    if (
+        hasattr(X, "__array__")
+        and not isinstance(X, np.ndarray)
+        and len(getattr(X, "shape", ())) > 1
+    ):
         return np.asarray(X)  # of another library
     rows = _rows_in_one_dimension(X)
     if rows is None:
