@@ -57,7 +57,7 @@ RULES = {
     "inspection": ("_evaluate _runtime", "numpy sklearn torch"),
     "_measures": ("_containers", "numpy scipy sklearn"),
     "metrics": ("_evaluate _measures _runtime", "numpy sklearn"),
-    "_parameters": ("", ""),
+    "_parameters": ("", "sklearn"),
     "_persistence": ("_runtime", "torch"),
     "_base": (
         "_callbacks _evaluate _hooks _inputs _modality _net _parameters _persistence "

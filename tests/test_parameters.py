@@ -92,6 +92,21 @@ def test_ten_digits_are_refused_by_name(Estimator):
             Estimator(**{name: TEN_DIGITS}).fit(X)
 
 
+@pytest.mark.parametrize("Estimator", [*ALL, FineTuneClassifier])
+def test_true_is_no_number(Estimator):
+    required = {"transformer": SimCLRTransformer()} if Estimator is FineTuneClassifier else {}
+    numbers = [
+        name
+        for name, constraints in Estimator._parameter_constraints.items()
+        if any(isinstance(constraint, Interval) for constraint in constraints)
+    ]
+    for name in numbers:
+        with pytest.raises(
+            InvalidParameterError, match=rf"'{name}' parameter of .*Got True instead"
+        ):
+            Estimator(**required, **{name: True}).fit(ROWS, np.arange(48) % 2)
+
+
 def test_ten_digits_of_what_is_asked_for():
     ssl = SimCLRTransformer(max_epochs=1, random_state=0).fit(ROWS)
     with pytest.raises(InvalidParameterError, match="'n_views' parameter of"):
