@@ -121,13 +121,13 @@ def _each(callbacks, duplicate):
         return type(callbacks)(_each(callback, duplicate) for callback in callbacks)
     try:
         return duplicate(callbacks)
-    except Exception:  # whatever copying a thing of others raises
+    except Exception:  # whatever copying a foreign object raises
         return callbacks
 
 
 def _can_be_copied(callback):
     try:
         copy.deepcopy(callback)
-    except Exception:  # whatever copying a thing of others raises
+    except Exception:  # whatever copying a foreign object raises
         return False
     return True

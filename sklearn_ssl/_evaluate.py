@@ -41,7 +41,7 @@ def embeds_finitely(task, rows, spec, device):
     """Whether the first few rows have embeddings without NaN and infinity."""
     task.eval()
     some = rows[np.arange(min(len(rows), N_TRIED))]
-    with seeded_global_stream(HELD_OUT_SEED, device):  # an encoder of others may draw
+    with seeded_global_stream(HELD_OUT_SEED, device):  # a foreign encoder may draw
         return bool(task.encode(spec.to_tensor(some, device)).isfinite().all())
 
 

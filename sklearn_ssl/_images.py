@@ -157,8 +157,8 @@ def pixel_range(sample):
     Parameters
     ----------
     sample : ndarray
-        Images or videos. The range of uint8 is 0 to 255. That of others is that of all pixels but
-        those that a wide gap separates from the rest, as it does marks of missing pixels.
+        Images or videos. The range of uint8 is 0 to 255. That of other dtypes is the range of all
+        pixels but those that a wide gap separates from the rest, such as marks of missing pixels.
     """
     if sample.dtype == np.uint8:
         return 0.0, 1 / 255

@@ -32,7 +32,7 @@ class SemiSupervisedSplit(BaseCrossValidator):
         How the labeled rows are split. A number of folds is
         :class:`~sklearn.model_selection.StratifiedKFold` for classes and
         :class:`~sklearn.model_selection.KFold` for numbers, neither of them shuffled, as everywhere
-        in scikit-learn. Any of its splitters will do, those with groups or a random state too.
+        in scikit-learn. Any of its splitters works, including those with groups or a random state.
     regression : bool or "auto", default="auto"
         Whether y holds numbers to be predicted, of which -1 is one like any other. "auto" takes
         numbers for classes as long as they are all whole ones: say True if they are not classes.

@@ -120,7 +120,7 @@ _SHARED_SETTINGS = _SharedSettings()
 def seeded_global_stream(seed, device="cpu"):
     """Start torch's global random stream at a seed, and put the caller's stream back.
 
-    Modules of others (initialisation, dropout, a user's augmentation) draw from the global
+    Foreign modules (initialization, dropout, a user's augmentation) draw from the global
     stream. One block at a time may hold it, so that fits in threads do not mix theirs.
     """
     streams = [torch.default_generator]

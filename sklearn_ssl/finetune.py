@@ -60,8 +60,8 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
     batch_size : int, default=64
         Largest number of rows in a step.
     lr : float, default=None
-        Largest learning rate, that of the linear layer. None is 1e-3, or 2e-4 for a model of others
-        (`pretrained` of estimators of texts), which has more to lose.
+        Largest learning rate, that of the linear layer. None is 1e-3, or 2e-4 for a pretrained
+        model (`pretrained` of estimators of texts), which has more to lose.
     layer_decay : float, default=0.75
         Factor by which each layer learns more slowly than the one behind it: the first ones hold
         what is common to all tasks.

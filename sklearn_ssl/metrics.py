@@ -156,7 +156,7 @@ class RepresentationScorer:
         there are views. A scorer for parallel jobs needs one that can be pickled.
     n_views : int, default=0
         Views of each row, see :func:`embed_views`. With 0, ``transform`` embeds the rows as they
-        are, and any transformer will do.
+        are, and any transformer is taken.
     augment : Augmentation, callable or list of them, default=None
         Makes the views. None is the default augmentation of the kind of data.
     random_state : int, default=0

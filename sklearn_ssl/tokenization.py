@@ -23,7 +23,7 @@ from tokenizers import (
 
 from sklearn_ssl import defaults
 
-# What begins a text, ends it, and stands for a masked token. Tokenizers of others have these names
+# What begins a text, ends it, and stands for a masked token. Other tokenizers have these names
 # for it; one that has none of them gets the first.
 BEGIN = ("[CLS]", "<s>", "<bos>", "<|begin_of_text|>", "<|endoftext|>")
 END = ("[SEP]", "</s>", "<eos>", "<|end_of_text|>", "<|endoftext|>")

@@ -169,7 +169,7 @@ def build_pretrained(config, *, causal, pooling):
     try:
         with torch.no_grad(), quiet():
             encoder, head, looks_ahead = _taken_apart(whole.eval(), causal, pooling)
-    except Exception as error:  # whatever a model of others may raise
+    except Exception as error:  # whatever a foreign model may raise
         raise _unsupported(config.model_type, OTHERWISE) from error
     if looks_ahead == causal:
         raise _wrong_way(config, causal)
