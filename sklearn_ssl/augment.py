@@ -21,12 +21,15 @@ class Augmentation(nn.Module):
 
     Attributes
     ----------
+    modality : {"image", "table", "series"} or None
+        The only kind of data that it changes; None is any.
     size : tuple of int or None
         Shape of a view behind its channels; None is that of the batch.
     alike : bool
         Whether all rows of a batch may change alike, so that each view needs a call of its own.
     """
 
+    modality = None
     size = None
     alike = False
 
@@ -273,6 +276,8 @@ class ImageAugmentation(Augmentation):
     torch.Size([16, 3, 28, 28])
     """
 
+    modality = "image"
+
     def __init__(
         self,
         *,
@@ -422,6 +427,8 @@ class FeatureCorruption(Augmentation):
        Corruption", ICLR 2022, https://arxiv.org/abs/2106.15147
     """
 
+    modality = "table"
+
     def __init__(self, rate=0.3):
         super().__init__()
         self.rate = rate
@@ -462,6 +469,8 @@ class SeriesAugmentation(Augmentation):
     mask : float, default=0.1
         Part of the time, in one piece, that is set to the mean of the channel.
     """
+
+    modality = "series"
 
     def __init__(self, *, crop=(0.5, 1.0), scaling=0.2, noise=0.1, mask=0.1):
         super().__init__()
@@ -504,6 +513,9 @@ class SeriesAugmentation(Augmentation):
         return views.masked_fill_(masked[:, None], 0)
 
 
+DEFAULTS = {cls.modality: cls for cls in (ImageAugmentation, FeatureCorruption, SeriesAugmentation)}
+
+
 def resolve_augmentation(augment, spec):
     """Return the augmentation that an estimator's parameter means, adapted to the data.
 
@@ -517,18 +529,30 @@ def resolve_augmentation(augment, spec):
     Returns
     -------
     augmentation : Augmentation
+
+    Raises
+    ------
+    TypeError
+        If it is not made of functions of a batch.
+    ValueError
+        If it is empty, or is made for another kind of data.
     """
     if augment is None:
-        augment = {
-            "image": ImageAugmentation,
-            "table": FeatureCorruption,
-            "series": SeriesAugmentation,
-        }[spec.modality]()
+        augment = DEFAULTS[spec.modality]()
     if isinstance(augment, Augmentation):
+        if augment.modality not in (None, spec.modality):
+            raise ValueError(
+                f"augment={type(augment).__name__}() changes data of the kind "
+                f"{augment.modality!r}, but X is read as {spec.modality!r}. Use augment=None, or a "
+                "function of a batch of your own."
+            )
         return augment.adapt(spec)
     if isinstance(augment, list | tuple | nn.Sequential | nn.ModuleList):
-        if len(augment) == 0:
-            raise ValueError("augment is empty: give it an augmentation, or None for the default.")
+        if len(augment) == 0 or any(step is None for step in augment):
+            raise ValueError(
+                "augment is empty, or has None among its steps: give it augmentations, or None in "
+                "place of the whole for the default."
+            )
         return Compose([resolve_augmentation(step, spec) for step in augment])
     if not callable(augment) or isinstance(augment, type):
         raise TypeError(f"augment must be made of functions of a batch, got {augment!r}.")

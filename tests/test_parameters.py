@@ -160,6 +160,12 @@ USELESS = {
     "augment: None": ({"augment": lambda x: None}, TypeError, "augment .* got NoneType"),
     "augment: array": ({"augment": torch.Tensor.numpy}, TypeError, "augment .* got ndarray"),
     "augment: empty": ({"augment": []}, ValueError, "augment is empty"),
+    "augment: None in it": ({"augment": [None]}, ValueError, "None among its steps"),
+    "augment: of images": (
+        {"augment": [ImageAugmentation()]},
+        ValueError,
+        r"ImageAugmentation\(\) changes data of the kind 'image', but X is read as 'table'",
+    ),
     "augment: step": ({"augment": [torch.clone, 3]}, TypeError, "augment must be made .* got 3"),
     "augment: inner": (
         {"augment": [torch.clone, torch.Tensor.double, torch.Tensor.float]},
