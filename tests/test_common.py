@@ -280,7 +280,7 @@ LIMITS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:X has fractions from 0 to 1")  # booleans after -128 to 255
+@pytest.mark.filterwarnings("ignore:X has (fractions|booleans) from 0 to 1")  # after -128 to 255
 @pytest.mark.parametrize(
     ("Estimator", "modality", "params"),
     [(E, modality, {}) for E in ESTIMATORS for modality in E._modalities]
