@@ -299,9 +299,9 @@ def numbers_to_predict(labels, name):
         return labels.astype(np.float64)
     except (TypeError, ValueError):
         raise ValueError(
-            f"{name} predicts numbers, but y holds others, such as {labels[0]!s} of dtype "
-            f"{labels.dtype}. Take a classifier for classes; make numbers of dates, such as days "
-            "since the first one."
+            f"{name} predicts numbers, but y holds other values, such as {str(labels[0])!r}, in "
+            f"the dtype {labels.dtype}. Use a classifier for classes; make numbers of dates, such "
+            "as days since the first one."
         ) from None
 
 

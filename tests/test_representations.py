@@ -325,5 +325,5 @@ def test_numbers_with_test_rows_of_their_own_and_too_few(diabetes):
         evaluate_representation(
             scarf(), X[:9], y[:9] + 0.5, X_test=X[:2], y_test=[1.0, np.nan], labels_per_class=3
         )
-    with pytest.raises(ValueError, match="could not convert string to float"):
+    with pytest.raises(ValueError, match="predicts numbers, but y holds"):
         evaluate_representation(scarf(), X, ["a"] * 442, head=Ridge())
