@@ -203,7 +203,7 @@ def test_a_single_number(strategy, ssl):
 
 @pytest.mark.parametrize("y", [np.repeat(["no", "yes"], 60), np.arange(120).astype("M8[D]")])
 def test_labels_that_are_no_numbers(y, ssl):
-    with pytest.raises(ValueError, match="predicts numbers, but y holds others, such as"):
+    with pytest.raises(ValueError, match="predicts numbers, but y holds other values, such as"):
         FineTuneRegressor(ssl).fit(X, y)
 
 
