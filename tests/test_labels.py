@@ -221,7 +221,7 @@ def test_labels_of_several_kinds():
     ids=["names", "dates", "objects", "complex"],
 )
 def test_labels_that_are_no_numbers(labels):
-    with pytest.raises(ValueError, match="FineTuneRegressor predicts numbers, but y holds other values"):
+    with pytest.raises(ValueError, match="FineTuneRegressor predicts numbers, but y holds other"):
         numbers_to_predict(labels, "FineTuneRegressor")
 
 
