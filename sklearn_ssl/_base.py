@@ -7,18 +7,12 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    _fit_context,
-)
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssl import defaults
-from sklearn_ssl._callbacks import CallbacksParameterMixin, CallbackSupportMixin, FitCallbacks
+from sklearn_ssl._callbacks import CallbacksParameterMixin, FitCallbacks
 from sklearn_ssl._evaluate import embed, embeds_finitely, pretext_loss
 from sklearn_ssl._hooks import CollapseWatch
 from sklearn_ssl._inputs import (
@@ -41,6 +35,7 @@ from sklearn_ssl._runtime import (
     torch_settings,
 )
 from sklearn_ssl._series import check_axes
+from sklearn_ssl._sklearn_compat import CallbackSupportMixin, Interval, StrOptions, _fit_context
 from sklearn_ssl._tables import learn_categories
 from sklearn_ssl.encoders import make_encoder
 

@@ -7,23 +7,11 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, _fit_context, clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import (
-    _safe_indexing,
-    check_consistent_length,
-    check_random_state,
-    column_or_1d,
-    get_tags,
-)
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    _num_samples,
-    check_is_fitted,
-    has_fit_parameter,
-)
+from sklearn.utils import check_consistent_length, check_random_state, column_or_1d, get_tags
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from sklearn_ssl import defaults
 from sklearn_ssl._base import BaseSSLTransformer, of_one_fit
@@ -50,6 +38,15 @@ from sklearn_ssl._linear_heads import linear_weights
 from sklearn_ssl._net import train
 from sklearn_ssl._parameters import NamedParametersMixin
 from sklearn_ssl._runtime import resolve_precision, seeded_global_stream, torch_settings
+from sklearn_ssl._sklearn_compat import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    _check_sample_weight,
+    _fit_context,
+    _num_samples,
+    _safe_indexing,
+)
 from sklearn_ssl.augment import resolve_augmentation
 
 WORSE = 3  # times the loss at the start, or that of a guess of standardized numbers, which is 1

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssl import defaults, tokenization
 from sklearn_ssl._base import BaseSSLTransformer
 from sklearn_ssl._runtime import torch_settings
+from sklearn_ssl._sklearn_compat import Interval, StrOptions
 from sklearn_ssl._texts import TextSpec, TokenRows, check_texts
 from sklearn_ssl.encoders._pretrained_folder import load_pretrained, read_pretrained
 from sklearn_ssl.encoders.huggingface import build_pretrained

@@ -7,13 +7,6 @@ from sklearn.base import clone
 
 from sklearn_ssl._hooks import EpochHook
 
-try:
-    from sklearn.callback import CallbackSupportMixin
-except ImportError:  # scikit-learn < 1.9
-
-    class CallbackSupportMixin:
-        """Stands in where scikit-learn has no callbacks yet."""
-
 
 class FitCallbacks:
     """The callbacks of one fit; empty where scikit-learn has none yet.

@@ -14,7 +14,7 @@ import sys
 import numpy as np
 from sklearn.base import BaseEstimator
 
-SCORER = ("sklearn.metrics._scorer", "_score")  # module and method
+from sklearn_ssl._sklearn_compat import SCORER
 
 
 def refuse_encoded_marks(name):

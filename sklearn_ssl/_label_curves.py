@@ -2,7 +2,7 @@
 
 from itertools import cycle
 
-from sklearn.utils._optional_dependencies import check_matplotlib_support
+from sklearn_ssl._sklearn_compat import check_matplotlib_support
 
 MARKERS = "osD^vPX"
 LINE_STYLES = ("-", "-", "--", "-.")  # PCA as wide as the raw features lies on their curve

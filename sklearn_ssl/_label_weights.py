@@ -4,7 +4,8 @@ from numbers import Real
 
 import numpy as np
 from sklearn.utils import compute_sample_weight
-from sklearn.utils.validation import _check_sample_weight
+
+from sklearn_ssl._sklearn_compat import _check_sample_weight
 
 
 def label_weights(X, places, labels, sample_weight, class_weight):

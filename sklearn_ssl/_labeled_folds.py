@@ -6,9 +6,7 @@ import numpy as np
 from sklearn.base import clone, is_regressor
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import BaseCrossValidator, check_cv
-from sklearn.utils import _safe_indexing, indexable
-from sklearn.utils._param_validation import HasMethods, StrOptions, validate_params
-from sklearn.utils.validation import _check_method_params
+from sklearn.utils import indexable
 
 from sklearn_ssl._callers import is_called_by
 from sklearn_ssl._labels import (
@@ -17,6 +15,13 @@ from sklearn_ssl._labels import (
     label_array,
     labeled_rows,
     plain_labels,
+)
+from sklearn_ssl._sklearn_compat import (
+    HasMethods,
+    StrOptions,
+    _check_method_params,
+    _safe_indexing,
+    validate_params,
 )
 
 

@@ -2,7 +2,7 @@
 
 import inspect
 
-from sklearn.utils._param_validation import Interval, InvalidParameterError
+from sklearn_ssl._sklearn_compat import Interval, InvalidParameterError
 
 
 class NamedParametersMixin:

@@ -7,15 +7,8 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.model_selection import train_test_split
-from sklearn.utils import (
-    _safe_indexing,
-    check_array,
-    check_consistent_length,
-    check_random_state,
-    column_or_1d,
-)
+from sklearn.utils import check_array, check_consistent_length, check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _num_samples
 
 from sklearn_ssl._containers import opened
 from sklearn_ssl._labels import (
@@ -25,6 +18,7 @@ from sklearn_ssl._labels import (
     numbers_to_predict,
     plain_labels,
 )
+from sklearn_ssl._sklearn_compat import _num_samples, _safe_indexing
 from sklearn_ssl.datasets import draw_labels
 
 N_LABELS = (1, 5, 10, 100)  # of each class

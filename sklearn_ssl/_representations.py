@@ -16,10 +16,10 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl._sklearn_compat import _safe_indexing
 from sklearn_ssl.collapse import CollapseWarning
 from sklearn_ssl.finetune import FineTuneClassifier, FineTuneRegressor
 

@@ -18,7 +18,6 @@ import numpy as np
 from sklearn.base import clone, is_regressor
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.metrics import check_scoring
-from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 
 from sklearn_ssl._label_curves import LabelCurveDisplay
 from sklearn_ssl._labels import holds_fractions, label_array
@@ -26,6 +25,7 @@ from sklearn_ssl._protocol import draw, possible, seeds, split
 from sklearn_ssl._report import RepresentationReport
 from sklearn_ssl._representations import OF_EACH, PRETRAINED, Bench, Representation, default_head
 from sklearn_ssl._rivals import can_predict, named_baselines, prepare_rival
+from sklearn_ssl._sklearn_compat import HasMethods, Interval, validate_params
 
 __all__ = ["LabelCurveDisplay", "RepresentationReport", "evaluate_representation"]
 

@@ -13,11 +13,11 @@ the representation.
 """
 
 from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from sklearn_ssl._base import of_one_fit
 from sklearn_ssl._base_finetune import BaseFineTuner, head_has
+from sklearn_ssl._sklearn_compat import StrOptions
 from sklearn_ssl._targets import Classes, Numbers
 
 

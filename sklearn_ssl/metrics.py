@@ -13,7 +13,6 @@ from numbers import Integral
 import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssl import _evaluate, defaults
@@ -26,6 +25,7 @@ from sklearn_ssl._measures import (
     uniformity,
 )
 from sklearn_ssl._runtime import torch_settings
+from sklearn_ssl._sklearn_compat import Interval, validate_params
 
 __all__ = [
     "RepresentationScorer",

@@ -7,12 +7,11 @@ NaN say so too, of classes that are strings and of numbers to be predicted.
 from copy import deepcopy
 
 from sklearn import get_config
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context, clone, is_regressor
-from sklearn.utils import _safe_indexing, get_tags, indexable
-from sklearn.utils._param_validation import HasMethods
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_regressor
+from sklearn.utils import get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _check_method_params, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssl._labeled_folds import (
     SemiSupervisedSplit,
@@ -25,6 +24,12 @@ from sklearn_ssl._labels import (
     label_array,
     labeled_rows,
     plain_labels,
+)
+from sklearn_ssl._sklearn_compat import (
+    HasMethods,
+    _check_method_params,
+    _fit_context,
+    _safe_indexing,
 )
 
 __all__ = ["LabeledOnly", "SemiSupervisedSplit", "labeled_cross_val_predict", "labeled_scorer"]

@@ -22,6 +22,7 @@ RULES = {
     "_version": ("", ""),
     "_workers": ("", ""),
     "defaults": ("", ""),
+    "_sklearn_compat": ("", "sklearn"),
     # the leaves
     "losses": ("", "torch"),
     "heads": ("", "torch"),
@@ -144,6 +145,7 @@ def violations(module, source):
         if package == "sklearn_ssl":
             target = own_module(name)
             allowed = target in EVERYBODY_MAY or any(fnmatch(target, p) for p in own)
+            allowed |= target == "_sklearn_compat" and "sklearn" in others
         else:
             allowed = package in others or package in sys.stdlib_module_names
         if not allowed:
@@ -158,6 +160,32 @@ def test_module_imports_only_what_it_may(module):
 
 def test_every_rule_is_used():
     assert [p for p in RULES if not any(fnmatch(module, p) for module in SOURCES)] == []
+
+
+def private_names_of_sklearn(source):
+    """Return the imported names of scikit-learn that it does not document."""
+    return sorted(
+        name
+        for name in imported_names(source)
+        if name.split(".")[0] == "sklearn" and any(p.startswith("_") for p in name.split("."))
+    )
+
+
+@pytest.mark.parametrize("module", sorted(SOURCES.keys() - {"_sklearn_compat"}))
+def test_private_names_of_sklearn_come_from_one_module(module):
+    assert private_names_of_sklearn(SOURCES[module].read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from sklearn.utils import _safe_indexing",
+        "from sklearn.utils._param_validation import Interval",
+        "def f():\n    import sklearn.utils._param_validation",
+    ],
+)
+def test_a_private_name_of_sklearn_is_found(source):
+    assert private_names_of_sklearn(source)
 
 
 def test_only_the_net_and_its_hooks_import_skorch():

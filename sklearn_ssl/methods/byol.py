@@ -15,10 +15,10 @@
 from numbers import Real
 
 import torch
-from sklearn.utils._param_validation import Interval
 
 from sklearn_ssl import defaults
 from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.augment import make_views, resolve_augmentation
 from sklearn_ssl.heads import mlp_head
 from sklearn_ssl.losses import negative_cosine

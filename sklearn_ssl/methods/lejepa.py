@@ -15,11 +15,11 @@
 from numbers import Integral, Real
 
 import torch
-from sklearn.utils._param_validation import Interval
 from torch.nn import functional as F
 
 from sklearn_ssl import defaults
 from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.augment import MultiCrop
 from sklearn_ssl.heads import mlp_head
 from sklearn_ssl.losses import sigreg

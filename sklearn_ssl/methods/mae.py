@@ -16,13 +16,13 @@ from numbers import Integral, Real
 
 import torch
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 from torch.nn import functional as F
 
 from sklearn_ssl import defaults
 from sklearn_ssl._base import BaseSSLTransformer, of_one_fit
 from sklearn_ssl._runtime import torch_settings
+from sklearn_ssl._sklearn_compat import Interval, StrOptions
 from sklearn_ssl._tables import decode_table
 from sklearn_ssl.augment import ImageAugmentation, make_views, resolve_augmentation
 from sklearn_ssl.encoders._transformer import Block, initialise

@@ -15,13 +15,13 @@ from numbers import Integral, Real
 
 import torch
 from sklearn.utils import check_scalar
-from sklearn.utils._param_validation import Interval
 from torch import nn
 
 from sklearn_ssl import tokenization
 from sklearn_ssl._base import of_one_fit
 from sklearn_ssl._base_text import BaseTextTransformer
 from sklearn_ssl._runtime import torch_settings
+from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl._texts import check_texts
 from sklearn_ssl.masking import corrupt_tokens
 from sklearn_ssl.optim import adamw

@@ -17,11 +17,11 @@ from numbers import Integral
 import numpy as np
 import torch
 from sklearn.utils import check_scalar
-from sklearn.utils._param_validation import Interval
 from torch import nn
 
 from sklearn_ssl import defaults
 from sklearn_ssl._base import BaseSSLTransformer, of_one_fit
+from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.encoders.temporal import (
     FrameStates,
     as_frames,

@@ -13,10 +13,10 @@ import math
 from numbers import Real
 
 import torch
-from sklearn.utils._param_validation import Interval
 from torch import nn
 
 from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.losses import info_nce
 from sklearn_ssl.masking import corrupt_features, random_mask
 from sklearn_ssl.pretext import PretextTask

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from numbers import Real
 
 import torch
-from sklearn.utils._param_validation import Interval
 from torch import nn
 
 from sklearn_ssl._base_text import BaseTextTransformer
+from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.losses import info_nce
 from sklearn_ssl.optim import adamw
 from sklearn_ssl.pretext import PretextTask

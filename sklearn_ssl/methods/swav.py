@@ -13,10 +13,10 @@
 from numbers import Integral, Real
 
 import torch
-from sklearn.utils._param_validation import Interval
 
 from sklearn_ssl import defaults
 from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.augment import MultiCrop
 from sklearn_ssl.heads import Prototypes, mlp_head
 from sklearn_ssl.losses import cross_view_entropy, sinkhorn

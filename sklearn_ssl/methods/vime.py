@@ -13,11 +13,11 @@
 from numbers import Real
 
 import torch
-from sklearn.utils._param_validation import Interval
 from torch import nn
 from torch.nn import functional as F
 
 from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.masking import corrupt_features
 from sklearn_ssl.pretext import PretextTask
 from sklearn_ssl.reconstruction import feature_loss, prediction_width
