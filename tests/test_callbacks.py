@@ -15,9 +15,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils._param_validation import InvalidParameterError
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping, EpochScoring
-from test_common import ESTIMATORS, make
 
 from sklearn_ssl import CausalLMEmbedder, FineTuneClassifier, SimCLRTransformer
+from tests.test_common import ESTIMATORS, make
 
 ROWS = np.random.default_rng(0).normal(size=(60, 4))
 LABELS = np.arange(60) % 2

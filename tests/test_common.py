@@ -14,7 +14,6 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import torch
-from conftest import through_skops
 from sklearn.base import clone
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -36,6 +35,7 @@ from sklearn_ssl import (
     VICRegTransformer,
     VIMETransformer,
 )
+from tests.helpers import through_skops
 
 ESTIMATORS = [
     BarlowTwinsTransformer,

@@ -16,7 +16,6 @@ import polars as pl
 import pytest
 import sklearn
 import torch
-from conftest import through_skops
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
@@ -32,6 +31,7 @@ from tokenizers import Tokenizer
 
 from sklearn_ssl import CausalLMEmbedder, MaskedLMEmbedder, SimCSETransformer, tokenization
 from sklearn_ssl.tokenization import train_tokenizer
+from tests.helpers import through_skops
 
 ESTIMATORS = [MaskedLMEmbedder, CausalLMEmbedder, SimCSETransformer]
 every_estimator = pytest.mark.parametrize("Estimator", ESTIMATORS)

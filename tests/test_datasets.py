@@ -11,13 +11,13 @@ from importlib.machinery import ModuleSpec
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import load_or_skip
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from sklearn_ssl import datasets
 from sklearn_ssl.datasets import DatasetNotFoundError
+from tests.helpers import load_or_skip
 
 
 @pytest.fixture

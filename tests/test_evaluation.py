@@ -7,7 +7,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import load_or_skip
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -41,6 +40,7 @@ from sklearn_ssl.evaluation import (
     RepresentationReport,
     evaluate_representation,
 )
+from tests.helpers import load_or_skip
 
 mpl.use("agg")
 FAST = {"labels_per_class": (1, 3), "n_draws": 2}

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from test_common import MORE_CHECKS
+
+from tests.test_common import MORE_CHECKS
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "plot_your_own_pretext_task.py"
 

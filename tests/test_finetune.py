@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import batch_of
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
@@ -45,6 +44,7 @@ from sklearn_ssl._targets import Classes
 from sklearn_ssl.augment import FeatureCorruption, ImageAugmentation, SeriesAugmentation
 from sklearn_ssl.datasets import draw_labels
 from sklearn_ssl.pretext import PretextTask
+from tests.helpers import batch_of
 
 STRATEGIES = ("probe", "full", "probe-then-full")
 BOTH = (FineTuneClassifier, FineTuneRegressor)

@@ -1,24 +1,14 @@
 """The classical language models of the benchmarks, against Kneser and Ney's formula in loops."""
 
-import importlib.util
 from collections import Counter, defaultdict
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks._ngrams import NGram
+
 VOCABULARY = 5
 END, BEGIN = VOCABULARY, VOCABULARY + 1
-
-
-@pytest.fixture(scope="module")
-def ngrams():
-    """The module ``benchmarks/_ngrams.py``."""
-    path = Path(__file__).parents[1] / "benchmarks" / "_ngrams.py"
-    spec = importlib.util.spec_from_file_location("_ngrams", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def make_documents(n, seed=0):
@@ -72,7 +62,7 @@ class LoopedKneserNey:
 
 @pytest.mark.parametrize("order", [2, 3, 4])
 @pytest.mark.parametrize("n_documents", [3, 40])
-def test_ngram_equals_the_formula(ngrams, order, n_documents):
+def test_ngram_equals_the_formula(order, n_documents):
     train, test = make_documents(n_documents), make_documents(8, seed=1)
     looped = LoopedKneserNey(order, train)
     expected = []
@@ -80,14 +70,14 @@ def test_ngram_equals_the_formula(ngrams, order, n_documents):
         symbols = [BEGIN] * (order - 1) + list(document) + [END]
         for i in range(order - 1, len(symbols)):
             expected.append(looped.probability(tuple(symbols[i - order + 1 : i]), symbols[i]))
-    model = ngrams.NGram(order, VOCABULARY).fit(train)
+    model = NGram(order, VOCABULARY).fit(train)
     np.testing.assert_allclose(model.probabilities(test), expected, rtol=1e-12)
     nats, n_tokens = model.nats(test)
     assert nats == pytest.approx(-np.log(expected).sum())
     assert n_tokens == sum(map(len, test)) + len(test)
 
 
-def test_the_documents_show_all_of_the_formula(ngrams):
+def test_the_documents_show_all_of_the_formula():
     counts = [LoopedKneserNey(3, make_documents(n)).counts[3].values() for n in (3, 40)]
     has_all = [{1, 2, 3, 4} <= set(c) for c in counts]
     assert has_all == [False, True]  # discounts without and with enough to tell them
@@ -96,8 +86,8 @@ def test_the_documents_show_all_of_the_formula(ngrams):
     assert any(tuple(d[:2]) not in seen for d in test)  # and contexts that were never seen
 
 
-def test_ngram_of_order_1_adds_one(ngrams):
-    model = ngrams.NGram(1, 3).fit([np.array([0, 0, 1])])
+def test_ngram_of_order_1_adds_one():
+    model = NGram(1, 3).fit([np.array([0, 0, 1])])
     # Of 0, 1, 2 and the end there are 2, 1, 0 and 1.
     np.testing.assert_allclose(
         model.probabilities([np.array([0, 1, 2]), np.array([], int)]),
@@ -106,8 +96,8 @@ def test_ngram_of_order_1_adds_one(ngrams):
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 6])
-def test_ngram_probabilities_sum_to_one(ngrams, order):
-    model = ngrams.NGram(order, VOCABULARY).fit(make_documents(20))
+def test_ngram_probabilities_sum_to_one(order):
+    model = NGram(order, VOCABULARY).fit(make_documents(20))
     contexts = [d[:i] for d in make_documents(6, seed=2) for i in (0, 1, 3, len(d))]
     for context in contexts:
         place = len(context)
@@ -117,7 +107,7 @@ def test_ngram_probabilities_sum_to_one(ngrams, order):
         assert sum(p) == pytest.approx(1, abs=1e-12)
 
 
-def test_ngram_knows_the_end_and_the_beginning(ngrams):
-    model = ngrams.NGram(3, VOCABULARY).fit([np.array([0, 1, 2])] * 100)
+def test_ngram_knows_the_end_and_the_beginning():
+    model = NGram(3, VOCABULARY).fit([np.array([0, 1, 2])] * 100)
     assert model.probabilities([np.array([0, 1, 2])]).min() > 0.98
     assert model.probabilities([np.array([1])])[0] < 0.01  # never first

@@ -11,7 +11,6 @@ import torch
 from sklearn.base import clone
 from sklearn.utils._param_validation import Interval, InvalidParameterError
 from skorch.callbacks import EarlyStopping
-from test_common import ESTIMATORS
 from torch import nn
 
 from sklearn_ssl import (
@@ -31,6 +30,7 @@ from sklearn_ssl.augment import (
     resolve_augmentation,
 )
 from sklearn_ssl.metrics import embed_views
+from tests.test_common import ESTIMATORS
 
 BASES = [BaseSSLTransformer, BaseTextTransformer, SimCLRTransformer, FineTuneClassifier]
 

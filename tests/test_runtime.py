@@ -13,8 +13,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import TORCH_SETTINGS, all_torch_settings, torch_state
-from test_common import every_kind, make
 
 from sklearn_ssl import (
     BaseSSLTransformer,
@@ -29,6 +27,8 @@ from sklearn_ssl import (
 )
 from sklearn_ssl.inspection import attention_maps
 from sklearn_ssl.metrics import embed_views
+from tests.helpers import TORCH_SETTINGS, all_torch_settings, torch_state
+from tests.test_common import every_kind, make
 
 
 @pytest.fixture(name="X")

@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from conftest import load_or_skip
-from tiny_models import TEXTS, bert_tokenizer, save_bert, save_gpt2
 from transformers import AutoModel, AutoTokenizer, BertForMaskedLM, GPT2LMHeadModel
 
 from sklearn_ssl import CausalLMEmbedder, MaskedLMEmbedder, SimCSETransformer
@@ -22,6 +20,8 @@ from sklearn_ssl.encoders._pretrained_folder import read_pretrained
 from sklearn_ssl.encoders.huggingface import build_pretrained
 from sklearn_ssl.encoders.text import POOLINGS
 from sklearn_ssl.methods import causal_lm
+from tests.encoders.tiny_models import TEXTS, bert_tokenizer, save_bert, save_gpt2
+from tests.helpers import load_or_skip
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ import pytest
 import safetensors.torch
 import torch
 import transformers as hf
-from tiny_models import TEXTS, bert_tokenizer, save_bert, save_gpt2
 
 from sklearn_ssl import CausalLMEmbedder, MaskedLMEmbedder, SimCSETransformer
+from tests.encoders.tiny_models import TEXTS, bert_tokenizer, save_bert, save_gpt2
 
 SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")
 SIZES += ("intermediate_size", "max_position_embeddings")

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 import transformers as hf
-from tiny_models import TEXTS, bert_tokenizer, gpt2_tokenizer, save_bert, save_gpt2
 
 from sklearn_ssl import CausalLMEmbedder, FineTuneClassifier, MaskedLMEmbedder
+from tests.encoders.tiny_models import TEXTS, bert_tokenizer, gpt2_tokenizer, save_bert, save_gpt2
 
 SIZES = {
     "hidden_size": 32,

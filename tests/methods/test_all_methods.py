@@ -5,7 +5,6 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from conftest import batch_of, make_task, train_step
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
@@ -15,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 import sklearn_ssl
 from sklearn_ssl.augment import ImageAugmentation
 from sklearn_ssl.datasets import draw_labels
+from tests.helpers import batch_of, make_task, train_step
 
 METHODS = [
     name.removesuffix("Transformer")

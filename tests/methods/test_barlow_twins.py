@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from conftest import Outputs, make_task, train_step
 from lightly.loss import BarlowTwinsLoss
 
 from sklearn_ssl import BarlowTwinsTransformer
+from tests.helpers import Outputs, make_task, train_step
 
 
 def test_first_loss_of_views_that_have_nothing_in_common(batch_and_spec):

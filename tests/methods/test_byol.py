@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from conftest import ConstantPredictor, Outputs, fit_and_record_momenta, make_task, train_step
 from lightly.loss import NegativeCosineSimilarity
 from torch import nn
 
 from sklearn_ssl import BYOLTransformer
+from tests.helpers import ConstantPredictor, Outputs, fit_and_record_momenta, make_task, train_step
 
 
 def test_first_loss_is_that_of_unrelated_predictions(batch_and_spec):

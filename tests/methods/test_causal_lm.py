@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import make_task
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
@@ -15,6 +14,7 @@ from torch.nn import functional as F
 from sklearn_ssl import CausalLMEmbedder, tokenization
 from sklearn_ssl._texts import TokenRows
 from sklearn_ssl.methods.causal_lm import draw
+from tests.helpers import make_task
 
 SENTENCES = [
     "To be or not to be, that is the question.",

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from conftest import Outputs, fit_and_record_momenta, make_task, train_step
 from lightly.loss import DINOLoss
 from torch import nn
 
 from sklearn_ssl import DINOTransformer, defaults
+from tests.helpers import Outputs, fit_and_record_momenta, make_task, train_step
 
 each_n_local = pytest.mark.parametrize("n_local", [0, 3])
 

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from conftest import Outputs, make_task, train_step
 
 from sklearn_ssl import LeJEPATransformer
 from sklearn_ssl.methods import lejepa
+from tests.helpers import Outputs, make_task, train_step
 
 each_n_local = pytest.mark.parametrize("n_local", [0, 3])
 

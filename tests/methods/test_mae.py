@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import batch_of, load_or_skip, make_task
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -21,6 +20,7 @@ from sklearn_ssl.datasets import draw_labels, load_fashion_mnist
 from sklearn_ssl.encoders import ConvEncoder, ViTEncoder
 from sklearn_ssl.encoders.tokens import FeatureTokenEncoder, SeriesTokenEncoder
 from sklearn_ssl.methods.mae import MaskedAutoencoder, in_units, split_places
+from tests.helpers import batch_of, load_or_skip, make_task
 
 
 def as_it_is(batch):

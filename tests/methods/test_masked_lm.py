@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import load_or_skip, make_task
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -17,6 +16,7 @@ from sklearn_ssl import CausalLMEmbedder, MaskedLMEmbedder, SimCSETransformer
 from sklearn_ssl._texts import TokenRows
 from sklearn_ssl.datasets import draw_labels, load_brown
 from sklearn_ssl.masking import corrupt_tokens
+from tests.helpers import load_or_skip, make_task
 
 SENTENCES = [
     "Rome is the capital of Italy.",

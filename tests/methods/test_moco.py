@@ -6,12 +6,12 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
-from conftest import Outputs, fit_and_record_momenta, make_task, train_step
 from lightly.loss import NTXentLoss
 from torch import nn
 from torch.nn import functional as F
 
 from sklearn_ssl import MoCoTransformer, defaults
+from tests.helpers import Outputs, fit_and_record_momenta, make_task, train_step
 
 
 def query_and_key_network(task):

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from conftest import Outputs, fit_and_record_momenta, make_task, train_step
 from torch.nn import functional as F
 
 from sklearn_ssl import MoCoV3Transformer
+from tests.helpers import Outputs, fit_and_record_momenta, make_task, train_step
 
 
 def test_first_loss_is_near_that_of_guessing(batch_and_spec):

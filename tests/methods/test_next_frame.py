@@ -5,7 +5,6 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from conftest import batch_of, load_or_skip, make_task, train_step
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -15,6 +14,7 @@ from sklearn_ssl import NextFrameEmbedder
 from sklearn_ssl.datasets import draw_labels, load_keel_table, make_moving_digits
 from sklearn_ssl.encoders.temporal import as_frames
 from sklearn_ssl.methods.next_frame import next_frames
+from tests.helpers import batch_of, load_or_skip, make_task, train_step
 
 SHAPES = {"series": (12, 3, 9), "video": (6, 5, 8, 9), "colour video": (6, 5, 8, 9, 3)}
 each_kind = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import Outputs, batch_of, make_task, train_step
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
@@ -16,6 +15,7 @@ from sklearn_ssl import SCARFTransformer
 from sklearn_ssl._inputs import RowBlocks, describe
 from sklearn_ssl.datasets import draw_labels
 from sklearn_ssl.methods import scarf
+from tests.helpers import Outputs, batch_of, make_task, train_step
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from conftest import make_task
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
@@ -12,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_ssl import SimCLRTransformer, losses
 from sklearn_ssl.augment import ImageAugmentation, SeriesAugmentation
 from sklearn_ssl.datasets import draw_labels
+from tests.helpers import make_task
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0])

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import make_task
 from sklearn.utils._param_validation import InvalidParameterError
 from torch import nn
 from torch.nn import functional as F
@@ -13,6 +12,7 @@ from torch.nn import functional as F
 from sklearn_ssl import SimCSETransformer
 from sklearn_ssl._texts import TokenRows
 from sklearn_ssl.losses import info_nce
+from tests.helpers import make_task
 
 SENTENCES = [
     "The cat sat on the mat.",

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from conftest import ConstantPredictor, Outputs, make_task, train_step
 from lightly.loss import NegativeCosineSimilarity
 from torch import nn
 
 from sklearn_ssl import SimSiamTransformer
+from tests.helpers import ConstantPredictor, Outputs, make_task, train_step
 
 
 def test_first_loss_is_that_of_unrelated_predictions(batch_and_spec):

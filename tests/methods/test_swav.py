@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from conftest import Outputs, make_task, train_step
 from lightly.loss import SwaVLoss
 from skorch.callbacks import Callback
 
 from sklearn_ssl import SwAVTransformer, defaults
 from sklearn_ssl.methods import swav
+from tests.helpers import Outputs, make_task, train_step
 
 each_n_local = pytest.mark.parametrize("n_local", [0, 3])
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from conftest import batch_of, load_or_skip, make_task
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -12,6 +11,7 @@ from torch import nn
 from sklearn_ssl import TS2VecTransformer
 from sklearn_ssl.datasets import draw_labels, load_keel_table
 from sklearn_ssl.losses import hierarchical_contrast
+from tests.helpers import batch_of, load_or_skip, make_task
 
 nan = torch.nan
 

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from conftest import Outputs, make_task, train_step
 from lightly.loss import VICRegLoss
 
 from sklearn_ssl import VICRegTransformer
+from tests.helpers import Outputs, make_task, train_step
 
 WEIGHTS = {"invariance": 7.0, "variance": 3.0, "covariance": 2.0}
 

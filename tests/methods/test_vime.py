@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import Outputs, batch_of, make_task, train_step
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
@@ -15,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_ssl import VIMETransformer
 from sklearn_ssl._inputs import RowBlocks, describe
 from sklearn_ssl.datasets import draw_labels
+from tests.helpers import Outputs, batch_of, make_task, train_step
 
 CARDINALITIES = (0, 0, 3, 2)
 

@@ -1,0 +1,159 @@
+"""What several test files share: tasks on their own, settings of torch, data that may be absent."""
+
+import sys
+from contextlib import ExitStack, contextmanager
+
+import pytest
+import skops.io
+import torch
+
+from sklearn_ssl import datasets
+from sklearn_ssl._inputs import RowBlocks, describe
+from sklearn_ssl._modality import resolve_modality
+
+
+def batch_of(X, modality="auto"):
+    """Return rows as the batch that a task is given, and their description."""
+    spec = describe(RowBlocks(X), *resolve_modality(X.shape[1:], modality))
+    return spec.to_tensor(X), spec
+
+
+def make_task(estimator, spec, seed=0):
+    """Return the untrained task of an estimator, in training mode, with a generator."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        task = estimator._make_task(spec)
+    task.generator = torch.Generator().manual_seed(seed)
+    return task.train()
+
+
+def through_skops(estimator):
+    """Return what skops loads of what it saved, with nothing trusted but our types and optimizers.
+
+    ``doc/saving.rst`` names them.
+    """
+    content = skops.io.dumps(estimator)
+    trusted = skops.io.get_untrusted_types(data=content)
+    assert all(name.startswith(("sklearn_ssl.", "torch.optim.")) for name in trusted)
+    return skops.io.loads(content, trusted=trusted)
+
+
+class Outputs:
+    """Keeps the last input and output of some modules, by name."""
+
+    def __init__(self, **modules):
+        self.inputs = {}
+        for name, module in modules.items():
+            module.register_forward_hook(self._keep(name))
+
+    def _keep(self, name):
+        def keep(module, args, output):
+            self.inputs[name] = args[0]
+            setattr(self, name, output)
+
+        return keep
+
+
+class ConstantPredictor(torch.nn.Module):
+    """Predicts the same whatever it is given: gradients can only flow through the targets."""
+
+    def __init__(self, dim):
+        super().__init__()
+        self.p = torch.nn.Parameter(torch.randn(dim))
+
+    def forward(self, z):
+        return self.p.expand_as(z)
+
+
+def train_step(task, batch, progress, lr=0.1):
+    """Make one step of plain gradient descent, with all the hooks of a task; return the loss."""
+    loss = task(batch)
+    loss.backward()
+    task.after_backward(progress)
+    with torch.no_grad():
+        for parameter in task.parameters():
+            if parameter.grad is not None:
+                parameter -= lr * parameter.grad
+                parameter.grad = None
+    task.after_step(progress)
+    return loss.detach()
+
+
+def fit_and_record_momenta(monkeypatch, estimator, X):
+    """Fit, and return the momentum of every update of a part of the averaged network."""
+    momenta = []
+    module = sys.modules[type(estimator).__module__]
+    ema_update = module.ema_update
+
+    def record(target, online, momentum):
+        momenta.append(momentum)
+        ema_update(target, online, momentum)
+
+    monkeypatch.setattr(module, "ema_update", record)
+    estimator.fit(X)
+    return momenta
+
+
+def load_or_skip(loader, *args, **kwargs):
+    """Return what a loader of sklearn_ssl.datasets returns; skip where the set is not installed."""
+    try:
+        return loader(*args, **kwargs)
+    except datasets.DatasetNotFoundError as error:
+        pytest.skip(str(error))
+
+
+@contextmanager
+def _default_dtype(dtype):
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@contextmanager
+def _float32_products(precision):
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+# What users, or libraries that they import, may have set when they call an estimator.
+TORCH_SETTINGS = {
+    "float64": lambda: _default_dtype(torch.float64),
+    "bfloat16": lambda: _default_dtype(torch.bfloat16),
+    "float16": lambda: _default_dtype(torch.float16),
+    "inference_mode": torch.inference_mode,
+    "no_grad": torch.no_grad,
+    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+    "device": lambda: torch.device("meta"),
+    "products": lambda: _float32_products("medium"),
+}
+
+
+@contextmanager
+def all_torch_settings():
+    """All of them at once; fail if they are others in the end."""
+    with ExitStack() as stack:
+        for name in ("float64", "inference_mode", "autocast", "device", "products"):
+            stack.enter_context(TORCH_SETTINGS[name]())
+        before = torch_state()
+        yield
+        assert torch_state() == before
+
+
+def torch_state():
+    """Return what estimators must leave as it is."""
+    return (
+        torch.get_default_dtype(),
+        torch.get_default_device(),
+        torch.is_inference_mode_enabled(),
+        torch.is_grad_enabled(),
+        torch.is_autocast_enabled("cpu"),
+        torch.get_float32_matmul_precision(),
+        torch.get_num_threads(),
+    )
