@@ -42,16 +42,16 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=597, stratif
 # suits digits, each at two temperatures. Others are short of something: epochs, components or a
 # learning rate.
 photo = ImageAugmentation()
-zoom_and_turn = ImageAugmentation(scale=(0.5, 1.5), rotation=15, flip=0)
+zoom_and_rotate = ImageAugmentation(scale=(0.5, 1.5), rotation=15, flip=0)
 faint = ImageAugmentation(scale=(0.95, 1), flip=0, jitter=0.05)
-augmentations = {"photo": photo, "zoom and turn": zoom_and_turn, "faint": faint}
+augmentations = {"photo": photo, "zoom and rotation": zoom_and_rotate, "faint": faint}
 long, short = (1, 1) if QUICK else (40, 3)
 grid = [
-    {"augment": [photo, zoom_and_turn], "temperature": [0.1, 0.5], "max_epochs": [long]},
+    {"augment": [photo, zoom_and_rotate], "temperature": [0.1, 0.5], "max_epochs": [long]},
     {"augment": [faint], "temperature": [0.1, 0.5], "max_epochs": [long]},
-    {"augment": [photo, zoom_and_turn], "max_epochs": [short]},
-    {"augment": [photo, zoom_and_turn], "n_components": [16], "max_epochs": [long]},
-    {"augment": [photo, zoom_and_turn], "lr": [1e-5], "max_epochs": [long]},
+    {"augment": [photo, zoom_and_rotate], "max_epochs": [short]},
+    {"augment": [photo, zoom_and_rotate], "n_components": [16], "max_epochs": [long]},
+    {"augment": [photo, zoom_and_rotate], "lr": [1e-5], "max_epochs": [long]},
 ]
 
 
@@ -114,7 +114,7 @@ for name in scorers:
 # %%
 # The picture: if a score ranked like the accuracy, its points would rise from left to right. The
 # ring is the candidate that it would choose, the line the best there is.
-colours = {"photo": "C0", "zoom and turn": "C1", "faint": "C2"}
+colours = {"photo": "C0", "zoom and rotation": "C1", "faint": "C2"}
 shapes = {"temperature": "o", "few epochs": "v", "n_components": "s", "lr": "X"}
 meanings = ("trained fully", "few epochs", "16 components", "lr 1e-5")
 

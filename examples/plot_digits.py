@@ -39,7 +39,7 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=597, stratif
 # own augmentation, made for photographs, stands beside it in the table. These ranges, and the
 # temperature, were picked among about a dozen by accuracy on these same test images, so the last
 # row is somewhat optimistic.
-zoom_and_turn = ImageAugmentation(scale=(0.5, 1.5), rotation=15, flip=0)
+zoom_and_rotate = ImageAugmentation(scale=(0.5, 1.5), rotation=15, flip=0)
 settings = {"image_shape": (8, 8), "temperature": 0.5, "random_state": 0}
 max_epochs = 2 if QUICK else 90
 transformers = {
@@ -48,8 +48,8 @@ transformers = {
     # One epoch at a learning rate of almost 0 learns nothing but the range of the activations.
     "untrained encoder": SimCLRTransformer(**settings, max_epochs=1, lr=1e-12),
     "SimCLR, photo augmentation": SimCLRTransformer(**settings, max_epochs=max_epochs),
-    "SimCLR, zoom and turn": SimCLRTransformer(
-        **settings, augment=zoom_and_turn, max_epochs=max_epochs
+    "SimCLR, zoom and rotation": SimCLRTransformer(
+        **settings, augment=zoom_and_rotate, max_epochs=max_epochs
     ),
 }
 for name, transformer in transformers.items():
@@ -82,7 +82,7 @@ for name, transformer in transformers.items():
 output = Path("demo_output")
 output.mkdir(exist_ok=True)
 figure, axes = plt.subplots(1, 2, figsize=(10, 5), layout="constrained")
-for axis, name in zip(axes, ("raw pixels", "SimCLR, zoom and turn")):
+for axis, name in zip(axes, ("raw pixels", "SimCLR, zoom and rotation")):
     Z = transformers[name].transform(X_test)
     in_plane = TSNE(init="pca", random_state=0).fit_transform(Z)
     points = axis.scatter(*in_plane.T, c=y_test, cmap="tab10", s=12)
@@ -92,7 +92,7 @@ figure.savefig(output / "digits.png", dpi=100)
 
 # %%
 # A saved model holds its parameters and weights, and gives the same representations.
-ssl = transformers["SimCLR, zoom and turn"]
+ssl = transformers["SimCLR, zoom and rotation"]
 joblib.dump(ssl, output / "digits.joblib")
 loaded = joblib.load(output / "digits.joblib")
 equal = np.array_equal(loaded.transform(X_test), ssl.transform(X_test))
