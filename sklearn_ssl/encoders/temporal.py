@@ -1,6 +1,5 @@
 """Networks that keep the time: a state for every frame of a series or a video."""
 
-import copy
 import math
 
 import torch
@@ -55,87 +54,6 @@ class TemporalEncoder(nn.Module):
 
     def forward(self, x):
         return self.blocks(self.input_projection(x))  # [n, width, time]
-
-
-def make_temporal_encoder(encoder, shape, *, causal):
-    """Build a network that gives states, and check it on a batch of the right shape.
-
-    Parameters
-    ----------
-    encoder : None or callable
-        None is :class:`TemporalEncoder`. A callable is given `shape` and returns a module.
-    shape : tuple of int
-        ``(channels, time)``.
-    causal : bool
-        Whether no state may depend on later frames.
-
-    Returns
-    -------
-    module : torch.nn.Module
-        Maps ``(n, channels, time)`` to ``(n, width, time)``.
-    width : int
-
-    Raises
-    ------
-    ValueError
-        If there is one frame only, or the module does not do that, or is not causal where it must
-        be.
-    TypeError
-        If `encoder` does not return a module, or is a module itself.
-    """
-    if shape[1] < 2:
-        raise ValueError(
-            "X has series of 1 frame (n_features = 1 if it has two dimensions), expected two at "
-            "least: nothing follows from one."
-        )
-    if encoder is None:
-        module = TemporalEncoder(shape, causal=causal)
-        return module, module.input_projection.out_channels
-    if isinstance(encoder, (nn.Module, str)):
-        raise TypeError(
-            f"encoder must be a function that returns a new module, got {encoder!r}. Pass the "
-            "class, a functools.partial of it, or a function of the shape (channels, time)."
-        )
-    module = encoder(shape)
-    if not isinstance(module, nn.Module):
-        raise TypeError(
-            f"encoder must return a torch.nn.Module when it is called with {shape}; got "
-            f"{type(module).__name__}."
-        )
-    channels, time = shape
-    series = torch.randn(2, channels, time)
-    try:
-        states = _states_in_training(module, series)
-    except (RuntimeError, ValueError, AssertionError) as error:
-        raise ValueError(
-            f"encoder={encoder!r} cannot take batches of shape (n, {channels}, {time}): {error}"
-        ) from error
-    got = tuple(states.shape) if isinstance(states, torch.Tensor) else type(states).__name__
-    if not isinstance(states, torch.Tensor) or states.ndim != 3 or got[::2] != (2, time):
-        raise ValueError(
-            "encoder must return a state for each frame, a tensor of shape (n, width, time); for a "
-            f"batch of shape {tuple(series.shape)} it returned {got}."
-        )
-    if causal:
-        series[:, :, -1] += 1
-        change = (_states_in_training(module, series) - states)[:, :, :-1].abs().amax(dim=(0, 1))
-        leaks = torch.nonzero(change > 1e-5 * (1 + states.abs().max()))[:, 0].tolist()
-        if leaks:
-            raise ValueError(
-                f"encoder must be causal, but the states of {len(leaks)} of the {time - 1} frames "
-                f"before the last one, such as frame {leaks[-1]}, change with frame {time - 1}, "
-                "the last one. Pad convolutions on the left only, mask attention, and do not "
-                "normalise over the time or, in training, over the batch."
-            )
-    return module, states.shape[1]
-
-
-@torch.no_grad()
-def _states_in_training(module, series):
-    """Return the states of a copy in training mode, with the same dropout at every call."""
-    with torch.random.fork_rng(devices=()):
-        torch.manual_seed(0)
-        return copy.deepcopy(module).train()(series)
 
 
 class FrameStates(nn.Module):

@@ -26,6 +26,7 @@ from sklearn_ssl._sklearn_compat import Interval, StrOptions
 from sklearn_ssl._tables import decode_table
 from sklearn_ssl.augment import ImageAugmentation, make_views, resolve_augmentation
 from sklearn_ssl.encoders._transformer import Block, initialise
+from sklearn_ssl.encoders.factory import build_module
 from sklearn_ssl.encoders.tokens import (
     POOLINGS,
     FeatureTokenEncoder,
@@ -433,13 +434,7 @@ class MaskedAutoencoder(BaseSSLTransformer):
         of_columns = {}
         if any((*(spec.cardinalities or ()), *(spec.missing or ()))):
             of_columns = {"cardinalities": spec.cardinalities, "missing": spec.missing}
-        encoder = None if isinstance(build, nn.Module) else build(spec.shape, **of_columns)
-        if not isinstance(encoder, TokenEncoder):
-            raise TypeError(
-                f"encoder={build!r} must be a function of the shape of a row that returns a new "
-                "TokenEncoder, which can be shown a part of each row. Use None, or for images "
-                "functools.partial(ViTEncoder, width=128) say."
-            )
+        encoder = build_module(build, spec.shape, kind=TokenEncoder, **of_columns)
         self._check_pieces(encoder.grid, spec)
         return encoder
 

@@ -22,12 +22,12 @@ from torch import nn
 from sklearn_ssl import defaults
 from sklearn_ssl._base import BaseSSLTransformer, of_one_fit
 from sklearn_ssl._sklearn_compat import Interval
+from sklearn_ssl.encoders.factory import make_temporal_encoder
 from sklearn_ssl.encoders.temporal import (
     FrameStates,
     as_frames,
     forward_fill,
     last_observed,
-    make_temporal_encoder,
     observed_frames,
 )
 from sklearn_ssl.encoders.video import FrameDecoder, FrameEncoder

@@ -18,7 +18,8 @@ from torch import nn
 from sklearn_ssl import defaults
 from sklearn_ssl._base import BaseSSLTransformer
 from sklearn_ssl._sklearn_compat import Interval
-from sklearn_ssl.encoders.temporal import make_temporal_encoder, observed_maximum
+from sklearn_ssl.encoders.factory import make_temporal_encoder
+from sklearn_ssl.encoders.temporal import observed_maximum
 from sklearn_ssl.losses import hierarchical_contrast
 from sklearn_ssl.pretext import PretextTask
 

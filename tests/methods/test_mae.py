@@ -520,10 +520,17 @@ def test_two_pieces_are_needed(params, shape, message):
         MaskedAutoencoder(**params).fit(np.random.default_rng(0).random(shape))
 
 
-@pytest.mark.parametrize("encoder", [ConvEncoder, lambda shape: 3, ViTEncoder((1, 8, 8))])
-def test_an_encoder_that_cannot_be_shown_a_part(encoder, digits):
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        (ConvEncoder, r"must return a TokenEncoder .* \(1, 8, 8\); got ConvEncoder"),
+        (lambda shape: 3, r"must return a TokenEncoder .* got int"),
+        (ViTEncoder((1, 8, 8)), r"must be a function that returns a new TokenEncoder"),
+    ],
+)
+def test_an_encoder_that_cannot_be_shown_a_part(encoder, message, digits):
     estimator = MaskedAutoencoder(encoder=encoder, image_shape=(8, 8))
-    with pytest.raises(TypeError, match=r"must be a function .* returns a new TokenEncoder"):
+    with pytest.raises(TypeError, match=message):
         estimator.fit(digits[0][:16])
 
 

@@ -1,0 +1,225 @@
+"""From the parameter `encoder` of an estimator to a network that has been tried on a batch."""
+
+import copy
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from sklearn_ssl.encoders.image import ConvEncoder, torchvision_encoder
+from sklearn_ssl.encoders.series import SeriesEncoder
+from sklearn_ssl.encoders.tabular import FeatureEmbedding, MLPEncoder
+from sklearn_ssl.encoders.temporal import TemporalEncoder
+from sklearn_ssl.encoders.vit import ViTEncoder
+
+N_TRIED = 3  # rows that show what an encoder returns
+DEFAULT_ENCODERS = {"image": ConvEncoder, "table": MLPEncoder, "series": SeriesEncoder}
+
+
+def make_encoder(encoder, spec, n_components=None):
+    """Build the encoder of an estimator and check it on a batch of the right shape.
+
+    Parameters
+    ----------
+    encoder : None, str or callable
+        None is the default of the modality. For images, "vit" is :class:`ViTEncoder`, and any other
+        string a torchvision model. A callable is given the shape of one row of a batch and returns
+        a module. In front of the encoder of a table with categories or missing numbers stands a
+        :class:`FeatureEmbedding`; the encoder is given its outputs, and their number as shape.
+    spec : InputSpec
+        Its ``modality`` and ``shape`` are read, and of a table ``cardinalities`` and ``missing``.
+    n_components : int or None
+        Width of a linear layer behind the encoder; None keeps the encoder's own width.
+
+    Returns
+    -------
+    module : torch.nn.Module
+        Its attribute ``output_dim`` says how wide its representations are.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or the module does not map ``(n, *shape)`` to ``(n, output_dim)``.
+    TypeError
+        If the callable does not return a module, or is a module itself.
+    """
+    if spec.modality == "table" and any((*(spec.cardinalities or ()), *(spec.missing or ()))):
+        embedding = FeatureEmbedding(spec.cardinalities, spec.missing)
+        module = nn.Sequential(embedding, _build(encoder, spec.modality, (embedding.output_dim,)))
+    else:
+        module = _build(encoder, spec.modality, spec.shape)
+    output_dim = _output_dim(module, encoder, spec.shape)
+    if n_components is not None:
+        module = nn.Sequential(module, nn.Linear(output_dim, n_components))
+        output_dim = n_components
+    module.output_dim = output_dim
+    return module
+
+
+def _build(encoder, modality, shape):
+    if encoder is None:
+        return DEFAULT_ENCODERS[modality](shape)
+    if isinstance(encoder, str):
+        if modality != "image":
+            raise ValueError(
+                f"encoder={encoder!r} names an image model, but X is a {modality}. Use "
+                "encoder=None or a function that returns a module."
+            )
+        if encoder == "vit":
+            return ViTEncoder(shape)
+        return torchvision_encoder(encoder, shape)
+    return build_module(encoder, shape)
+
+
+def make_temporal_encoder(encoder, shape, *, causal):
+    """Build a network that gives states, and check it on a batch of the right shape.
+
+    Parameters
+    ----------
+    encoder : None or callable
+        None is :class:`TemporalEncoder`. A callable is given `shape` and returns a module.
+    shape : tuple of int
+        ``(channels, time)``.
+    causal : bool
+        Whether no state may depend on later frames.
+
+    Returns
+    -------
+    module : torch.nn.Module
+        Maps ``(n, channels, time)`` to ``(n, width, time)``.
+    width : int
+
+    Raises
+    ------
+    ValueError
+        If there is one frame only, or the module does not do that, or is not causal where it must
+        be.
+    TypeError
+        If `encoder` does not return a module, or is a module itself.
+    """
+    if shape[1] < 2:
+        raise ValueError(
+            "X has series of 1 frame (n_features = 1 if it has two dimensions), expected two at "
+            "least: nothing follows from one."
+        )
+    if encoder is None:
+        module = TemporalEncoder(shape, causal=causal)
+        return module, module.input_projection.out_channels
+    module = build_module(encoder, shape)
+    series = torch.randn(2, *shape)
+    with _refusing_batches(encoder, shape):
+        states = _states_in_training(module, series)
+    n, _, time = series.shape
+    got = _shape_of(states)
+    if len(got) != 3 or got[::2] != (n, time):
+        raise ValueError(
+            "encoder must return a state for each frame, a tensor of shape (n, width, time); for a "
+            f"batch of shape {tuple(series.shape)} it returned {got}."
+        )
+    if causal:
+        _check_causal(module, series, states)
+    return module, got[1]
+
+
+def build_module(encoder, shape, kind=nn.Module, **columns):
+    """Call what a user handed in as `encoder`, and check that it returns a new network.
+
+    Parameters
+    ----------
+    encoder : callable
+    shape : tuple of int
+        Of one row of a batch.
+    kind : type, default=torch.nn.Module
+        What the network must be an instance of.
+    **columns
+        Handed on to `encoder`: what it must know of the columns of a table.
+
+    Returns
+    -------
+    module : kind
+
+    Raises
+    ------
+    TypeError
+        If `encoder` does not return such a network, or is a module itself.
+    """
+    name = "torch.nn.Module" if kind is nn.Module else kind.__name__
+    if isinstance(encoder, (nn.Module, str)):
+        is_module = isinstance(encoder, nn.Module)
+        got = f"a module ({type(encoder).__name__})" if is_module else repr(encoder)
+        raise TypeError(
+            f"encoder must be a function that returns a new {name}, got {got}: every fit starts "
+            "from a network of its own. Pass the class, a functools.partial of it, or a function "
+            "of the input's shape."
+        )
+    module = encoder(shape, **columns)
+    if not isinstance(module, kind):
+        raise TypeError(
+            f"encoder must return a {name} when it is called with the shape of one row, {shape}; "
+            f"got {type(module).__name__}."
+        )
+    return module
+
+
+def _output_dim(module, encoder, shape):
+    """Return how wide the representations of a module are; they must be vectors of numbers."""
+    was_training = module.training
+    module.eval()
+    with _refusing_batches(encoder, shape), torch.no_grad():
+        output = module(torch.zeros(N_TRIED, *shape))
+    module.train(was_training)
+    got = _shape_of(output)
+    if len(got) != 2 or got[0] != N_TRIED:
+        raise ValueError(
+            "encoder must return one vector for each row, a tensor of shape (n, width); for a "
+            f"batch of {N_TRIED} rows of shape {shape} it returned {got}. Pool and flatten its "
+            "output."
+        )
+    if output.shape[1] == 0 or output.dtype != torch.float32:
+        raise ValueError(
+            "encoder must return floating point numbers of torch.float32, one at least for each "
+            f"row; for a batch of {N_TRIED} rows it returned a tensor of shape {got} and "
+            f"{output.dtype}."
+        )
+    return output.shape[1]
+
+
+def _check_causal(module, series, states):
+    """Raise if the states of earlier frames change with the last frame."""
+    time = series.shape[2]
+    changed = series.clone()
+    changed[:, :, -1] += 1
+    change = (_states_in_training(module, changed) - states)[:, :, :-1].abs().amax(dim=(0, 1))
+    leaks = torch.nonzero(change > 1e-5 * (1 + states.abs().max()))[:, 0].tolist()
+    if leaks:
+        raise ValueError(
+            f"encoder must be causal, but the states of {len(leaks)} of the {time - 1} frames "
+            f"before the last one, such as frame {leaks[-1]}, change with frame {time - 1}, "
+            "the last one. Pad convolutions on the left only, mask attention, and do not "
+            "normalize over the time or, in training, over the batch."
+        )
+
+
+@torch.no_grad()
+def _states_in_training(module, series):
+    """Return the states of a copy in training mode, with the same dropout at every call."""
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        return copy.deepcopy(module).train()(series)
+
+
+@contextmanager
+def _refusing_batches(encoder, shape):
+    """Say which batches an encoder was given, if it raises an error."""
+    try:
+        yield
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise ValueError(
+            f"encoder={encoder!r} cannot take batches of shape (n, {', '.join(map(str, shape))}): "
+            f"{error}"
+        ) from error
+
+
+def _shape_of(output):
+    """Return the shape of an output or, if it is not a tensor, the name of its type."""
+    return tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
