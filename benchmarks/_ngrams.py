@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 
-from sklearn_ssl.datasets import load_brown
+from benchmarks.datasets import load_brown
 
 
 class NGram:

@@ -11,12 +11,12 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 
-from sklearn_ssl import CausalLMEmbedder, MaskedLMEmbedder, SimCSETransformer
-from sklearn_ssl.datasets import (
+from benchmarks.datasets import (
     load_minilm_folder,
     load_movie_reviews,
     load_sentiment_sentences,
 )
+from sklearn_ssl import CausalLMEmbedder, MaskedLMEmbedder, SimCSETransformer
 
 METHODS = {
     "masked_lm": MaskedLMEmbedder,

@@ -5,11 +5,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from _memory import in_new_process, sampled_peak
-from _timing import Row, compare, interleaved, seconds, show, show_ratio, timed
 
+from benchmarks._memory import in_new_process, sampled_peak
+from benchmarks._timing import Row, compare, interleaved, seconds, show, show_ratio, timed
+from benchmarks.datasets import load_fashion_mnist
 from sklearn_ssl import MaskedAutoencoder, SCARFTransformer
-from sklearn_ssl.datasets import load_fashion_mnist
 from sklearn_ssl.encoders import ViTEncoder
 
 BATCH_SIZE = 256
@@ -32,7 +32,7 @@ def mae(size):
     *As its example trains*: both crop and flip, the other PIL images in a DataLoader, as
     transformers' `run_mae.py` does.
     """
-    from _vit_mae import vit_mae_epoch  # here, for others shall do without transformers
+    from benchmarks._vit_mae import vit_mae_epoch  # here, for others shall do without transformers
 
     X = load_fashion_mnist()[0][: size.mae_images]
     large = {
@@ -83,7 +83,7 @@ def scarf(size):
     plain loop over its data set, its DataLoader without workers and its loss, on rows that were
     scaled before. Widths, depths and batch size are the same.
     """
-    from _scarf import public_scarf_epoch
+    from benchmarks._scarf import public_scarf_epoch
 
     X = np.random.default_rng(0).normal(size=(size.scarf_rows, 64))
     ours = SCARFTransformer(batch_size=BATCH_SIZE, max_epochs=1, random_state=0)

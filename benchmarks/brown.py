@@ -3,7 +3,7 @@
 Every tenth document is held out; the end of each text is predicted too. A model of ours is trained
 for some minutes on the others.
 
-    python benchmarks/brown.py --minutes 3 10    # measure, and print the table
+    python -m benchmarks.brown --minutes 3 10    # measure, and print the table
 """
 
 import argparse
@@ -13,10 +13,10 @@ from functools import partial
 from itertools import pairwise
 
 import numpy as np
-from _ngrams import NGram
 
+from benchmarks._ngrams import NGram
+from benchmarks.datasets import load_brown
 from sklearn_ssl import CausalLMEmbedder
-from sklearn_ssl.datasets import load_brown
 from sklearn_ssl.tokenization import encode, train_tokenizer
 
 VOCABULARY_SIZE = 4096

@@ -3,9 +3,9 @@
 The data sets, their splits and the draws of the labels are those of quality.py; every method is
 given the same rows.
 
-    python benchmarks/few_labels.py                                       # all that is missing
-    python benchmarks/few_labels.py --data digits --methods raw frozen    # or a part of it
-    python benchmarks/few_labels.py --report                              # doc/few_labels_table.md
+    python -m benchmarks.few_labels                                       # all that is missing
+    python -m benchmarks.few_labels --data digits --methods raw frozen    # or a part of it
+    python -m benchmarks.few_labels --report                              # doc/few_labels_table.md
 
 Each pair of a data set and a method is a small file in build/few_labels/ as soon as it is measured,
 and an encoder is fitted once for each data set, so that runs may be interrupted.
@@ -19,16 +19,15 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
-import _quality_text
 import joblib
 import numpy as np
-import quality
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 
+from benchmarks import _quality_text, quality
 from sklearn_ssl._runtime import N_THREADS
 from sklearn_ssl.finetune import FineTuneClassifier
 
@@ -358,8 +357,8 @@ bold. Data sets and splits are those of [quality](quality.md).
 - *Fine-tuned* is `FineTuneClassifier` at its defaults, with that fitted encoder and
   `strategy="full"`; *probe, then fine-tuned* is its default strategy.
 
-Measured by `python benchmarks/few_labels.py` and written by
-`python benchmarks/few_labels.py --report`. Threads: {{threads}}; processor: {{cpu}}.
+Measured by `python -m benchmarks.few_labels` and written by
+`python -m benchmarks.few_labels --report`. Threads: {{threads}}; processor: {{cpu}}.
 """
 
 

@@ -3,16 +3,16 @@
 An encoder is fitted on unlabelled training rows. The same LogisticRegression then gets k labels per
 class, in five draws, and is scored on the held-out part.
 
-    python benchmarks/quality.py                                   # measure all that is missing
-    python benchmarks/quality.py --methods simclr --data digits    # or a part of it
-    python benchmarks/quality.py --report                          # write doc/quality.md
+    python -m benchmarks.quality                                   # measure all that is missing
+    python -m benchmarks.quality --methods simclr --data digits    # or a part of it
+    python -m benchmarks.quality --report                          # write doc/quality.md
 
 Each pair of a data set and a method is a small file in build/quality/ as soon as it is measured,
 so that runs may be interrupted, and several may go on side by side. Settings are to be chosen on
 training rows alone:
 
-    python benchmarks/quality.py --methods simclr --data digits --validation --set temperature=0.3
-    python benchmarks/quality.py --methods simclr --data digits --validation --report
+    python -m benchmarks.quality --methods simclr --data digits --validation --set temperature=0.3
+    python -m benchmarks.quality --methods simclr --data digits --validation --report
 """
 
 import argparse
@@ -27,7 +27,6 @@ import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import _quality_text
 import numpy as np
 import torch
 from sklearn.compose import make_column_selector, make_column_transformer
@@ -42,6 +41,15 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
+from benchmarks import _quality_text
+from benchmarks.datasets import (
+    load_adult,
+    load_fashion_mnist,
+    load_keel_table,
+    load_optdigits_pool,
+    load_photo_patches,
+    load_ucr_series,
+)
 from sklearn_ssl import (
     BarlowTwinsTransformer,
     BYOLTransformer,
@@ -60,15 +68,7 @@ from sklearn_ssl import (
     VIMETransformer,
 )
 from sklearn_ssl._runtime import N_THREADS, seeded_global_stream, torch_settings
-from sklearn_ssl.datasets import (
-    draw_labels,
-    load_adult,
-    load_fashion_mnist,
-    load_keel_table,
-    load_optdigits_pool,
-    load_photo_patches,
-    load_ucr_series,
-)
+from sklearn_ssl.semi_supervised import draw_labels
 
 N_DRAWS = 5
 ROOT = Path(__file__).parents[1]
@@ -687,8 +687,8 @@ brackets.
   spread. Near 0, or with an *effective rank* near 1, an encoder has collapsed.
 
 *Threads* is how many cores a fit used; how long fits take is on the page about speed. Processor:
-{{processors}}. Measured by `python benchmarks/quality.py`, and written by
-`python benchmarks/quality.py --report`.
+{{processors}}. Measured by `python -m benchmarks.quality`, and written by
+`python -m benchmarks.quality --report`.
 """
 SETTLED_ON_TEST_IMAGES = """
 The default strength of the colour jitter and the shape of the image encoder, which all methods

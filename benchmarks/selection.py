@@ -4,9 +4,9 @@ Many configurations of several methods, good and poor ones, are fitted on unlabe
 score of ``sklearn_ssl.metrics`` is measured on other unlabelled rows, and the accuracy with ten
 labels per class on a third part; the report has the rank correlations of the two.
 
-    python benchmarks/selection.py                   # measure all that is missing
-    python benchmarks/selection.py --data letter     # or a part of it
-    python benchmarks/selection.py --report          # write doc/selection.md
+    python -m benchmarks.selection                   # measure all that is missing
+    python -m benchmarks.selection --data letter     # or a part of it
+    python -m benchmarks.selection --report          # write doc/selection.md
 
 Each configuration is a small file in build/selection/ as soon as it is measured, so that a run may
 be interrupted. ``--quick`` trains for an epoch each, into a folder of its own, to try the script.
@@ -24,11 +24,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from quality import N_DRAWS, probe, table_lines, write_result
 from scipy.stats import spearmanr
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+from benchmarks.datasets import load_keel_table, load_optdigits_pool
+from benchmarks.quality import N_DRAWS, probe, table_lines, write_result
 from sklearn_ssl import (
     BarlowTwinsTransformer,
     BYOLTransformer,
@@ -44,7 +45,6 @@ from sklearn_ssl import (
 )
 from sklearn_ssl._runtime import N_THREADS
 from sklearn_ssl.augment import FeatureCorruption, ImageAugmentation, SeriesAugmentation
-from sklearn_ssl.datasets import load_keel_table, load_optdigits_pool
 from sklearn_ssl.metrics import (
     alignment_scorer,
     alpha_req_scorer,
@@ -402,7 +402,7 @@ fit, on a third part of the rows: the mean over {N_DRAWS} draws.
   the default augmentation of the data, whatever a configuration was trained with.
 - One seed each; fits are much shorter than the defaults, but for what a name says.
 
-Measured by `python benchmarks/selection.py`, and written by `python benchmarks/selection.py
+Measured by `python -m benchmarks.selection`, and written by `python -m benchmarks.selection
 --report`. Processor: {{cpu}}, {{threads}} thread(s).
 """
 

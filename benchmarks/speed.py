@@ -1,18 +1,18 @@
 """Measure the speed and the memory of the estimators, and write doc/speed.md.
 
-    python benchmarks/speed.py                   # half an hour, on a machine that does nothing else
-    python benchmarks/speed.py --only methods    # one part of it
-    python benchmarks/speed.py --report          # write doc/speed.md from the last run of each part
-    python benchmarks/speed.py --quick           # minutes: does it run? The figures mean nothing
+    python -m benchmarks.speed                   # half an hour, on a machine that does nothing else
+    python -m benchmarks.speed --only methods    # one part of it
+    python -m benchmarks.speed --report          # write doc/speed.md from the last run of each part
+    python -m benchmarks.speed --quick           # minutes: does it run? The figures mean nothing
 
 The rows of each part are a file in build/speed/ as soon as it is measured. What is restricted to
 some methods is printed only:
 
-    python benchmarks/speed.py --only methods --methods moco byol
+    python -m benchmarks.speed --only methods --methods moco byol
 
 Every figure is a ratio of two things that are measured in turn, in one process and with the same
 number of threads. Needs the extra `bench`, ts3l (pip install --no-deps ts3l), Fashion-MNIST, the
-Brown corpus, the UCI sentences and MiniLM (see sklearn_ssl.datasets).
+Brown corpus, the UCI sentences and MiniLM (see benchmarks.datasets).
 """
 
 import argparse
@@ -26,10 +26,12 @@ from time import perf_counter
 
 import numpy as np
 import torch
-from _memory import in_new_process, sampled_peak
-from _speed_masking import mae, mask_ratio, million, scarf
-from _speed_text import language_models, sentences
-from _timing import (
+from skorch.callbacks import Callback
+
+from benchmarks._memory import in_new_process, sampled_peak
+from benchmarks._speed_masking import mae, mask_ratio, million, scarf
+from benchmarks._speed_text import language_models, sentences
+from benchmarks._timing import (
     Row,
     compare,
     interleaved,
@@ -41,8 +43,7 @@ from _timing import (
     timed,
     write_part,
 )
-from skorch.callbacks import Callback
-
+from benchmarks.datasets import load_fashion_mnist
 from sklearn_ssl import (
     BarlowTwinsTransformer,
     BYOLTransformer,
@@ -59,7 +60,6 @@ from sklearn_ssl import (
 from sklearn_ssl._inputs import RowBlocks, describe
 from sklearn_ssl._runtime import N_THREADS, resolve_precision, seeded_global_stream, torch_settings
 from sklearn_ssl.augment import ImageAugmentation, make_views
-from sklearn_ssl.datasets import load_fashion_mnist
 
 BATCH_SIZE = 256
 LR, WEIGHT_DECAY = 2e-3, 1e-4  # SimCLR's defaults
@@ -256,7 +256,9 @@ def against_lightly(size):
     passes, its loss, and AdamW. The encoder is the same class, the projection head has the same
     layers and widths, batches have 256 images, and both use the same number of threads.
     """
-    from _lightly import lightly_epoch  # here, for `memory` wants processes without lightly
+    from benchmarks._lightly import (
+        lightly_epoch,  # here, for `memory` wants processes without lightly
+    )
 
     X = load_fashion_mnist()[0][: size.images]
     fits = {"": estimator("images", max_epochs=1)}
@@ -302,7 +304,7 @@ def methods(size):
     bicubic interpolation, ours with bilinear; its prototypes of SwAV have a bias, and the last
     normalisation of SimSiam has no weights; as in its example, its DINO does not clip gradients.
     """
-    from _lightly import lightly_epoch
+    from benchmarks._lightly import lightly_epoch
 
     X = load_fashion_mnist()[0][: size.method_images]
     worker_counts = (0, 2)
@@ -353,7 +355,7 @@ def augmentation(size):
     Ours takes uint8 arrays, 256 images at a time; lightly's takes PIL images, one at a time. The
     strengths are the same. lightly's runs in one thread, so ours is also measured in one.
     """
-    from _lightly import PILImages, two_views
+    from benchmarks._lightly import PILImages, two_views
 
     X = load_fashion_mnist()[0][: size.images // 4]
     spec = describe(RowBlocks(X), "image", (1, *X.shape[1:]))
@@ -506,7 +508,7 @@ def write_report():
     if missing:
         raise SystemExit(
             f"doc/speed.md needs all parts, and {RESULTS} lacks some. Measure them:\n"
-            + "\n".join(f"    python benchmarks/speed.py --only {name}" for name in missing)
+            + "\n".join(f"    python -m benchmarks.speed --only {name}" for name in missing)
         )
     REPORT.write_text(report({name: read_part(RESULTS / f"{name}.json") for name in BENCHMARKS}))
     print(f"Written to {REPORT}")
@@ -517,7 +519,7 @@ def report(parts):
     lines = [
         "# Speed",
         "",
-        "Written by `python benchmarks/speed.py`. Figures are medians. A ratio is that of two "
+        "Written by `python -m benchmarks.speed`. Figures are medians. A ratio is that of two "
         "medians, measured in turn in one run, with the smallest and largest ratio of a round: "
         "where the target is an upper limit, how much more time or memory is needed, where it is a "
         "lower one, how many times faster we are.",

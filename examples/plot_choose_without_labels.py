@@ -22,7 +22,6 @@ from sklearn.model_selection import GridSearchCV, ShuffleSplit, train_test_split
 
 from sklearn_ssl import SimCLRTransformer
 from sklearn_ssl.augment import ImageAugmentation
-from sklearn_ssl.datasets import draw_labels
 from sklearn_ssl.metrics import (
     alignment_scorer,
     alpha_req_scorer,
@@ -31,6 +30,7 @@ from sklearn_ssl.metrics import (
     rankme_scorer,
     uniformity_scorer,
 )
+from sklearn_ssl.semi_supervised import draw_labels
 
 QUICK = "SKLEARN_SSL_QUICK" in os.environ  # set by the tests: the same path in a few seconds
 

@@ -38,7 +38,7 @@ from sklearn_ssl import (
     VICRegTransformer,
 )
 from sklearn_ssl.augment import ImageAugmentation
-from sklearn_ssl.datasets import draw_labels
+from sklearn_ssl.semi_supervised import draw_labels
 
 QUICK = "SKLEARN_SSL_QUICK" in os.environ  # set by the tests: the same path in a few seconds
 

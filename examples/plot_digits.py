@@ -26,7 +26,7 @@ from sklearn.preprocessing import MinMaxScaler
 
 from sklearn_ssl import SimCLRTransformer
 from sklearn_ssl.augment import ImageAugmentation
-from sklearn_ssl.datasets import draw_labels
+from sklearn_ssl.semi_supervised import draw_labels
 
 QUICK = "SKLEARN_SSL_QUICK" in os.environ  # set by the tests: the same path in a few seconds
 

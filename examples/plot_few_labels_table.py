@@ -20,8 +20,8 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import train_test_split
 
 from sklearn_ssl import FineTuneClassifier, VIMETransformer
-from sklearn_ssl.datasets import draw_labels
 from sklearn_ssl.evaluation import evaluate_representation
+from sklearn_ssl.semi_supervised import draw_labels
 
 QUICK = "SKLEARN_SSL_QUICK" in os.environ  # set by the tests: the same path in a few seconds
 

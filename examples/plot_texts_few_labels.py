@@ -27,7 +27,8 @@ from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_ssl import CausalLMEmbedder
-from sklearn_ssl.datasets import draw_labels, load_scipy_docstrings
+from sklearn_ssl.datasets import load_scipy_docstrings
+from sklearn_ssl.semi_supervised import draw_labels
 
 QUICK = "SKLEARN_SSL_QUICK" in os.environ  # set by the tests: the same path in a few seconds
 

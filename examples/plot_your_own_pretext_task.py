@@ -101,7 +101,7 @@ print("Equal after loading:", np.array_equal(loaded.predict(X_test), search.pred
 import matplotlib.pyplot as plt
 from sklearn.preprocessing import MinMaxScaler
 
-from sklearn_ssl.datasets import draw_labels
+from sklearn_ssl.semi_supervised import draw_labels
 
 settings = {"image_shape": (8, 8), "random_state": 0}
 transformers = {

@@ -11,6 +11,7 @@ from sklearn.utils import check_array, check_consistent_length, check_random_sta
 from sklearn.utils.multiclass import check_classification_targets
 
 from sklearn_ssl._containers import opened
+from sklearn_ssl._draws import draw_labels
 from sklearn_ssl._labels import (
     check_class_labels,
     is_unlabeled,
@@ -19,7 +20,6 @@ from sklearn_ssl._labels import (
     plain_labels,
 )
 from sklearn_ssl._sklearn_compat import _num_samples, _safe_indexing
-from sklearn_ssl.datasets import draw_labels
 
 N_LABELS = (1, 5, 10, 100)  # of each class
 N_NUMBERS = (20, 60, 200)  # to be predicted

@@ -13,6 +13,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_ssl._draws import draw_labels
 from sklearn_ssl._labeled_folds import (
     SemiSupervisedSplit,
     labeled_cross_val_predict,
@@ -32,7 +33,13 @@ from sklearn_ssl._sklearn_compat import (
     _safe_indexing,
 )
 
-__all__ = ["LabeledOnly", "SemiSupervisedSplit", "labeled_cross_val_predict", "labeled_scorer"]
+__all__ = [
+    "LabeledOnly",
+    "SemiSupervisedSplit",
+    "draw_labels",
+    "labeled_cross_val_predict",
+    "labeled_scorer",
+]
 
 METHODS = ("fit", "predict", "predict_proba", "predict_log_proba", "decision_function", "score")
 

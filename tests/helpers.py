@@ -7,7 +7,7 @@ import pytest
 import skops.io
 import torch
 
-from sklearn_ssl import datasets
+from benchmarks.datasets import DatasetNotFoundError
 from sklearn_ssl._inputs import RowBlocks, describe
 from sklearn_ssl._modality import resolve_modality
 
@@ -95,10 +95,10 @@ def fit_and_record_momenta(monkeypatch, estimator, X):
 
 
 def load_or_skip(loader, *args, **kwargs):
-    """Return what a loader of sklearn_ssl.datasets returns; skip where the set is not installed."""
+    """Return what a loader of benchmarks.datasets returns; skip where the set is not installed."""
     try:
         return loader(*args, **kwargs)
-    except datasets.DatasetNotFoundError as error:
+    except DatasetNotFoundError as error:
         pytest.skip(str(error))
 
 

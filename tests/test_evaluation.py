@@ -24,6 +24,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+from benchmarks.datasets import load_adult
 from sklearn_ssl import (
     CausalLMEmbedder,
     MaskedLMEmbedder,
@@ -34,7 +35,6 @@ from sklearn_ssl import (
 )
 from sklearn_ssl._protocol import possible
 from sklearn_ssl.augment import ImageAugmentation
-from sklearn_ssl.datasets import load_adult
 from sklearn_ssl.evaluation import (
     LabelCurveDisplay,
     RepresentationReport,

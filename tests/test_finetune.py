@@ -42,8 +42,8 @@ from sklearn_ssl._fine_tune_task import FineTuneTask, LinearHead, augmented, lay
 from sklearn_ssl._net import PretextNet
 from sklearn_ssl._targets import Classes
 from sklearn_ssl.augment import FeatureCorruption, ImageAugmentation, SeriesAugmentation
-from sklearn_ssl.datasets import draw_labels
 from sklearn_ssl.pretext import PretextTask
+from sklearn_ssl.semi_supervised import draw_labels
 from tests.helpers import batch_of
 
 STRATEGIES = ("probe", "full", "probe-then-full")

@@ -34,8 +34,7 @@ from sklearn.utils import estimator_checks, get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_ssl import SimCLRTransformer
-from sklearn_ssl.datasets import draw_labels
-from sklearn_ssl.semi_supervised import LabeledOnly, SemiSupervisedSplit
+from sklearn_ssl.semi_supervised import LabeledOnly, SemiSupervisedSplit, draw_labels
 
 
 @pytest.fixture(name="few")

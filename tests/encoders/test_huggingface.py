@@ -14,8 +14,8 @@ import torch
 import transformers
 from transformers import AutoModel, AutoTokenizer, BertForMaskedLM, GPT2LMHeadModel
 
+from benchmarks.datasets import load_minilm_folder
 from sklearn_ssl import CausalLMEmbedder, MaskedLMEmbedder, SimCSETransformer
-from sklearn_ssl.datasets import load_minilm_folder
 from sklearn_ssl.encoders._pretrained_folder import read_pretrained
 from sklearn_ssl.encoders.huggingface import build_pretrained
 from sklearn_ssl.encoders.text import POOLINGS

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 import sklearn_ssl
 from sklearn_ssl.augment import ImageAugmentation
-from sklearn_ssl.datasets import draw_labels
+from sklearn_ssl.semi_supervised import draw_labels
 from tests.helpers import batch_of, make_task, train_step
 
 METHODS = [

@@ -13,13 +13,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from transformers import ViTMAEConfig, ViTMAEForPreTraining
 
+from benchmarks.datasets import load_fashion_mnist
 from sklearn_ssl import _runtime
 from sklearn_ssl._inputs import RowBlocks, describe
 from sklearn_ssl.augment import ImageAugmentation
-from sklearn_ssl.datasets import draw_labels, load_fashion_mnist
 from sklearn_ssl.encoders import ConvEncoder, ViTEncoder
 from sklearn_ssl.encoders.tokens import FeatureTokenEncoder, SeriesTokenEncoder
 from sklearn_ssl.methods.mae import MaskedAutoencoder, in_units, split_places
+from sklearn_ssl.semi_supervised import draw_labels
 from tests.helpers import batch_of, load_or_skip, make_task
 
 

@@ -10,10 +10,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
+from benchmarks.datasets import load_keel_table
 from sklearn_ssl import NextFrameEmbedder
-from sklearn_ssl.datasets import draw_labels, load_keel_table, make_moving_digits
+from sklearn_ssl.datasets import make_moving_digits
 from sklearn_ssl.encoders.temporal import as_frames
 from sklearn_ssl.methods.next_frame import next_frames
+from sklearn_ssl.semi_supervised import draw_labels
 from tests.helpers import batch_of, load_or_skip, make_task, train_step
 
 SHAPES = {"series": (12, 3, 9), "video": (6, 5, 8, 9), "colour video": (6, 5, 8, 9, 3)}

@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_ssl import SimCLRTransformer, losses
 from sklearn_ssl.augment import ImageAugmentation, SeriesAugmentation
-from sklearn_ssl.datasets import draw_labels
+from sklearn_ssl.semi_supervised import draw_labels
 from tests.helpers import make_task
 
 

@@ -8,9 +8,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
+from benchmarks.datasets import load_keel_table
 from sklearn_ssl import TS2VecTransformer
-from sklearn_ssl.datasets import draw_labels, load_keel_table
 from sklearn_ssl.losses import hierarchical_contrast
+from sklearn_ssl.semi_supervised import draw_labels
 from tests.helpers import batch_of, load_or_skip, make_task
 
 nan = torch.nan

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_ssl import VIMETransformer
 from sklearn_ssl._inputs import RowBlocks, describe
-from sklearn_ssl.datasets import draw_labels
+from sklearn_ssl.semi_supervised import draw_labels
 from tests.helpers import Outputs, batch_of, make_task, train_step
 
 CARDINALITIES = (0, 0, 3, 2)

@@ -1,0 +1,25 @@
+"""Which rows get a label in an experiment with few labels."""
+
+import numpy as np
+
+
+def draw_labels(y, n_per_class, random_state):
+    """Draw rows to be labeled: as many of each class.
+
+    Parameters
+    ----------
+    y : array-like of shape (n,)
+        What a masked array masks is no class.
+    n_per_class : int
+    random_state : int
+
+    Returns
+    -------
+    indices : ndarray of shape (n_per_class * n_classes,)
+    """
+    rows = np.flatnonzero(~np.ma.getmaskarray(y))
+    y = np.asarray(y)[rows]
+    rng = np.random.default_rng(random_state)
+    return np.concatenate(
+        [rng.choice(rows[y == label], n_per_class, replace=False) for label in np.unique(y)]
+    )
