@@ -59,6 +59,7 @@ from sklearn_ssl import (
 )
 from sklearn_ssl._inputs import RowBlocks, describe
 from sklearn_ssl._runtime import N_THREADS, resolve_precision, seeded_global_stream, torch_settings
+from sklearn_ssl._seeds import draw_seed
 from sklearn_ssl.augment import ImageAugmentation, make_views
 
 BATCH_SIZE = 256
@@ -179,7 +180,7 @@ def compare_loops(kind, X, size, at_most):
 
     fit()
     spec = ours.input_spec_
-    seed = int(np.random.RandomState(ours.random_state).randint(np.iinfo(np.int32).max))
+    seed = draw_seed(ours.random_state)
     with seeded_global_stream(seed):
         task = ours._make_task(spec).to(memory_format=torch.channels_last)
 

@@ -8,7 +8,6 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssl import defaults
@@ -34,6 +33,7 @@ from sklearn_ssl._runtime import (
     seeded_global_stream,
     torch_settings,
 )
+from sklearn_ssl._seeds import draw_seed
 from sklearn_ssl._series import check_axes
 from sklearn_ssl._sklearn_compat import CallbackSupportMixin, Interval, StrOptions, _fit_context
 from sklearn_ssl._tables import learn_categories
@@ -340,7 +340,7 @@ class BaseSSLTransformer(
     def _fit(self, rows, known, callbacks, *, go_on, partial=False):
         """Learn from rows; `known` is what :meth:`_describe` needs beside them."""
         device = resolve_device(self.device)
-        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        seed = draw_seed(self.random_state)
         if go_on:
             self._check_same_rows(rows)
             spec, task = self.input_spec_, copy.deepcopy(self.task_)

@@ -10,7 +10,7 @@ import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import check_consistent_length, check_random_state, column_or_1d, get_tags
+from sklearn.utils import check_consistent_length, column_or_1d, get_tags
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from sklearn_ssl import defaults
@@ -38,6 +38,7 @@ from sklearn_ssl._linear_heads import linear_weights
 from sklearn_ssl._net import train
 from sklearn_ssl._parameters import NamedParametersMixin
 from sklearn_ssl._runtime import resolve_precision, seeded_global_stream, torch_settings
+from sklearn_ssl._seeds import draw_seed
 from sklearn_ssl._sklearn_compat import (
     HasMethods,
     Interval,
@@ -150,7 +151,7 @@ class BaseFineTuner(CallbacksParameterMixin, NamedParametersMixin, BaseEstimator
             If `transformer` is not one of this package.
         """
         prefit = self._check_parameters()
-        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        seed = draw_seed(self.random_state)
         X = _as_rows(X)
         X_unlabeled = None if X_unlabeled is None else _as_rows(X_unlabeled)
         places, labels = self._labeled(X, y)

@@ -7,7 +7,7 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_array, check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from sklearn_ssl._containers import opened
@@ -23,10 +23,6 @@ from sklearn_ssl._sklearn_compat import _num_samples, _safe_indexing
 
 N_LABELS = (1, 5, 10, 100)  # of each class
 N_NUMBERS = (20, 60, 200)  # to be predicted
-
-
-def seeds(random_state, n):
-    return check_random_state(random_state).randint(np.iinfo(np.int32).max, size=n).tolist()
 
 
 @dataclass

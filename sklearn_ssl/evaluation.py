@@ -21,10 +21,11 @@ from sklearn.metrics import check_scoring
 
 from sklearn_ssl._label_curves import LabelCurveDisplay
 from sklearn_ssl._labels import holds_fractions, label_array
-from sklearn_ssl._protocol import draw, possible, seeds, split
+from sklearn_ssl._protocol import draw, possible, split
 from sklearn_ssl._report import RepresentationReport
 from sklearn_ssl._representations import OF_EACH, PRETRAINED, Bench, Representation, default_head
 from sklearn_ssl._rivals import can_predict, named_baselines, prepare_rival
+from sklearn_ssl._seeds import draw_seeds
 from sklearn_ssl._sklearn_compat import HasMethods, Interval, validate_params
 
 __all__ = ["LabelCurveDisplay", "RepresentationReport", "evaluate_representation"]
@@ -174,11 +175,11 @@ def evaluate_representation(
     scorer, metric, regression = _resolved(scoring, head, y)
     head = default_head(regression=regression) if head is None else head
     rivals = named_baselines(baselines)
-    split_seed, fit_seed, draw_seed = seeds(random_state, 3)
+    split_seed, fit_seed, label_seed = draw_seeds(random_state, 3)
     named = _named(estimator, fit_seed, taken=rivals)
     rows = split(X, y, X_test, y_test, X_unlabeled, test_size, split_seed, regression=regression)
     numbers = possible(labels_per_class, rows.y_train, regression=regression)
-    draws = draw(rows.y_train, numbers, seeds(draw_seed, n_draws), regression=regression)
+    draws = draw(rows.y_train, numbers, draw_seeds(label_seed, n_draws), regression=regression)
     _try_head(head, rows, draws[0][0], scorer, metric)
 
     found = Measurements(rows, draws, scorer, say=print if verbose else _say_nothing)

@@ -10,9 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from numbers import Integral
 
-import numpy as np
 from sklearn.pipeline import Pipeline
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssl import _evaluate, defaults
@@ -25,6 +23,7 @@ from sklearn_ssl._measures import (
     uniformity,
 )
 from sklearn_ssl._runtime import torch_settings
+from sklearn_ssl._seeds import draw_seed
 from sklearn_ssl._sklearn_compat import Interval, validate_params
 
 __all__ = [
@@ -118,7 +117,7 @@ def embed_views(estimator, X, n_views=2, augment=None, random_state=0):
             f"{WITHOUT_VIEWS}"
         )
     X = estimator._check_rows(X)
-    seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    seed = draw_seed(random_state)
     with torch_settings():
         return _evaluate.embed_views(
             estimator.task_,

@@ -23,6 +23,7 @@ RULES = {
     "_workers": ("", ""),
     "defaults": ("", ""),
     "_sklearn_compat": ("", "sklearn"),
+    "_seeds": ("", "numpy sklearn"),
     # the leaves
     "losses": ("", "torch"),
     "heads": ("", "torch"),
@@ -57,12 +58,12 @@ RULES = {
     "_callbacks": ("_hooks", "sklearn"),
     "inspection": ("_evaluate _runtime", "numpy sklearn torch"),
     "_measures": ("_containers", "numpy scipy sklearn"),
-    "metrics": ("_evaluate _measures _runtime", "numpy sklearn"),
+    "metrics": ("_evaluate _measures _runtime _seeds", "numpy sklearn"),
     "_parameters": ("", "sklearn"),
     "_persistence": ("_runtime", "torch"),
     "_base": (
         "_callbacks _evaluate _hooks _inputs _modality _net _parameters _persistence "
-        "_runtime _series _tables pretext encoders encoders.__init__",
+        "_runtime _seeds _series _tables pretext encoders encoders.__init__",
         "numpy sklearn torch",
     ),
     "_texts": ("_containers tokenization", "numpy torch"),
@@ -78,7 +79,7 @@ RULES = {
     "_fine_tune_task": ("_evaluate augment pretext", "numpy torch"),
     "_base_finetune": (
         "_base _callbacks _containers _fine_tune_task _inputs _label_weights _labels "
-        "_linear_heads _net _parameters _runtime augment",
+        "_linear_heads _net _parameters _runtime _seeds augment",
         "numpy sklearn torch",
     ),
     "finetune": ("_base _base_finetune _targets", "sklearn"),
@@ -93,7 +94,7 @@ RULES = {
     "_label_curves": ("evaluation", "matplotlib sklearn"),
     "_report": ("_label_curves _representations", "numpy scipy sklearn"),
     "evaluation": (
-        "_label_curves _labels _protocol _report _representations _rivals",
+        "_label_curves _labels _protocol _report _representations _rivals _seeds",
         "numpy sklearn",
     ),
     # the methods: the base and the leaves, never another method
