@@ -13,9 +13,7 @@ from torch import nn
 
 from sklearn_ssl._evaluate import row_batches
 from sklearn_ssl.augment import make_views
-from sklearn_ssl.pretext import PretextTask
-
-LARGEST_NORM = 1.0  # of the gradients of a batch whose weights have a mean of 1
+from sklearn_ssl.pretext import MAX_GRAD_NORM, PretextTask
 
 
 class FineTuneTask(PretextTask):
@@ -55,7 +53,8 @@ class FineTuneTask(PretextTask):
         if self.training and self.augment is not None:
             views = augmented(rows, self.augment, self.generator)
             rows, targets, weights = torch.cat([rows, views]), targets.tile(2), weights.tile(2)
-        self.mean_weight = weights.mean().item()
+        # In proportion, or batches that count much and little would become equal steps.
+        self.max_grad_norm = MAX_GRAD_NORM * weights.mean().item()
         losses = self.loss(self.head(self.encode(rows)).float(), targets)  # [n]
         penalty = self.penalty * self.head.linear.weight.square().sum()
         return (weights * losses).mean() + penalty
@@ -67,10 +66,6 @@ class FineTuneTask(PretextTask):
             if has_statistics or (self.still and not isinstance(module, nn.RNNBase)):
                 module.eval()  # cuDNN has no gradients of a recurrent network in evaluation
         return self
-
-    def after_backward(self, progress):
-        # In proportion, or batches that count much and little would become equal steps.
-        nn.utils.clip_grad_norm_(self.parameters(), LARGEST_NORM * self.mean_weight)
 
     def lr_scales(self):
         """The layer in front of the head learns by `layer_decay` more slowly, and so on."""

@@ -3,8 +3,10 @@
 import copy
 import math
 
-import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+MAX_GRAD_NORM = 1.0  # of the tasks that clip their gradients
 
 
 class PretextTask(nn.Module):
@@ -37,6 +39,9 @@ class PretextTask(nn.Module):
     generator : torch.Generator or None
         The source of random numbers, on the device of the task. The estimator sets it before it
         calls :meth:`forward`.
+    max_grad_norm : float or None
+        If the norm of all gradients of a step is larger, they are scaled down to it. None, the
+        default, leaves them as they are.
 
     Examples
     --------
@@ -54,6 +59,7 @@ class PretextTask(nn.Module):
     """
 
     generator = None
+    max_grad_norm = None
 
     # What a loss that is not finite is called, and what helps.
     loss_name = "pretext loss"
@@ -73,11 +79,15 @@ class PretextTask(nn.Module):
     def after_backward(self, progress):
         """Called between the gradients and the optimiser's step, to clip or to drop gradients.
 
+        Clips them by ``max_grad_norm`` unless it is overridden.
+
         Parameters
         ----------
         progress : float
             The part of the training that is done, from 0 to 1.
         """
+        if self.max_grad_norm is not None:
+            nn.utils.clip_grad_norm_(self.parameters(), self.max_grad_norm)
 
     def after_step(self, progress):
         """Called after every optimiser step: the place of EMA updates and schedules.
@@ -124,7 +134,6 @@ def frozen_copy(module):
     return copy.deepcopy(module).requires_grad_(False)
 
 
-@torch.no_grad()
 def ema_update(target, online, momentum):
     """Move `target` towards `online`: ``target = momentum * target + (1 - momentum) * online``.
 
@@ -136,8 +145,8 @@ def ema_update(target, online, momentum):
     momentum : float
         In [0, 1]. 1 leaves the target as it is, 0 copies the online parameters.
     """
-    target_parameters, online_parameters = list(target.parameters()), list(online.parameters())
-    torch._foreach_lerp_(target_parameters, online_parameters, 1.0 - momentum)
+    average = get_ema_multi_avg_fn(momentum)
+    average(list(target.parameters()), list(online.parameters()), None)
 
 
 def cosine_schedule(start, end, progress):

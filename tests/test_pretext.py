@@ -61,6 +61,18 @@ def test_after_backward_changes_no_gradient_by_default():
     assert all(map(torch.equal, (p.grad for p in task.parameters()), before))
 
 
+@pytest.mark.parametrize("max_grad_norm", [0.5, 1e6])
+def test_after_backward_scales_large_gradients_down(max_grad_norm):
+    task = RandomLossTask()
+    task.max_grad_norm = max_grad_norm
+    task.encoder(torch.ones(4, 2)).sum().backward()
+    gradient = nn.utils.parameters_to_vector(p.grad for p in task.parameters())
+    task.after_backward(0.5)
+    clipped = nn.utils.parameters_to_vector(p.grad for p in task.parameters())
+    expected = gradient * min(max_grad_norm / gradient.norm(), 1)
+    torch.testing.assert_close(clipped, expected, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("progress", [0.0, 0.3, 1.0])
 def test_weight_decay_is_the_parameter_by_default(progress):
     assert RandomLossTask().weight_decay_at(progress, 0.7) == 0.7

@@ -24,10 +24,8 @@ from sklearn_ssl._base_text import BaseTextTransformer
 from sklearn_ssl._evaluate import row_batches
 from sklearn_ssl._runtime import torch_settings
 from sklearn_ssl._texts import check_texts
-from sklearn_ssl.pretext import PretextTask
+from sklearn_ssl.pretext import MAX_GRAD_NORM, PretextTask
 from sklearn_ssl.vocabulary_loss import head_cross_entropy, linear_cross_entropy
-
-LARGEST_NORM = 1.0  # of the gradients
 
 
 class CausalLMTask(PretextTask):
@@ -35,6 +33,8 @@ class CausalLMTask(PretextTask):
 
     A `pretrained_head` makes logits of states; without one, the embedding does.
     """
+
+    max_grad_norm = MAX_GRAD_NORM
 
     def __init__(self, encoder, pretrained_head=None):
         super().__init__()
@@ -63,9 +63,6 @@ class CausalLMTask(PretextTask):
         if self.pretrained_head is not None:
             return self.pretrained_head(states)
         return states @ self.encoder.embedding.weight.T
-
-    def after_backward(self, progress):
-        nn.utils.clip_grad_norm_(self.parameters(), LARGEST_NORM)
 
 
 class CausalLMEmbedder(BaseTextTransformer):

@@ -25,10 +25,8 @@ from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl._texts import check_texts
 from sklearn_ssl.masking import corrupt_tokens
 from sklearn_ssl.optim import adamw
-from sklearn_ssl.pretext import PretextTask
+from sklearn_ssl.pretext import MAX_GRAD_NORM, PretextTask
 from sklearn_ssl.vocabulary_loss import head_cross_entropy, linear_cross_entropy
-
-LARGEST_NORM = 1.0  # of the gradients
 
 
 class MaskedLMTask(PretextTask):
@@ -36,6 +34,8 @@ class MaskedLMTask(PretextTask):
 
     A `pretrained_head` makes logits of states; without one, the task has a head of its own.
     """
+
+    max_grad_norm = MAX_GRAD_NORM
 
     def __init__(
         self, encoder, mask_ratio, *, mask, special, vocabulary_size, pretrained_head=None
@@ -64,9 +64,6 @@ class MaskedLMTask(PretextTask):
         if self.pretrained_head is not None:
             return self.pretrained_head(states)
         return self.head(states) @ self.encoder.embedding.weight.T + self.bias
-
-    def after_backward(self, progress):
-        nn.utils.clip_grad_norm_(self.parameters(), LARGEST_NORM)
 
 
 class MaskedLMEmbedder(BaseTextTransformer):

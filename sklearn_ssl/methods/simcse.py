@@ -18,13 +18,13 @@ from sklearn_ssl._base_text import BaseTextTransformer
 from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.losses import info_nce
 from sklearn_ssl.optim import adamw
-from sklearn_ssl.pretext import PretextTask
-
-LARGEST_NORM = 1.0  # of the gradients
+from sklearn_ssl.pretext import MAX_GRAD_NORM, PretextTask
 
 
 class SimCSETask(PretextTask):
     """Recognise a text whose states were dropped at random once more."""
+
+    max_grad_norm = MAX_GRAD_NORM
 
     def __init__(self, encoder, temperature):
         super().__init__()
@@ -37,9 +37,6 @@ class SimCSETask(PretextTask):
         with dropping(self.encoder):  # in a held-out loss, too: without, both passes are equal
             z = self.projection_head(self.encoder(torch.cat([ids, ids])))  # [2n, width]
         return info_nce(*z.chunk(2), self.temperature)
-
-    def after_backward(self, progress):
-        nn.utils.clip_grad_norm_(self.parameters(), LARGEST_NORM)
 
 
 @contextmanager
