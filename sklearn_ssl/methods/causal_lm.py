@@ -16,7 +16,6 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 from sklearn.utils import check_random_state, check_scalar
-from torch import nn
 
 from sklearn_ssl import defaults, tokenization
 from sklearn_ssl._base import of_one_fit
