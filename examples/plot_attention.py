@@ -3,16 +3,16 @@ What a Vision Transformer looks at
 ==================================
 
 DINO learns from parts of two photographs, a temple and a flower, without labels. The attention of
-its Vision Transformer then shows which patches of an image its representation is drawn from: each
-head has a map of its own [1]_.
+its Vision Transformer then shows which patches of an image contribute to its representation: each
+head has its own map [1]_.
 
 .. [1] M. Caron et al., "Emerging Properties in Self-Supervised Vision Transformers", ICCV 2021,
    https://arxiv.org/abs/2104.14294
 """
 
 # %%
-# The two photographs that come with scikit-learn, reduced so that a window of 64 pixels holds the
-# flower, and cut into such windows, which overlap.
+# The two photographs that come with scikit-learn, reduced so that the flower fits into a window of
+# 64 pixels, and cut into overlapping windows.
 import os
 from pathlib import Path
 
@@ -48,7 +48,7 @@ X = np.concatenate([grid.reshape(-1, SIDE, SIDE, 3) for grid in grids])
 print(f"{len(X)} windows")
 
 # %%
-# Four windows of each photograph are shown, from the middle of its height.
+# Show four windows of each photograph, from the middle of its height.
 shown = []
 for grid in grids:
     places = np.linspace(0, grid.shape[1] - 1, 4).astype(int)
@@ -56,8 +56,8 @@ for grid in grids:
 shown = np.stack(shown)
 
 # %%
-# The transformer has four heads, so there are four maps of each image. Beside them, to compare, the
-# mean of the four in a transformer that has learnt nothing.
+# The transformer has four heads, so there are four maps for each image. For comparison, we also
+# show the mean of the four maps of an untrained transformer.
 settings = {
     "encoder": "vit",
     "augment": ImageAugmentation(scale=(0.25, 1)),
@@ -71,10 +71,10 @@ rows = {f"head {head + 1}": maps[:, head] for head in range(maps.shape[1])}
 rows["untrained"] = attention_maps(untrained, shown).mean(axis=1)
 
 # %%
-# Black is no attention; each map has a scale of its own. Nobody told the network what is in the
-# photographs, nor where. After the full training, some heads look at the flower, others at what is
-# behind it or at the sky around the temple. Without training, attention is spread over the whole
-# image, with more of it on what is bright.
+# Black means no attention; each map has its own scale. Nobody told the network what is in the
+# photographs, or where. After the full training, some heads look at the flower, others at the
+# background or at the sky around the temple. Without training, attention is spread over the whole
+# image, with more on bright areas.
 figure, axes = plt.subplots(1 + len(rows), len(shown), figsize=(10, 7.5), layout="constrained")
 for axis, image in zip(axes[0], shown):
     axis.imshow(image)

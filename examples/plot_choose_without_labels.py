@@ -2,14 +2,14 @@
 Choosing settings without labels
 ================================
 
-A search that has no labels goes by a score of the representations alone. Here six of them pick one
-of twelve settings of SimCLR on handwritten digits; beside them stands the accuracy with ten labels
-a class, which whoever has no labels cannot know. Which score would have chosen well?
-:doc:`../choosing_without_labels` says how they fare on more data.
+A search without labels can only use a score of the representations themselves. Here each of six
+scores picks one of twelve settings of SimCLR on handwritten digits. We compare with the accuracy
+with ten labels per class, which nobody without labels can know. Which score would have chosen well?
+:doc:`../choosing_without_labels` says how they do on more data.
 """
 
 # %%
-# The data: 1,200 images, whose labels are used for looking back only, and 597 to test on.
+# The data: 1,200 images, whose labels are only used in hindsight, and 597 for testing.
 import os
 from pathlib import Path
 
@@ -39,8 +39,8 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=597, stratif
 
 # %%
 # The candidates. Some are sensible: SimCLR's own augmentation, made for photographs, and one that
-# suits digits, each at two temperatures. Others are short of something: epochs, components or a
-# learning rate.
+# suits digits, each at two temperatures. Others lack something: epochs, components or a learning
+# rate that is large enough.
 photo = ImageAugmentation()
 zoom_and_rotate = ImageAugmentation(scale=(0.5, 1.5), rotation=15, flip=0)
 faint = ImageAugmentation(scale=(0.95, 1), flip=0, jitter=0.05)
@@ -56,8 +56,8 @@ grid = [
 
 
 # %%
-# The accuracy that one could not have known. It goes through the search like a score, so that each
-# candidate is fitted once.
+# The accuracy, which would be unknown in practice. It is one more score in the search, so each
+# candidate is fitted only once.
 def few_label_accuracy(estimator, X, y=None):
     Z_train, Z_test = estimator.transform(X_train), estimator.transform(X_test)
     mean, scale = Z_train.mean(axis=0), (Z_train - Z_train.mean(axis=0)).std()
@@ -76,7 +76,7 @@ scorers = {
     "kNN agreement": knn_agreement_scorer,
 }
 # %%
-# The search: each candidate learns from 900 images, and is scored on the other 300.
+# The search: each candidate learns from 900 images and is scored on the other 300.
 search = GridSearchCV(
     SimCLRTransformer(image_shape=(8, 8), random_state=0),
     grid,
@@ -88,9 +88,9 @@ search.fit(X_train)
 
 
 # %%
-# What it found, in the order of the accuracy.
+# The results, sorted by accuracy.
 def describe(params):
-    """Say in words what a candidate is."""
+    """Describe a candidate in words."""
     name = next(name for name, augment in augmentations.items() if augment is params["augment"])
     rest = {key: value for key, value in params.items() if key not in ("augment", "max_epochs")}
     words = [f"{key}={value:g}" for key, value in rest.items()] or ["few epochs"]
@@ -112,9 +112,9 @@ for name in scorers:
     print(f"{name:15}{rho:+.2f}  {accuracy[np.argmax(results[name])]:.3f}")
 
 # %%
-# The picture: if a score ranked like the accuracy, its points would rise from left to right. The
-# ring is the candidate that it would choose, the line the best there is.
-colours = {"photo": "C0", "zoom and rotation": "C1", "faint": "C2"}
+# The plot: if a score ranked the candidates like the accuracy, its points would rise from left to
+# right. The ring marks the candidate that the score would choose, the line the best one.
+colors = {"photo": "C0", "zoom and rotation": "C1", "faint": "C2"}
 shapes = {"temperature": "o", "few epochs": "v", "n_components": "s", "lr": "X"}
 meanings = ("trained fully", "few epochs", "16 components", "lr 1e-5")
 
@@ -125,7 +125,7 @@ for axis, name in zip(axes.flat, scorers):
     for title, x, height in zip(titles, scores, accuracy):
         augmentation, rest = title.split(", ")
         marker = next(shape for word, shape in shapes.items() if rest.startswith(word))
-        axis.scatter(x, height, s=45, color=colours[augmentation], marker=marker, zorder=3)
+        axis.scatter(x, height, s=45, color=colors[augmentation], marker=marker, zorder=3)
     chosen = np.argmax(scores)
     axis.scatter(scores[chosen], accuracy[chosen], s=260, facecolor="none", edgecolor="k")
     axis.set_title(f"{name}: {spearmanr(scores, accuracy).statistic:+.2f}")
@@ -134,7 +134,7 @@ for axis in axes[:, 0]:
     axis.set_ylabel("accuracy, ten labels per class")
 for axis in axes[1]:
     axis.set_xlabel("score, more is better")
-axes[0, 0].set_yscale("logit")  # stretched towards 1: to halve the mistakes is a step everywhere
+axes[0, 0].set_yscale("logit")  # stretched near 1: halving the errors is the same step everywhere
 axes[0, 0].set_yticks(ticks := [0.8, 0.9, 0.95, 0.975], labels=ticks)
 axes[0, 0].minorticks_off()
 
@@ -146,8 +146,8 @@ def write_legend(place, names, styles_of_points):
 
 write_legend(
     "upper",
-    [f"{name} augmentation" for name in colours],
-    [{"marker": "o", "color": colour} for colour in colours.values()],
+    [f"{name} augmentation" for name in colors],
+    [{"marker": "o", "color": color} for color in colors.values()],
 )
 write_legend("lower", meanings, [{"marker": shape, "color": "0.4"} for shape in shapes.values()])
 output = Path("demo_output")
@@ -156,12 +156,12 @@ figure.savefig(output / "choose_without_labels.png", dpi=100)
 print(f"\nSaved {output}/choose_without_labels.png")
 
 # %%
-# After the full training no score finds the best candidate. RankMe, alpha-ReQ and LiDAR choose an
-# encoder that has hardly left its first weights: random features extend in many directions, too.
-# Alignment and kNN agreement compare views of the default augmentation, that for photographs, and
-# prefer candidates that were trained with it, though digits are better served by another one. kNN
-# agreement does tell the trained from the untrained, and few epochs from many, among candidates
-# with the same augmentation.
+# After the full training, no score finds the best candidate. RankMe, alpha-ReQ and LiDAR choose an
+# encoder that has hardly moved from its initial weights, because random features extend in many
+# directions, too. Alignment and kNN agreement compare views made by the default augmentation for
+# photographs, so they prefer candidates that were trained with it, though another one suits digits
+# better. Among candidates with the same augmentation, kNN agreement does separate trained from
+# untrained, and few epochs from many.
 #
-# The augmentation itself, worth more here than all else, is best chosen by looking at its views:
-# do they still show what matters? See :doc:`../augmentation`.
+# The augmentation matters more here than everything else. It is best chosen by looking at its
+# views: do they still show what matters? See :doc:`../augmentation`.

@@ -3,15 +3,15 @@ Ten methods: time against accuracy
 ==================================
 
 All methods learn from the same digits without labels, see them through the same augmentation and
-train for as many epochs. Then a logistic regression gets five labels per class, on each
-representation. What does a method cost, and what is it worth? How they work is in
-:doc:`../choosing`.
+train for the same number of epochs. Then a logistic regression gets five labels per class, on each
+representation. How long does each method take, and how accurate is it? :doc:`../choosing` explains
+how they work.
 """
 
 # %%
-# The data: 1,200 images to learn from, 597 to test on. The augmentation is the one that suits
-# digits, see :ref:`sphx_glr_auto_examples_plot_digits.py`. It was chosen with SimCLR; all else is
-# as it comes, and no method has been tuned here.
+# The data: 1,200 images to learn from, and 597 for testing. The augmentation is the one that suits
+# digits, see :ref:`sphx_glr_auto_examples_plot_digits.py`. It was chosen with SimCLR; everything
+# else is at its default, and no method has been tuned here.
 import os
 import time
 from pathlib import Path
@@ -73,8 +73,8 @@ transformers = baselines | {
 
 
 # %%
-# The same five draws of labels for all. Representations differ in their range, which the penalty of
-# the classifier would see: they are centred, and divided by one number each.
+# All get the same five draws of labels. Representations have different ranges, which would affect
+# the penalty of the classifier, so they are centered and divided by one number each.
 def probe(transformer):
     """Return the accuracies on the test images, one for each draw."""
     Z_train, Z_test = transformer.transform(X_train), transformer.transform(X_test)
@@ -97,15 +97,15 @@ for name, transformer in transformers.items():
 
 
 # %%
-# The picture. The axis of the accuracies is stretched towards 1: to halve the mistakes is about the
-# same step everywhere.
-def write_names(axis, colours):
-    """Write a name beside each point, in its colour, at the first place that is free."""
+# The plot. The accuracy axis is stretched near 1, so that halving the errors is about the same step
+# everywhere.
+def write_names(axis, colors):
+    """Write a name next to each point, in its color, at the first free place."""
     places = [(9, 0, "left"), (-9, 0, "right")]
     places += [(x, y, "center") for y in (14, -14, 28, -28, 42, -42) for x in (0, 40, -40)]
-    points = {name: axis.transData.transform((seconds[name], accuracy[name])) for name in colours}
+    points = {name: axis.transData.transform((seconds[name], accuracy[name])) for name in colors}
     taken = [Bbox.from_extents(*(point - 6), *(point + 6)) for point in points.values()]
-    for name in colours:
+    for name in colors:
         for x, y, side in places:
             text = axis.annotate(
                 name,
@@ -114,7 +114,7 @@ def write_names(axis, colours):
                 textcoords="offset points",
                 ha=side,
                 va="center",
-                color=colours[name],
+                color=colors[name],
             )
             box = text.get_window_extent()
             if not any(box.overlaps(other) for other in taken):
@@ -126,9 +126,9 @@ def write_names(axis, colours):
 figure, axis = plt.subplots(figsize=(8, 6), layout="constrained")
 for name, style in zip(baselines, (":", "--", "-.")):
     axis.axhline(accuracy[name], color="0.5", linestyle=style, label=name)
-colours = {name: f"C{i}" for i, name in enumerate(methods)}
-for name, colour in colours.items():
-    axis.scatter(seconds[name], accuracy[name], s=40, color=colour, zorder=3)
+colors = {name: f"C{i}" for i, name in enumerate(methods)}
+for name, color in colors.items():
+    axis.scatter(seconds[name], accuracy[name], s=40, color=color, zorder=3)
 axis.set(
     xlabel="seconds of pretraining",
     ylabel="test accuracy, five labels per class",
@@ -138,14 +138,14 @@ axis.set(
 axis.set_yticks(ticks := [0.7, 0.8, 0.9, 0.95, 0.975], labels=ticks)
 axis.minorticks_off()
 figure.legend(loc="outside upper center", ncols=3, frameon=False)
-figure.canvas.draw()  # the layout must stand before texts are measured
-write_names(axis, colours)
+figure.canvas.draw()  # fix the layout before measuring texts
+write_names(axis, colors)
 output = Path("demo_output")
 output.mkdir(exist_ok=True)
 figure.savefig(output / "compare_methods.png", dpi=100)
 print(f"\nSaved {output}/compare_methods.png")
 
 # %%
-# After the full training, all of them leave the pixels far behind, and differ by less: this is one
-# data set and one seed, and the draws of labels differ as much among themselves. Another data set
-# has another order, see :doc:`../quality`; whoever must know compares on their own rows.
+# After the full training, all of them are far ahead of the pixels, and differ less from each other:
+# this is one data set and one seed, and the draws of labels differ just as much. On another data
+# set the order is different, see :doc:`../quality`. To be sure, compare on your own data.

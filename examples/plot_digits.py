@@ -2,14 +2,15 @@
 Pretrain on the mountain, spend the few labels well
 ===================================================
 
-A few handwritten digits have a label, the others have none.
-:class:`~sklearn_ssl.SimCLRTransformer` learns a representation from all the images without their
-labels; the same logistic regression then gets 1, 5 and 10 labels per class, on raw pixels, on PCA,
-on an untrained encoder and on the representation.
+A few handwritten digits have a label, the others have none. :class:`~sklearn_ssl.SimCLRTransformer`
+learns a representation from all the images without their labels. Then the same logistic regression
+gets 1, 5 and 10 labels per class, on raw pixels, on PCA, on an untrained encoder and on the
+representation.
 """
 
 # %%
-# The data: 1,200 images to learn from, 597 to test on. Labels of the first are drawn five times.
+# The data: 1,200 images to learn from, and 597 for testing. The labels of the training images are
+# drawn five times.
 import os
 import time
 from pathlib import Path
@@ -34,11 +35,11 @@ X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=597, stratify=y, random_state=0)
 
 # %%
-# The augmentation says what does not matter. A digit stays what it is when it is larger, smaller,
-# a little turned or paler, but not when it is mirrored: so zoom in and out, and no flips. SimCLR's
-# own augmentation, made for photographs, stands beside it in the table. These ranges, and the
-# temperature, were picked among about a dozen by accuracy on these same test images, so the last
-# row is somewhat optimistic.
+# The augmentation says what does not matter. A digit stays the same when it is larger, smaller,
+# slightly rotated or paler, but not when it is mirrored: so we zoom in and out, and do not flip.
+# The table also shows SimCLR's own augmentation, made for photographs. These ranges and the
+# temperature were picked from about a dozen settings by accuracy on these same test images, so the
+# last row is somewhat optimistic.
 zoom_and_rotate = ImageAugmentation(scale=(0.5, 1.5), rotation=15, flip=0)
 settings = {"image_shape": (8, 8), "temperature": 0.5, "random_state": 0}
 max_epochs = 2 if QUICK else 90
@@ -58,7 +59,7 @@ for name, transformer in transformers.items():
     print(f"{name}: fitted on {len(X_train)} images in {time.perf_counter() - start:.1f} s")
 
 # %%
-# The same classifier on each, with the same draws of labels.
+# Train the same classifier on each representation, with the same draws of labels.
 labels_per_class = (1, 5, 10)
 print(f"\nAccuracy on {len(X_test)} test images, mean of five draws")
 print(f"{'labels per class':28}" + "".join(f"{k:>8}" for k in labels_per_class))
@@ -69,16 +70,16 @@ for name, transformer in transformers.items():
         draws = [draw_labels(y_train, k, random_state=draw) for draw in range(5)]
         accuracies = [
             LogisticRegression(max_iter=1000)
-            .fit(Z_train[labelled], y_train[labelled])
+            .fit(Z_train[labeled], y_train[labeled])
             .score(Z_test, y_test)
-            for labelled in draws
+            for labeled in draws
         ]
         print(f"{np.mean(accuracies):8.3f}", end="")
     print()
 
 # %%
-# Both representations of the test images as t-SNE sees them. The colours are the classes, which
-# neither the pretraining nor t-SNE knew.
+# Plot the test images with t-SNE, from raw pixels and from the representation. The colors are the
+# classes, which neither the pretraining nor t-SNE has seen.
 output = Path("demo_output")
 output.mkdir(exist_ok=True)
 figure, axes = plt.subplots(1, 2, figsize=(10, 5), layout="constrained")
@@ -91,10 +92,10 @@ figure.legend(*points.legend_elements(), title="digit", loc="outside right cente
 figure.savefig(output / "digits.png", dpi=100)
 
 # %%
-# A saved model holds its parameters and weights, and gives the same representations.
+# A saved model contains its parameters and weights, and gives the same representations.
 ssl = transformers["SimCLR, zoom and rotation"]
 joblib.dump(ssl, output / "digits.joblib")
 loaded = joblib.load(output / "digits.joblib")
 equal = np.array_equal(loaded.transform(X_test), ssl.transform(X_test))
 print(f"\nSaved {output}/digits.png and {output}/digits.joblib")
-print(f"The loaded model gives {'equal' if equal else 'OTHER'} embeddings")
+print(f"The loaded model gives {'the same' if equal else 'DIFFERENT'} embeddings")

@@ -2,9 +2,9 @@
 Images with few labels: probe, fine-tune, or both?
 ==================================================
 
-Of 1,200 handwritten digits, one, five or ten of each class have a label.
-:func:`~sklearn_ssl.evaluation.evaluate_representation` says whether pretraining on all of them
-beats what costs nothing. Then :class:`~sklearn_ssl.FineTuneClassifier` turns the pretrained network
+Of 1,200 handwritten digits, only one, five or ten per class have a label.
+:func:`~sklearn_ssl.evaluation.evaluate_representation` tells whether pretraining on all of them
+beats simple baselines. Then :class:`~sklearn_ssl.FineTuneClassifier` turns the pretrained network
 into a classifier, in three ways.
 """
 
@@ -40,8 +40,8 @@ ssl.fit(X)
 
 # %%
 # Will it beat what I have? The same logistic regression learns from the frozen representation, from
-# pixels, from PCA and from the representation of the network before it was trained; and the network
-# is trained whole on the labels alone. The fitted estimator is used as it is: it has not seen
+# pixels, from PCA and from the representation of the untrained network. In addition, the whole
+# network is trained on the labels alone. The fitted estimator is used as it is: it has not seen
 # ``X_test``.
 report = evaluate_representation(
     ssl,
@@ -56,10 +56,10 @@ report = evaluate_representation(
 print(f"\n{report}")
 
 # %%
-# The classifier. Rows without a label have -1 in ``y``, and are there for pretraining only; with a
-# fitted transformer, they are left alone. "probe" keeps the network as it is. "full" trains all of
-# it, with a new linear layer. "probe-then-full", the default, lets the linear layer start from the
-# probe. They learn from the draws of the report, whose places it keeps.
+# The classifier. Rows without a label have -1 in ``y``, and are only used for pretraining; with a
+# fitted transformer, they are ignored. "probe" leaves the network as it is. "full" trains all of
+# it, with a new linear layer. "probe-then-full", the default, starts the linear layer from the
+# probe. All learn from the draws of the report, in ``report.labeled_rows``.
 accuracy = {strategy: [] for strategy in ("probe", "full", "probe-then-full")}
 for strategy, of_strategy in accuracy.items():
     classifier = FineTuneClassifier(FrozenEstimator(ssl), strategy=strategy, random_state=0)
@@ -67,9 +67,9 @@ for strategy, of_strategy in accuracy.items():
         classifier.set_params(max_epochs=1)
     for draws in report.labeled_rows:
         of_strategy.append([])
-        for labelled in draws:
+        for labeled in draws:
             y_few = np.full(len(y), -1)
-            y_few[labelled] = y[labelled]
+            y_few[labeled] = y[labeled]
             of_strategy[-1].append(classifier.fit(X, y_few).score(X_test, y_test))
 
 print(f"\n{'labels per class':20}" + "".join(f"{k:>8}" for k in report.labels_per_class))
@@ -77,7 +77,7 @@ for strategy, of_strategy in accuracy.items():
     print(f"{strategy:20}" + "".join(f"{np.mean(scores):8.3f}" for scores in of_strategy))
 
 # %%
-# The picture of the report, and the strategies beside it, with 95 % intervals over the draws.
+# Plot the report, and next to it the strategies, with 95 % intervals over the draws.
 figure, axes = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
 report.plot(ax=axes[0])
 axes[0].set_title("frozen representation, and baselines")
@@ -101,8 +101,8 @@ figure.savefig(output / "few_labels_images.png", dpi=100)
 print(f"\nSaved {output}/few_labels_images.png")
 
 # %%
-# Without labels the network has learnt what makes a digit: one label of each class does about as
-# much as five do without pretraining. Of the strategies the simplest is the best here. The fewer
-# the labels, the more a training of the whole network has to lose, and "full", whose linear layer
-# starts from nothing, loses most; "probe-then-full" is closer to the probe. All of them are ahead
-# of the network that got the labels alone.
+# Without labels, the network has learned what makes a digit: one label per class is worth about as
+# much as five without pretraining. The simplest strategy is the best here. With fewer labels,
+# training the whole network does more harm. It hurts "full" most, because its linear layer starts
+# from scratch; "probe-then-full" stays closer to the probe. All of them are ahead of the network
+# trained on the labels alone.

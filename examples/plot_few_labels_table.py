@@ -3,13 +3,13 @@ A table with few labels: when do trees win?
 ===========================================
 
 Measurements of cells from 569 tumors: are they malignant? Most rows have no label. A
-:class:`~sklearn_ssl.FineTuneClassifier` takes the table as it comes. Whether its pretraining is
-worth it, and from how many labels on boosted trees are better, is what
-:func:`~sklearn_ssl.evaluation.evaluate_representation` tells.
+:class:`~sklearn_ssl.FineTuneClassifier` takes the table as it is.
+:func:`~sklearn_ssl.evaluation.evaluate_representation` tells whether its pretraining is worth it,
+and from how many labels on boosted trees are better.
 """
 
 # %%
-# The data: a table that comes with scikit-learn, a quarter of its rows to test on.
+# The data: a table that comes with scikit-learn. A quarter of its rows is for testing.
 import os
 from pathlib import Path
 
@@ -34,10 +34,10 @@ X_train, X_test, y_train, y_test = train_test_split(
 print(X_train.head())
 
 # %%
-# From a DataFrame to predictions. Twenty rows of each class have a label, the others have None.
-# VIME learns from all of them to repair rows with wrong values, and a logistic regression on its
-# representation learns from the forty. The columns have different scales and need no preparation;
-# columns of categories and missing values would need none either.
+# From a DataFrame to predictions. Twenty rows per class have a label, the others have None. VIME
+# learns from all rows to repair wrong values, and a logistic regression on its representation
+# learns from the forty labeled rows. The columns have different scales and need no preparation;
+# neither would categorical columns or missing values.
 labeled = draw_labels(y_train, 20, random_state=0)
 y_few = np.full(len(y_train), None, dtype=object)
 y_few[labeled] = y_train[labeled]
@@ -49,8 +49,8 @@ predicted = classifier.predict(X_test)
 print(f"\n{len(labeled)} of {len(y_train):,} rows have a label, for example", *predicted[:5])
 
 # %%
-# Trees that learn from the same forty rows. Classes are of different sizes: guessing the larger one
-# for all rows has a balanced accuracy of one half.
+# Now train trees on the same forty rows. The classes have different sizes, so we use the balanced
+# accuracy: guessing the larger class for all rows gives one half.
 trees = HistGradientBoostingClassifier(min_samples_leaf=5, random_state=0)
 trees.fit(X_train.iloc[labeled], y_train[labeled])
 for name, model in (("VIME and probe", classifier), ("trees", trees)):
@@ -58,8 +58,9 @@ for name, model in (("VIME and probe", classifier), ("trees", trees)):
     print(f"{name:16} balanced accuracy {score:.3f}")
 
 # %%
-# That was a single draw of labels, and luck. The report repeats it, for more labels too, and has
-# more rivals. The network is pretrained already, without the test rows: the classifier keeps it.
+# That was a single draw of labels, and depends on luck. The report repeats it with several draws,
+# with more labels and with more rivals. The network is already pretrained, without the test rows,
+# so the report uses it as it is.
 report = evaluate_representation(
     classifier.transformer_,
     X_train,
@@ -75,7 +76,7 @@ report = evaluate_representation(
 print(f"\n{report}")
 
 # %%
-# The picture.
+# The plot.
 display = report.plot()
 display.ax_.set_title("Few labels in a table")
 output = Path("demo_output")
@@ -84,10 +85,10 @@ display.figure_.savefig(output / "few_labels_table.png", dpi=100)
 print(f"\nSaved {output}/few_labels_table.png")
 
 # %%
-# With five labels of each class, the network is far ahead of the trees, and with a hundred they
-# are ahead. So far so good; but a logistic regression on the columns, or on their PCA, is as good
-# as the network from the start, and better with a hundred labels. Each column of a table means
-# something, and little is left to be learned without labels. Images profit more, see
+# With five labels per class, the network is far ahead of the trees; with a hundred, the trees are
+# ahead. But a logistic regression on the columns, or on their PCA, is as good as the network from
+# the start, and better with a hundred labels. Each column of a table already means something, which
+# leaves little to learn without labels. Images gain more, see
 # :ref:`sphx_glr_auto_examples_plot_few_labels_images.py`. There are tables on which pretraining
-# helps, :doc:`../quality` has some, so it is worth the one call to find out. A census table with
-# categories is compared in :doc:`../few_labels_table`.
+# helps, see :doc:`../quality`, so it is worth one call to find out. :doc:`../few_labels_table`
+# includes a census table with categories.

@@ -1,10 +1,9 @@
 """
-What a masked autoencoder sees, and what it makes of it
-=======================================================
+What a masked autoencoder sees, and what it predicts
+====================================================
 
 :class:`~sklearn_ssl.MaskedAutoencoder` hides most of each image and predicts it from the rest. Here
-it is trained on handwritten digits, without labels, and asked to fill in others that it has not
-seen.
+it is trained on handwritten digits, without labels, and then fills in digits that it has not seen.
 """
 
 import os
@@ -19,14 +18,14 @@ from sklearn_ssl import MaskedAutoencoder
 quick = "SKLEARN_SSL_QUICK" in os.environ
 
 # %%
-# Pictures to train on, and others to look at.
+# Images to train on, and others to look at.
 
 digits = load_digits().images
 X_train, X_test = digits[: 256 if quick else 1_500], digits[1_500:]
 
 # %%
-# Targets are pixels here, and not, as is better for representations, patches that are each
-# normalized on its own: only so does the network learn how dark a patch is.
+# The targets here are pixels. Patches that are normalized one by one are better targets for
+# representations, but only from pixels does the network learn how dark a patch is.
 
 n_epochs = 1 if quick else 200
 mae = MaskedAutoencoder(
@@ -34,8 +33,9 @@ mae = MaskedAutoencoder(
 ).fit(X_train)
 
 # %%
-# ``reconstruct`` hides three quarters of each image, the same places at every call, or what a mask
-# says: one value for each patch, True to hide it. The right half is hidden in the last rows.
+# ``reconstruct`` hides three quarters of each image, in the same places at every call, or the
+# patches given by a mask: one value for each patch, True to hide it. In the last rows, the right
+# half is hidden.
 
 shown = X_test[:8]
 rows, columns = mae.encoder_.grid
@@ -44,8 +44,8 @@ right_half[:, columns // 2 :] = True
 at_random, half = mae.reconstruct(shown), mae.reconstruct(shown, mask=right_half)
 
 # %%
-# The prediction is an average over all that could be there: what is certain is sharp, the rest is
-# blurred.
+# The prediction is an average over everything that could be there: what is certain is sharp, the
+# rest is blurred.
 
 lines = {
     "original": at_random.input,
@@ -69,5 +69,6 @@ figure.savefig(folder / "mae_reconstructions.png", dpi=100)
 print(f"Saved {folder / 'mae_reconstructions.png'}")
 
 # %%
-# How well this can be done says little of the representation: for that, put a classifier with few
-# labels on ``transform``, after a ``StandardScaler``, and compare it with others (:doc:`/masking`).
+# The quality of the reconstruction says little about the representation. To judge that, put a
+# classifier with few labels after ``transform`` and a ``StandardScaler``, and compare it with
+# others (:doc:`/masking`).

@@ -3,14 +3,14 @@ What comes next: moving digits and waves
 ========================================
 
 :class:`~sklearn_ssl.NextFrameEmbedder` learns by predicting the next frames of a series or a video
-from those before. Its states are a representation, and it can go on with what it is given. Here it
-goes on with clips of handwritten digits that slide over a canvas and bounce off its borders, and
-with waves.
+from the earlier ones. Its states are a representation, and it can also continue its input. Here it
+continues clips of handwritten digits that move across a canvas and bounce off its borders, and
+waves.
 """
 
 # %%
-# A thousand clips of ten frames to learn from, and two hundred others. The last four frames of
-# these are hidden: what is NaN has not been observed.
+# A thousand clips of ten frames to learn from, and two hundred others for testing. The last four
+# frames of these are hidden: NaN means not observed.
 import os
 from pathlib import Path
 
@@ -31,7 +31,7 @@ past[:, -N_STEPS:] = np.nan
 future = test[:, -N_STEPS:]
 
 # %%
-# The predictions, beside the guess that nothing moves: the last frame again.
+# Compare the predictions with the guess that nothing moves, which repeats the last frame.
 ssl = NextFrameEmbedder(max_epochs=1 if QUICK else 8, random_state=0).fit(train)
 predicted = ssl.predict_next(past, N_STEPS)
 last = np.repeat(test[:, [-N_STEPS - 1]], N_STEPS, axis=1)
@@ -47,8 +47,8 @@ print(f"{'nothing moves':20}{error(last)}")
 print(f"{'predicted':20}{error(predicted)}")
 
 # %%
-# Three clips. On the left two of the frames that were seen, then, above, what really follows, and
-# below it what was predicted.
+# Three clips. The first two columns are observed frames. After them, the upper row shows the true
+# continuation, and the lower row the prediction.
 output = Path("demo_output")
 output.mkdir(exist_ok=True)
 figure, axes = plt.subplots(6, 2 + N_STEPS, figsize=(8, 8), layout="constrained")
@@ -66,8 +66,8 @@ for k in range(3):
 figure.savefig(output / "next_frames.png", dpi=100)
 
 # %%
-# A series is the same with fewer numbers in a frame: noisy waves of two frequencies each, whose
-# last third is to be forecast.
+# A series works the same way, with fewer numbers per frame. Here: noisy waves of two frequencies
+# each, whose last third is to be predicted.
 rng = np.random.default_rng(0)
 n_waves = 300 if QUICK else 2000
 time = np.arange(60)

@@ -3,14 +3,14 @@ What comes next: a GPT from scratch, and a page of Hamlet
 =========================================================
 
 :class:`~sklearn_ssl.CausalLMEmbedder` reads texts and learns to say which token comes next. That is
-how GPT is trained; here the network is tiny, and its library is a single page. It takes seconds to
-know the page by heart, and then it can be asked: what comes next, how likely is it, and how much
-of a surprise is a line?
+how GPT is trained; here the network is tiny, and its library is a single page. Within seconds it
+knows the page by heart. Then we can ask it: what comes next, how likely is a text, and how
+surprising is a line?
 """
 
 # %%
-# The page: Hamlet's most famous lines, of about 1600, a text for each line. The first one is how
-# everybody quotes them.
+# The page: Hamlet's most famous lines, from about 1600, one text per line. The first line is the
+# way everybody quotes them.
 import os
 from pathlib import Path
 
@@ -60,10 +60,10 @@ With this regard their currents turn awry
 And lose the name of action.""".splitlines()
 
 # %%
-# ``fit`` makes a vocabulary of the page, and trains the network on it. With room for 1,024 tokens
-# every word gets one; by default rare words would be spelt in pieces. Dropout would keep the
-# network from learning by heart, so there is none. ``generate`` continues a text; temperature 0
-# takes the likeliest token each time, until the text ends.
+# ``fit`` builds a vocabulary from the page and trains the network on it. With room for 1,024 tokens
+# every word gets one; with the default, rare words would be split into pieces. Dropout would keep
+# the network from learning by heart, so we turn it off. ``generate`` continues a text; temperature
+# 0 takes the most likely token each time, until the text ends.
 small = {"vocabulary_size": 1024, "width": 64, "depth": 2, "dropout": 0, "random_state": 0}
 gpt = CausalLMEmbedder(**small, batch_size=8, lr=4e-3, max_epochs=40).fit(lines)
 print(f"{len(lines)} lines, a vocabulary of {gpt.input_spec_.vocabulary_size} tokens")
@@ -79,9 +79,9 @@ said = untrained.generate(prompt, max_new_tokens=8, temperature=0).removeprefix(
 print(f"Untrained output: {said!r}")
 
 # %%
-# Six lines begin with "To". Above temperature 0 the next token is drawn, each with its
-# probability; a higher temperature makes all of them more alike, until the words fall apart.
-# ``top_k`` draws from the likeliest only, which keeps the worst away.
+# Six lines begin with "To". Above temperature 0, the next token is drawn according to its
+# probability; a higher temperature makes the probabilities more even, until the text falls apart.
+# ``top_k`` draws only from the most likely tokens, which excludes the worst ones.
 for temperature, top_k in ((0.3, None), (1, None), (2, None), (2, 2)):
     drawn = gpt.generate(
         ["To"] * 4, max_new_tokens=12, temperature=temperature, top_k=top_k, random_state=0
@@ -90,10 +90,10 @@ for temperature, top_k in ((0.3, None), (1, None), (2, None), (2, 2)):
     print("\n".join(f"  {text!r}" for text in drawn))
 
 # %%
-# How much of a surprise is a line? The perplexity is the number of tokens that the model wavers
-# between, on average. 1 is no surprise at all, and who guesses blindly wavers between all tokens of
-# the vocabulary. The words of a line in reverse order show that the order was learnt, not the words
-# alone. A line of another scene shows what this model is not: it knows one page, and no English.
+# How surprising is a line? The perplexity is the number of tokens among which the model hesitates,
+# on average. 1 is no surprise at all; a blind guess hesitates among all tokens of the vocabulary.
+# The words of a line in reverse order show that the network has learned the order, not just the
+# words. A line of another scene shows the limits of this model: it knows one page, not English.
 known = "The slings and arrows of outrageous fortune,"
 examples = {
     "a line of the page": known,
@@ -106,8 +106,8 @@ for name, line in examples.items():
 
 
 # %%
-# A picture of the first two: the probability of each token after those before it. The states of
-# the network, times the vectors of the tokens, are the logits.
+# A plot for the first two: the probability of each token given those before it. The logits are the
+# products of the states of the network and the vectors of the tokens.
 def next_token_probabilities(model, text):
     """Return the tokens of a text and of its end, and the probability of each."""
     spec = model.input_spec_
@@ -136,7 +136,7 @@ print(f"\nSaved {output}/next_token.png")
 
 # %%
 # :class:`~sklearn_ssl.MaskedLMEmbedder` sees both sides: it learns to fill in tokens that were
-# hidden. A line asks it for a few of its tokens only, so it takes more steps to learn the page.
+# hidden. Each line only asks it for a few of its tokens, so it needs more steps to learn the page.
 max_epochs = 60 if QUICK else 500
 bert = MaskedLMEmbedder(**small, mask_ratio=0.3, lr=5e-3, max_epochs=max_epochs).fit(lines)
 for gap in (
@@ -146,9 +146,9 @@ for gap in (
     print(f"{gap}: {', '.join(f'{token} {p:.2f}' for token, p in bert.fill_mask(gap, top_k=3))}")
 
 # %%
-# A useful model has to deal with texts that it has not seen. Another one reads what SciPy says of
-# its functions, and meets the descriptions of 200 others. It is compared with a guess, and with the
-# frequencies of the tokens, which take no notice of what comes before.
+# A useful model has to handle texts that it has not seen. Another model reads what SciPy says about
+# its functions, and is tested on the descriptions of 200 others. We compare it with a blind guess,
+# and with the frequencies of the tokens, which ignore what comes before.
 texts = np.random.default_rng(0).permutation(load_scipy_docstrings()[0])
 train, test = texts[200:400] if QUICK else texts[200:], texts[:200]
 gpt = CausalLMEmbedder(max_epochs=1 if QUICK else 20, random_state=0).fit(train)
@@ -171,6 +171,7 @@ print(f"{'trained':26}{gpt.perplexity(test):12.1f}")
 print(gpt.generate("Compute the", max_new_tokens=40, temperature=0.7, random_state=0))
 
 # %%
-# Fifty thousand words teach it which words are frequent and which follow each other, and hardly
-# more. GPT-2 read a hundred thousand times as much. What such states are worth to a classifier is
-# another question: :ref:`sphx_glr_auto_examples_plot_texts_few_labels.py` asks it.
+# Fifty thousand words teach it which words are frequent and which follow each other, and not much
+# more. GPT-2 read a hundred thousand times as much.
+# :ref:`sphx_glr_auto_examples_plot_texts_few_labels.py` asks another question: what such states are
+# worth to a classifier.

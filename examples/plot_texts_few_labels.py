@@ -3,15 +3,16 @@ What is it about? Texts with few labels
 =======================================
 
 SciPy describes each of its functions in a few sentences: is it about statistics, signals, linear
-algebra? Suppose that someone has sorted only five, ten or twenty descriptions per topic by hand.
-A small language model, :class:`~sklearn_ssl.CausalLMEmbedder`, reads all of them without labels,
-for about a minute. Is what it learns better than counting words, which takes a second? Is it worth
-something next to the counts?
+algebra? Suppose someone has sorted only five, ten or twenty descriptions per topic by hand. A small
+language model, :class:`~sklearn_ssl.CausalLMEmbedder`, reads all of them without labels, for about
+a minute. Is what it learns better than word counts, which take a second? Does it add anything to
+the counts?
 """
 
 # %%
-# The data: the descriptions in the docstrings of SciPy, which is installed wherever this package
-# is. The six topics that have more than 60 of them; a third of the texts to test on.
+# The data: the descriptions in the docstrings of SciPy, which is always installed together with
+# this package. We use the six topics that have more than 60 of them, and a third of the texts for
+# testing.
 import os
 from pathlib import Path
 
@@ -46,12 +47,12 @@ print(f"{len(X_train)} texts to learn from, {len(X_test)} to test on. One about 
 print(X_train[0])
 
 # %%
-# More texts without labels: those of the smaller topics.
+# More texts without labels: those from the smaller topics.
 more_texts = np.array(texts, dtype=object)[~large]
 per_class = (5, 10) if QUICK else (5, 10, 20)
 
 # %%
-# The language model reads all texts but those of the test. The untrained one has the same network
+# The language model reads all texts except the test texts. The untrained model has the same network
 # and the same vocabulary, and shows what the training is worth.
 ssl = CausalLMEmbedder(max_epochs=1 if QUICK else 10, verbose=1, random_state=0)
 ssl.fit(X_train, X_unlabeled=more_texts)
@@ -59,21 +60,21 @@ untrained = CausalLMEmbedder(max_epochs=0, random_state=0)
 untrained.fit(X_train, X_unlabeled=more_texts)
 
 # %%
-# The rivals count words, in the same texts: TF-IDF, and its SVD, the classical way to learn from
-# texts without labels. A row of TF-IDF has length 1. For the two to stand next to each other in a
-# ``FeatureUnion``, the embedding is standardized and divided by the root of its width, which gives
-# it about the same length; a third of that is its weight: it should help the counts, not outweigh
-# them in a penalized classifier.
+# The rivals count words in the same texts: TF-IDF, and its SVD, the classical way to learn from
+# texts without labels. A row of TF-IDF has length 1. To put both next to each other in a
+# ``FeatureUnion``, the embedding is standardized and divided by the square root of its width, which
+# gives it about the same length. Its weight is a third of that: it should help the counts, not
+# outweigh them in a penalized classifier.
 WEIGHT = 0.3 / 128**0.5  # 128 is the width
 
 
 def scaled(transformer):
-    """Return a fitted transformer that stays as it is, and a scaler behind it."""
+    """Return a fitted transformer that stays as it is, followed by a scaler."""
     return make_pipeline(FrozenEstimator(transformer), StandardScaler())
 
 
-def beside_counts(transformer):
-    """Return counts of words and the scaled output of a transformer, side by side."""
+def with_counts(transformer):
+    """Return word counts and the scaled output of a transformer, side by side."""
     parts = [("counts", FrozenEstimator(counts)), ("other", scaled(transformer))]
     return FeatureUnion(parts, transformer_weights={"other": WEIGHT})
 
@@ -85,14 +86,14 @@ transformers = {
     "SVD of TF-IDF": scaled(svd),
     "untrained network": scaled(untrained),
     "language model": scaled(ssl),
-    "TF-IDF and SVD": beside_counts(svd),
-    "TF-IDF and untrained": beside_counts(untrained),
-    "TF-IDF and language model": beside_counts(ssl),
+    "TF-IDF and SVD": with_counts(svd),
+    "TF-IDF and untrained": with_counts(untrained),
+    "TF-IDF and language model": with_counts(ssl),
 }
 
 # %%
-# The same logistic regression on each, with the same five draws of labels. Topics are of different
-# sizes, so the accuracy is the mean over the topics: guessing has one sixth.
+# Train the same logistic regression on each, with the same five draws of labels. The topics have
+# different sizes, so the accuracy is the mean over the topics: guessing gives one sixth.
 accuracy = {}
 print(f"Balanced accuracy on {len(X_test)} texts, mean of five draws ± standard deviation")
 print(f"{'labels per class':26}" + "".join(f"{n:>16,}" for n in per_class))
@@ -113,15 +114,15 @@ for name, transformer in transformers.items():
     print(f"{name:26}" + "".join(f"{cell:>16}" for cell in cells))
 
 # %%
-# What the network adds to the counts, draw by draw: the labels are the same for both, so the
-# differences spread less than the accuracies do.
+# What the network adds to the counts, draw by draw: both use the same labels, so the differences
+# vary less than the accuracies do.
 for n in per_class:
     gain = np.subtract(accuracy["TF-IDF and language model", n], accuracy["TF-IDF", n])
     points = f"{100 * gain.mean():+.1f} points next to TF-IDF, ± {100 * gain.std():.1f}"
     print(f"{n:>3} labels per class: {points}")
 
 # %%
-# The picture.
+# The plot.
 figure, axis = plt.subplots(figsize=(8, 5), layout="constrained")
 for i, name in enumerate(transformers):
     mean = [np.mean(accuracy[name, n]) for n in per_class]
@@ -140,11 +141,11 @@ figure.savefig(output / "texts_few_labels.png", dpi=100)
 print(f"\nSaved {output}/texts_few_labels.png")
 
 # %%
-# All of it is one estimator, from a text to a label, and the weight of the embedding is one of its
-# parameters: a search among a few labeled texts chooses it. The better the embedding is, the more
-# it may weigh.
+# Everything together is one estimator, from text to label, and the weight of the embedding is one
+# of its parameters: a search on a few labeled texts chooses it. The better the embedding, the more
+# weight it can have.
 model = Pipeline(
-    [("features", beside_counts(ssl)), ("classifier", LogisticRegression(max_iter=1000))]
+    [("features", with_counts(ssl)), ("classifier", LogisticRegression(max_iter=1000))]
 )
 weights = [{"other": factor * WEIGHT} for factor in (0.3, 1, 3)]
 search = GridSearchCV(model, {"features__transformer_weights": weights}, cv=3)
@@ -158,8 +159,8 @@ for text in ("Test whether two samples have the same mean.", "The determinant of
     print(f"{text:46}{search.predict([text])[0]}")
 
 # %%
-# A network that has read for a minute knows which words go together. Alone it is behind the counts
-# and, with five labels, ahead of their SVD; next to the counts it adds four points with five labels
-# and one with twenty. The SVD and the untrained network add nothing. Where there is a model for
-# your language and your subject that has read more, start with it: :doc:`../texts` tells how, and
-# :doc:`../quality` has longer trainings, on more texts.
+# A network that has read for a minute knows which words go together. Alone it is behind the counts,
+# and ahead of their SVD with five labels; next to the counts it adds four points with five labels
+# and one with twenty. The SVD and the untrained network add nothing. If there is a pretrained model
+# for your language and subject, start with it: :doc:`../texts` explains how, and :doc:`../quality`
+# has longer trainings, on more texts.

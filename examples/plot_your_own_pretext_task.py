@@ -2,17 +2,17 @@
 Your own pretext task
 =====================
 
-What can a network be asked about an image that needs no label, and that it can only answer if it
-sees what is in it? How it was turned, for instance [1]_. A pretext task is a module with two parts,
-the loss of a batch and an encoder; the estimator around it is three lines.
+What can we ask a network about an image, without a label, that it can only answer if it sees what
+is in it? For example, how the image was rotated [1]_. A pretext task is a module with two parts,
+the loss of a batch and an encoder; the estimator around it takes three lines.
 
 .. [1] S. Gidaris et al., "Unsupervised Representation Learning by Predicting Image Rotations", ICLR
    2018, https://arxiv.org/abs/1803.07728
 """
 
 # %%
-# The task, whole. A batch is a float tensor, ``(n, channels, height, width)`` for images; rows of a
-# table or series are shifted around by quarters of their length instead.
+# The complete task. A batch is a float tensor, ``(n, channels, height, width)`` for images; rows of
+# a table or series are instead shifted cyclically by quarters of their length.
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -21,7 +21,7 @@ from sklearn_ssl import BaseSSLTransformer, PretextTask
 from sklearn_ssl.augment import make_views, resolve_augmentation
 
 
-def turn(batch, quarters):
+def rotate(batch, quarters):
     if batch.ndim == 4:
         return torch.rot90(batch, quarters, dims=(2, 3))
     return torch.roll(batch, quarters * batch.shape[-1] // 4, dims=-1)
@@ -35,21 +35,23 @@ class RotationTask(PretextTask):
         self.head = nn.Linear(encoder.output_dim, 4)
 
     def forward(self, batch):
-        turned = torch.cat([turn(batch, quarters) for quarters in range(4)])  # [4n, ...]
-        turned = make_views(self.augment, turned, 1, self.generator)  # or details give it away
+        rotated = torch.cat([rotate(batch, quarters) for quarters in range(4)])  # [4n, ...]
+        rotated = make_views(
+            self.augment, rotated, 1, self.generator
+        )  # otherwise details reveal the answer
         answers = torch.arange(4, device=batch.device).repeat_interleave(len(batch))  # [4n]
-        return F.cross_entropy(self.head(self.encoder(turned)), answers)
+        return F.cross_entropy(self.head(self.encoder(rotated)), answers)
 
 
 class RotationTransformer(BaseSSLTransformer):
-    """Representations by telling how an image was turned."""
+    """Representations from predicting how an image was rotated."""
 
     def _make_task(self, spec):
         return RotationTask(self._make_encoder(spec), resolve_augmentation(None, spec))
 
 
 # %%
-# That was all. It is a scikit-learn transformer now: scikit-learn's own checks pass (they hand it
+# That was all. The result is a scikit-learn transformer: scikit-learn's own checks pass (they use
 # tables; ``max_epochs=1`` keeps them short), ...
 from sklearn.utils.estimator_checks import check_estimator
 
@@ -95,9 +97,9 @@ print("Equal after loading:", np.array_equal(loaded.predict(X_test), search.pred
 
 # %%
 # Does the task teach anything? The loss falls, but that says little. The same classifier on few
-# labels says more, beside raw pixels and the encoder before it was trained: the task does teach
-# something, but on such small images not enough to beat the pixels where labels are few. Contrast
-# does, see :ref:`sphx_glr_auto_examples_plot_digits.py`.
+# labels says more, compared with raw pixels and the untrained encoder: the task does teach
+# something, but on such small images not enough to beat the pixels with few labels. A contrastive
+# task does, see :ref:`sphx_glr_auto_examples_plot_digits.py`.
 import matplotlib.pyplot as plt
 from sklearn.preprocessing import MinMaxScaler
 
