@@ -38,6 +38,7 @@ from sklearn_ssl._linear_heads import linear_weights
 from sklearn_ssl._net import train
 from sklearn_ssl._parameters import NamedParametersMixin
 from sklearn_ssl._runtime import resolve_precision, seeded_global_stream, torch_settings
+from sklearn_ssl._scaling import global_scaling
 from sklearn_ssl._seeds import draw_seed
 from sklearn_ssl._sklearn_compat import (
     HasMethods,
@@ -437,16 +438,11 @@ def _as_rows(X):
 
 
 def _scaling(transformer, blocks):
-    """Return mean and scale of the representation, over at most N_SCALED rows of each block.
-
-    One factor for all columns: among a few hundred rows, a column may be nearly constant.
-    """
+    """Return mean and scale of the representation, over at most N_SCALED rows of each block."""
     Z = [
         transformer.transform(_safe_indexing(X, _evenly(_num_samples(X), N_SCALED))) for X in blocks
     ]
-    Z = np.concatenate(Z).astype(np.float64)
-    scale = np.sqrt(Z.var(axis=0).mean())
-    return Z.mean(axis=0), float(scale) if scale > 0 else 1.0
+    return global_scaling(np.concatenate(Z).astype(np.float64))
 
 
 def _evenly(n, most):

@@ -19,6 +19,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl._scaling import global_scaling
 from sklearn_ssl._sklearn_compat import _safe_indexing
 from sklearn_ssl.collapse import CollapseWarning
 from sklearn_ssl.finetune import FineTuneClassifier, FineTuneRegressor
@@ -307,13 +308,8 @@ def _features_of(rows, spec):
 
 
 def _scaled(Z_train, Z_test):
-    """Take the mean away, and divide by one factor for all columns; rows of TF-IDF have length 1.
-
-    One factor: the penalty weighs every representation alike, and directions that hardly vary stay
-    small.
-    """
+    """Scale dense features, see :func:`global_scaling`; rows of TF-IDF have length 1."""
     if sparse.issparse(Z_train):
         return Z_train, Z_test
-    mean = Z_train.mean(axis=0)
-    scale = np.sqrt(np.mean(Z_train.var(axis=0))) or 1.0
+    mean, scale = global_scaling(Z_train)
     return (Z_train - mean) / scale, (Z_test - mean) / scale
