@@ -10,7 +10,7 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from sklearn_ssl._runtime import N_THREADS, resolve_precision
+from sklearn_ssl.training.runtime import N_THREADS, resolve_precision
 
 PACKAGES = (
     "torch",

@@ -28,8 +28,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 
 from benchmarks import _quality_text, quality
-from sklearn_ssl._runtime import N_THREADS
 from sklearn_ssl.finetune import FineTuneClassifier
+from sklearn_ssl.training.runtime import N_THREADS
 
 LABELS_PER_CLASS = (1, 5, 10, 100)
 N_UNLABELED = (

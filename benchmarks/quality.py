@@ -67,8 +67,8 @@ from sklearn_ssl import (
     VICRegTransformer,
     VIMETransformer,
 )
-from sklearn_ssl._runtime import N_THREADS, seeded_global_stream, torch_settings
 from sklearn_ssl.semi_supervised import draw_labels
+from sklearn_ssl.training.runtime import N_THREADS, seeded_global_stream, torch_settings
 
 N_DRAWS = 5
 ROOT = Path(__file__).parents[1]

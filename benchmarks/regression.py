@@ -41,7 +41,7 @@ from benchmarks.datasets import (
 )
 from benchmarks.quality import ROOT, _flat, table_lines, write_result
 from sklearn_ssl import CausalLMEmbedder, FineTuneRegressor, SimCLRTransformer, VIMETransformer
-from sklearn_ssl._runtime import N_THREADS
+from sklearn_ssl.training.runtime import N_THREADS
 
 N_LABELS = (20, 60, 200)
 N_DRAWS = 5

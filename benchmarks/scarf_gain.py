@@ -33,7 +33,7 @@ from torch.nn import functional as F
 
 from benchmarks.datasets import load_adult, load_keel_table
 from sklearn_ssl import SCARFTransformer, VIMETransformer
-from sklearn_ssl._runtime import torch_settings
+from sklearn_ssl.training.runtime import torch_settings
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "build" / "scarf_gain"

@@ -43,7 +43,6 @@ from sklearn_ssl import (
     VICRegTransformer,
     VIMETransformer,
 )
-from sklearn_ssl._runtime import N_THREADS
 from sklearn_ssl.augment import FeatureCorruption, ImageAugmentation, SeriesAugmentation
 from sklearn_ssl.metrics import (
     alignment_scorer,
@@ -54,6 +53,7 @@ from sklearn_ssl.metrics import (
     rankme_scorer,
     uniformity_scorer,
 )
+from sklearn_ssl.training.runtime import N_THREADS
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "build" / "selection"

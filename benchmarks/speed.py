@@ -58,9 +58,14 @@ from sklearn_ssl import (
     defaults,
 )
 from sklearn_ssl._inputs import RowBlocks, describe
-from sklearn_ssl._runtime import N_THREADS, resolve_precision, seeded_global_stream, torch_settings
 from sklearn_ssl._seeds import draw_seed
 from sklearn_ssl.augment import ImageAugmentation, make_views
+from sklearn_ssl.training.runtime import (
+    N_THREADS,
+    resolve_precision,
+    seeded_global_stream,
+    torch_settings,
+)
 
 BATCH_SIZE = 256
 LR, WEIGHT_DECAY = 2e-3, 1e-4  # SimCLR's defaults

@@ -11,9 +11,6 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssl import defaults
-from sklearn_ssl._callbacks import CallbacksParameterMixin, FitCallbacks
-from sklearn_ssl._evaluate import embed, embeds_finitely, pretext_loss
-from sklearn_ssl._hooks import CollapseWatch
 from sklearn_ssl._inputs import (
     RowBlocks,
     RowSubset,
@@ -24,20 +21,23 @@ from sklearn_ssl._inputs import (
     read_blocks,
 )
 from sklearn_ssl._modality import AUTO_MODALITY, MODALITIES, modality_of, resolve_modality
-from sklearn_ssl._net import join_histories, train
 from sklearn_ssl._parameters import NamedParametersMixin
 from sklearn_ssl._persistence import SavedAsArraysMixin
-from sklearn_ssl._runtime import (
-    resolve_device,
-    resolve_precision,
-    seeded_global_stream,
-    torch_settings,
-)
 from sklearn_ssl._seeds import draw_seed
 from sklearn_ssl._series import check_axes
 from sklearn_ssl._sklearn_compat import CallbackSupportMixin, Interval, StrOptions, _fit_context
 from sklearn_ssl._tables import learn_categories
 from sklearn_ssl.encoders import make_encoder
+from sklearn_ssl.training.collapse import CollapseWatch
+from sklearn_ssl.training.estimator_callbacks import CallbacksParameterMixin, FitCallbacks
+from sklearn_ssl.training.inference import embed, embeds_finitely, pretext_loss
+from sklearn_ssl.training.loop import join_histories, train
+from sklearn_ssl.training.runtime import (
+    resolve_device,
+    resolve_precision,
+    seeded_global_stream,
+    torch_settings,
+)
 
 
 def of_one_fit(method):
@@ -431,19 +431,12 @@ class BaseSSLTransformer(
         return 1e-3
 
     def _collapse_watch(self, task):
-        """Return what looks at the embeddings of a fit, with the text of its warning."""
+        """Return what looks at the embeddings of a fit and warns of a collapse."""
         derived = {"batch_size": self.batch_size_, "lr": self._largest_lr()}
         used = {**vars(self), **derived, **vars(task)}
-        remedies = ", ".join(
-            f"a {change} {name} (it is {used[name]:g})"
-            for name, change in self._collapse_remedies.items()
-        )
-        advice = (
-            f"{type(self).__name__} has collapsed: the embeddings that its loss compares {{}}. A "
-            f"falling loss means nothing then. Try {remedies}, or an augmentation that changes "
-            "less. The spread of each epoch is in history_."
-        )
-        return CollapseWatch(advice, self._fewest_directions, self._lengths_count)
+        remedies = {name: (change, used[name]) for name, change in self._collapse_remedies.items()}
+        name = type(self).__name__
+        return CollapseWatch(name, remedies, self._fewest_directions, self._lengths_count)
 
     def _check_same_rows(self, rows):
         expected, got = self.input_spec_.row_shape, rows.blocks[0].shape[1:]

@@ -15,7 +15,6 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from sklearn_ssl import defaults
 from sklearn_ssl._base import BaseSSLTransformer, of_one_fit
-from sklearn_ssl._callbacks import CallbacksParameterMixin
 from sklearn_ssl._containers import opened
 from sklearn_ssl._fine_tune_task import (
     FineTuneTask,
@@ -35,9 +34,7 @@ from sklearn_ssl._labels import (
     plain_labels,
 )
 from sklearn_ssl._linear_heads import linear_weights
-from sklearn_ssl._net import train
 from sklearn_ssl._parameters import NamedParametersMixin
-from sklearn_ssl._runtime import resolve_precision, seeded_global_stream, torch_settings
 from sklearn_ssl._scaling import global_scaling
 from sklearn_ssl._seeds import draw_seed
 from sklearn_ssl._sklearn_compat import (
@@ -50,6 +47,9 @@ from sklearn_ssl._sklearn_compat import (
     _safe_indexing,
 )
 from sklearn_ssl.augment import resolve_augmentation
+from sklearn_ssl.training.estimator_callbacks import CallbacksParameterMixin
+from sklearn_ssl.training.loop import train
+from sklearn_ssl.training.runtime import resolve_precision, seeded_global_stream, torch_settings
 
 WORSE = 3  # times the loss at the start, or that of a guess of standardized numbers, which is 1
 N_SCALED = 500  # rows from which the scale of the representation is taken

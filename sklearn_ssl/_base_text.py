@@ -13,13 +13,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssl import defaults, tokenization
 from sklearn_ssl._base import BaseSSLTransformer
-from sklearn_ssl._runtime import torch_settings
 from sklearn_ssl._sklearn_compat import Interval, StrOptions
 from sklearn_ssl._texts import TextSpec, TokenRows, check_texts
 from sklearn_ssl.encoders._pretrained_folder import load_pretrained, read_pretrained
 from sklearn_ssl.encoders.huggingface import build_pretrained
 from sklearn_ssl.encoders.text import POOLINGS, TextEncoder
 from sklearn_ssl.optim import adamw
+from sklearn_ssl.training.runtime import torch_settings
 
 ROLES = ("begin", "end", "mask")
 LONGEST = 2**17  # tokens in a row, whose positions are held

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from sklearn_ssl._evaluate import row_batches
 from sklearn_ssl.augment import make_views
 from sklearn_ssl.pretext import MAX_GRAD_NORM, PretextTask
+from sklearn_ssl.training.inference import row_batches
 
 
 class FineTuneTask(PretextTask):

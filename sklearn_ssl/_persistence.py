@@ -4,8 +4,8 @@ import warnings
 
 import torch
 
-from sklearn_ssl._runtime import resolve_device, seeded_global_stream, torch_settings
 from sklearn_ssl._version import __version__
+from sklearn_ssl.training.runtime import resolve_device, seeded_global_stream, torch_settings
 
 
 class SavedAsArraysMixin:

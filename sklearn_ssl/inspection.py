@@ -8,8 +8,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sklearn_ssl import defaults
-from sklearn_ssl._evaluate import row_batches
-from sklearn_ssl._runtime import torch_settings
+from sklearn_ssl.training.inference import row_batches
+from sklearn_ssl.training.runtime import torch_settings
 
 
 def attention_maps(estimator, X):

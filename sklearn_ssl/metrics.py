@@ -13,7 +13,7 @@ from numbers import Integral
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ssl import _evaluate, defaults
+from sklearn_ssl import defaults
 from sklearn_ssl._measures import (
     alignment,
     alpha_req,
@@ -22,9 +22,10 @@ from sklearn_ssl._measures import (
     rankme,
     uniformity,
 )
-from sklearn_ssl._runtime import torch_settings
 from sklearn_ssl._seeds import draw_seed
 from sklearn_ssl._sklearn_compat import Interval, validate_params
+from sklearn_ssl.training import inference
+from sklearn_ssl.training.runtime import torch_settings
 
 __all__ = [
     "RepresentationScorer",
@@ -119,7 +120,7 @@ def embed_views(estimator, X, n_views=2, augment=None, random_state=0):
     X = estimator._check_rows(X)
     seed = draw_seed(random_state)
     with torch_settings():
-        return _evaluate.embed_views(
+        return inference.embed_views(
             estimator.task_,
             X,
             spec,

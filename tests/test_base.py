@@ -10,8 +10,9 @@ import torch
 from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 
-from sklearn_ssl import BaseSSLTransformer, PretextTask, SimCLRTransformer, _net
-from sklearn_ssl._hooks import Bar
+from sklearn_ssl import BaseSSLTransformer, PretextTask, SimCLRTransformer
+from sklearn_ssl.training import loop
+from sklearn_ssl.training.callbacks import Bar
 
 
 @pytest.fixture(name="X")
@@ -482,7 +483,7 @@ def test_short_fits_are_silent(X, verbose, capfd):
 
 @pytest.mark.parametrize("verbose", [0, 1])
 def test_progress_bar_of_long_fits(X, verbose, capfd, monkeypatch):
-    monkeypatch.setattr(_net, "Bar", lambda **options: Bar(**{**options, "delay": 0}))
+    monkeypatch.setattr(loop, "Bar", lambda **options: Bar(**{**options, "delay": 0}))
     make(verbose=verbose, batch_size=48).fit(X)
     out, err = capfd.readouterr()
     assert out == ""

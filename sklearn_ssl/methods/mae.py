@@ -21,7 +21,6 @@ from torch.nn import functional as F
 
 from sklearn_ssl import defaults
 from sklearn_ssl._base import BaseSSLTransformer, of_one_fit
-from sklearn_ssl._runtime import torch_settings
 from sklearn_ssl._sklearn_compat import Interval, StrOptions
 from sklearn_ssl._tables import decode_table
 from sklearn_ssl.augment import ImageAugmentation, make_views, resolve_augmentation
@@ -38,6 +37,7 @@ from sklearn_ssl.encoders.vit import ViTEncoder
 from sklearn_ssl.optim import adamw
 from sklearn_ssl.pretext import PretextTask
 from sklearn_ssl.reconstruction import feature_loss
+from sklearn_ssl.training.runtime import torch_settings
 
 N_HEADS = 4  # of the decoder's attention
 SHOWN_SEED = 0  # of the masks that `reconstruct` draws

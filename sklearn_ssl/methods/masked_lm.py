@@ -20,12 +20,12 @@ from torch import nn
 from sklearn_ssl import tokenization
 from sklearn_ssl._base import of_one_fit
 from sklearn_ssl._base_text import BaseTextTransformer
-from sklearn_ssl._runtime import torch_settings
 from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl._texts import check_texts
 from sklearn_ssl.masking import corrupt_tokens
 from sklearn_ssl.optim import adamw
 from sklearn_ssl.pretext import MAX_GRAD_NORM, PretextTask
+from sklearn_ssl.training.runtime import torch_settings
 from sklearn_ssl.vocabulary_loss import head_cross_entropy, linear_cross_entropy
 
 

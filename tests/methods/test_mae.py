@@ -14,13 +14,13 @@ from sklearn.preprocessing import StandardScaler
 from transformers import ViTMAEConfig, ViTMAEForPreTraining
 
 from benchmarks.datasets import load_fashion_mnist
-from sklearn_ssl import _runtime
 from sklearn_ssl._inputs import RowBlocks, describe
 from sklearn_ssl.augment import ImageAugmentation
 from sklearn_ssl.encoders import ConvEncoder, ViTEncoder
 from sklearn_ssl.encoders.tokens import FeatureTokenEncoder, SeriesTokenEncoder
 from sklearn_ssl.methods.mae import MaskedAutoencoder, in_units, split_places
 from sklearn_ssl.semi_supervised import draw_labels
+from sklearn_ssl.training import runtime
 from tests.helpers import batch_of, load_or_skip, make_task
 
 
@@ -584,7 +584,7 @@ def test_fit_transform_pickle(modality_data):
 
 def test_tables_are_fitted_alike_on_two_cores(digits, monkeypatch):
     # The gradient of `weight[places]` adds up in an order that depends on the threads.
-    monkeypatch.setattr(_runtime, "N_THREADS", 2)
+    monkeypatch.setattr(runtime, "N_THREADS", 2)
     X = digits[0][:64]
     first, *others = (
         MaskedAutoencoder(max_epochs=1, random_state=0).fit(X).encoder_.weight for _ in range(6)

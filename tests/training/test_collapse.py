@@ -17,7 +17,7 @@ from sklearn_ssl import (
     SimCLRTransformer,
     VICRegTransformer,
 )
-from sklearn_ssl.collapse import embedding_spread, symptom, watched_embeddings
+from sklearn_ssl.training.collapse import embedding_spread, symptom, watched_embeddings
 
 
 def slow_spread(z):

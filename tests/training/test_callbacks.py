@@ -9,7 +9,8 @@ import pytest
 from skorch.callbacks import EarlyStopping
 from tqdm.auto import tqdm
 
-from sklearn_ssl import SimCLRTransformer, _hooks
+from sklearn_ssl import SimCLRTransformer
+from sklearn_ssl.training import callbacks
 
 ROWS = np.random.default_rng(0).normal(size=(96, 6))
 
@@ -36,7 +37,7 @@ def assert_interrupted(estimator):
 
 def test_ctrl_c_while_the_best_weights_are_copied(monkeypatch):
     interrupted = SimpleNamespace(deepcopy=lambda weights: press_ctrl_c())
-    monkeypatch.setattr(_hooks, "copy", interrupted)
+    monkeypatch.setattr(callbacks, "copy", interrupted)
     assert_interrupted(make(early_stopping=True))
 
 

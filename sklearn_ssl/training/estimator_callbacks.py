@@ -5,7 +5,7 @@ import warnings
 
 from sklearn.base import clone
 
-from sklearn_ssl._hooks import EpochHook
+from sklearn_ssl.training.callbacks import EpochHook
 
 
 class FitCallbacks:

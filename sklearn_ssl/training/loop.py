@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from skorch import NeuralNet
 
-from sklearn_ssl._evaluate import fixed_views, row_batches
-from sklearn_ssl._hooks import (
+from sklearn_ssl.training.callbacks import (
     Bar,
     KeepBest,
     ProgressBar,
@@ -19,8 +18,9 @@ from sklearn_ssl._hooks import (
     end_batch,
     end_epoch,
 )
-from sklearn_ssl._runtime import seeded_global_stream
-from sklearn_ssl.collapse import watched_embeddings
+from sklearn_ssl.training.collapse import watched_embeddings
+from sklearn_ssl.training.inference import fixed_views, row_batches
+from sklearn_ssl.training.runtime import seeded_global_stream
 
 WARM_UP = 0.05  # part of the steps in which the learning rate rises
 MAX_SEED = 2**62

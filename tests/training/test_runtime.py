@@ -23,10 +23,10 @@ from sklearn_ssl import (
     PretextTask,
     SimCLRTransformer,
     VIMETransformer,
-    _runtime,
 )
 from sklearn_ssl.inspection import attention_maps
 from sklearn_ssl.metrics import embed_views
+from sklearn_ssl.training import runtime
 from tests.helpers import TORCH_SETTINGS, all_torch_settings, torch_state
 from tests.test_common import every_kind, make
 
@@ -278,7 +278,7 @@ def test_forked_children_do_not_hang():
 
 def test_a_fork_within_a_callers_settings(X):
     # What the hooks do, without a fork: another thread is inside, and is not there in the child.
-    settings = _runtime._SharedSettings()
+    settings = runtime._SharedSettings()
     torch.set_default_dtype(torch.float64)
     try:
         other = threading.Thread(target=settings.__enter__)
@@ -308,11 +308,11 @@ def wrong_bfloat16(monkeypatch):
             product[len(a) // 2 :] = 0
         return product.to(a.dtype)
 
-    monkeypatch.setattr(_runtime, "F", SimpleNamespace(linear=linear))
-    monkeypatch.setattr(_runtime, "_has_native_bfloat16", lambda device: True)
-    _runtime._bfloat16_is_right.cache_clear()
+    monkeypatch.setattr(runtime, "F", SimpleNamespace(linear=linear))
+    monkeypatch.setattr(runtime, "_has_native_bfloat16", lambda device: True)
+    runtime._bfloat16_is_right.cache_clear()
     yield
-    _runtime._bfloat16_is_right.cache_clear()
+    runtime._bfloat16_is_right.cache_clear()
 
 
 def test_auto_is_no_bfloat16_whose_products_are_wrong(X, wrong_bfloat16):
@@ -325,7 +325,7 @@ def test_auto_is_no_bfloat16_whose_products_are_wrong(X, wrong_bfloat16):
 
 
 def test_auto_is_bfloat16_where_it_is_native(monkeypatch):
-    monkeypatch.setattr(_runtime, "_has_native_bfloat16", lambda device: True)
-    assert _runtime.resolve_precision("auto", torch.device("cpu")) == torch.bfloat16
-    monkeypatch.setattr(_runtime, "_has_native_bfloat16", lambda device: False)
-    assert _runtime.resolve_precision("auto", torch.device("cpu")) is None
+    monkeypatch.setattr(runtime, "_has_native_bfloat16", lambda device: True)
+    assert runtime.resolve_precision("auto", torch.device("cpu")) == torch.bfloat16
+    monkeypatch.setattr(runtime, "_has_native_bfloat16", lambda device: False)
+    assert runtime.resolve_precision("auto", torch.device("cpu")) is None

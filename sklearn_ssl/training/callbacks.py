@@ -2,14 +2,11 @@
 
 import copy
 import math
-import warnings
 from contextlib import contextmanager
 
 from skorch.callbacks import Callback, EarlyStopping, EpochScoring
 from skorch.exceptions import SkorchException
 from tqdm.auto import tqdm
-
-from sklearn_ssl.collapse import FEWEST_STEPS, CollapseWarning, embedding_spread, symptom
 
 
 class StopTraining(Exception):  # noqa: N818 - like StopIteration, it is no error
@@ -135,47 +132,6 @@ class ProgressBar(Callback):
         if training:
             self.bar.set_postfix_str(f"loss {loss.item():.3f}", refresh=False)
             self.bar.update()
-
-
-class CollapseWatch(Callback):
-    """Records the spread of the last embeddings of each epoch, and warns of a collapse once.
-
-    It warns in the second half of the training, when there has been time to leave the first
-    weights.
-
-    Parameters
-    ----------
-    advice : str
-        Text of the warning, with "{}" for the symptom.
-    fewest_directions : float
-        As in :func:`~sklearn_ssl.collapse.symptom`.
-    lengths_count : bool
-        As in :func:`~sklearn_ssl.collapse.embedding_spread`.
-
-    Attributes
-    ----------
-    seen : list of torch.Tensor
-        Holds the last embeddings, see :func:`~sklearn_ssl.collapse.watched_embeddings`.
-    """
-
-    def __init__(self, advice, fewest_directions, lengths_count):
-        self.seen = []
-        self.advice = advice
-        self.fewest_directions = fewest_directions
-        self.lengths_count = lengths_count
-        self.warned = False
-
-    def on_epoch_end(self, net, **kwargs):
-        if not self.seen:  # a task whose encoder has a way of its own to be called
-            return
-        spread = embedding_spread(self.seen[0], self.lengths_count)
-        for name, value in zip(("embedding_std", "effective_rank"), spread):
-            net.history.record(name, value)
-        fewest_directions = min(self.fewest_directions, len(self.seen[0]) / 4)  # of few rows, few
-        late = net.n_steps_done >= FEWEST_STEPS and net.progress >= 0.5
-        if late and not self.warned and (what := symptom(*spread, fewest_directions)):
-            self.warned = True
-            warnings.warn(self.advice.format(what), CollapseWarning, stacklevel=2)
 
 
 class EpochHook(Callback):

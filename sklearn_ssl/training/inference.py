@@ -5,8 +5,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from sklearn_ssl._runtime import seeded_global_stream
 from sklearn_ssl.augment import make_views, resolve_augmentation
+from sklearn_ssl.training.runtime import seeded_global_stream
 
 HELD_OUT_SEED = 0
 N_TRIED = 8  # rows that show whether embeddings are finite

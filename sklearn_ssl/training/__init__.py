@@ -1,0 +1,1 @@
+"""How a pretext task is trained, and how its networks are used afterwards."""
