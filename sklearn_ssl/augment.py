@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from sklearn_ssl import defaults
+from sklearn_ssl.masking import corrupt_features
 
 
 class Augmentation(nn.Module):
@@ -449,10 +450,8 @@ class FeatureCorruption(Augmentation):
     def forward(self, batch, generator):
         if self.marginals is None:
             raise ValueError("FeatureCorruption must be adapted to a table first: adapt(spec).")
-        shape, device = batch.shape, batch.device
-        corrupted = torch.rand(shape, generator=generator, device=device) < self.rate
-        quantile = torch.randint(len(self.marginals), shape, generator=generator, device=device)
-        return torch.where(corrupted, self.marginals.gather(0, quantile), batch)
+        mask = torch.rand(batch.shape, generator=generator, device=batch.device) < self.rate
+        return corrupt_features(batch, mask, self.marginals, generator)
 
 
 class SeriesAugmentation(Augmentation):
