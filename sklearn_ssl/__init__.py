@@ -1,6 +1,7 @@
 """Self-supervised learning with scikit-learn's tools."""
 
-from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl._base import BasePretrainer
+from sklearn_ssl._base_arrays import BaseSSLTransformer
 from sklearn_ssl._base_text import BaseTextTransformer
 from sklearn_ssl._version import __version__
 from sklearn_ssl.collapse import CollapseWarning
@@ -30,6 +31,7 @@ from sklearn_ssl import _workers  # isort: skip - after torch and scikit-learn h
 __all__ = [
     "BYOLTransformer",
     "BarlowTwinsTransformer",
+    "BasePretrainer",
     "BaseSSLTransformer",
     "BaseTextTransformer",
     "CausalLMEmbedder",

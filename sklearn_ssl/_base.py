@@ -1,6 +1,7 @@
 """The scikit-learn side of every pretext task: parameters, fit, transform, score."""
 
 import copy
+from collections.abc import Callable
 from contextlib import contextmanager
 from functools import wraps
 from numbers import Integral, Real
@@ -21,13 +22,12 @@ from sklearn_ssl._inputs import (
     read_blocks,
 )
 from sklearn_ssl._modality import AUTO_MODALITY, MODALITIES, modality_of, resolve_modality
-from sklearn_ssl._parameters import NamedParametersMixin
+from sklearn_ssl._parameters import FieldParametersMixin, param
 from sklearn_ssl._persistence import SavedAsArraysMixin
 from sklearn_ssl._seeds import draw_seed
 from sklearn_ssl._series import check_axes
 from sklearn_ssl._sklearn_compat import CallbackSupportMixin, Interval, StrOptions, _fit_context
 from sklearn_ssl._tables import learn_categories
-from sklearn_ssl.encoders import make_encoder
 from sklearn_ssl.training.collapse import CollapseWatch
 from sklearn_ssl.training.estimator_callbacks import CallbacksParameterMixin, FitCallbacks
 from sklearn_ssl.training.inference import embed, embeds_finitely, pretext_loss
@@ -51,8 +51,8 @@ def of_one_fit(method):
     return call
 
 
-class BaseSSLTransformer(
-    NamedParametersMixin,
+class BasePretrainer(
+    FieldParametersMixin,
     SavedAsArraysMixin,
     CallbacksParameterMixin,
     CallbackSupportMixin,
@@ -60,40 +60,16 @@ class BaseSSLTransformer(
     TransformerMixin,
     BaseEstimator,
 ):
-    """Base class of self-supervised transformers.
+    """Base class of everything that pretrains: training, ``fit``, ``transform`` and ``score``.
 
     A subclass defines ``_make_task(self, spec)``, which returns a
-    :class:`~sklearn_ssl.PretextTask` for the data that `spec` describes. One with parameters of its
-    own also writes an ``__init__`` that assigns them, and adds them to ``_parameter_constraints``.
+    :class:`~sklearn_ssl.PretextTask` for the data that `spec` describes. Its own parameters are
+    fields: ``noise: float = 0.5`` in the body of the class is all, ``__init__`` is made of them.
+    :class:`~sklearn_ssl.BaseSSLTransformer` and :class:`~sklearn_ssl.BaseTextTransformer` are the
+    bases for a task of your own.
 
     Parameters
     ----------
-    encoder : None, str or callable, default=None
-        The network whose output is the representation. None chooses one that suits the data and a
-        CPU: a small residual network for images and for series, a multi-layer perceptron for
-        tables. ``"vit"`` is a small Vision Transformer for images; any other string names a
-        torchvision classifier, ``"resnet18"`` say, untrained and without its last layer. A callable
-        is given the shape of one row of a batch, ``(features,)``, ``(channels, height, width)`` or
-        ``(channels, time)``, and returns a module. In front of the encoder of a table with
-        categories or missing numbers stands a
-        :class:`~sklearn_ssl.encoders.FeatureEmbedding`, whose outputs are its features then.
-    n_components : int, default=None
-        Width of the representation, by a linear layer behind the encoder. None keeps the encoder's
-        own width.
-    modality : {"auto", "table", "image", "series"}, default="auto"
-        What X holds. "auto" reads two dimensions as a table and four as images; three could be grey
-        images or series, and must be named.
-    image_shape : tuple of int, default=None
-        ``(height, width)`` or ``(height, width, channels)`` of images that come as flat rows.
-    categorical_features : "from_dtype", array-like or None, default="from_dtype"
-        Columns of a table that hold categories: their places or names, or a boolean for each
-        column. "from_dtype" are the columns that hold strings or have a dtype for categories.
-        Categories that come up after ``fit``, and missing ones if none was missing then, are
-        embedded as unknown.
-    scaling : {"standard", "quantile"}, default="standard"
-        How the numbers of a table are scaled: each column to mean 0 and deviation 1, or its
-        quantiles to those of a normal distribution, which extreme values cannot stretch. Missing
-        numbers (NaN) are 0 then, beside an indicator for each column that lacked some in ``fit``.
     max_epochs : int, default=None
         How often the data is seen. None lets the networks see about 600,000 images, 1,000,000 rows
         of a table, 500,000 series or 60,000 videos, but every row 4 to 200 times.
@@ -146,35 +122,22 @@ class BaseSSLTransformer(
         The batch size that was used.
     input_spec_ : InputSpec
         What is known of the training data: kind, shape, range.
-    n_features_in_ : int
-        Length of the second axis of X: columns of a table or a flat image, height of an image,
-        channels of a series.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the columns, where X has names that are all strings.
     """
 
-    _parameter_constraints = {
-        "encoder": [None, str, callable],
-        "n_components": [Interval(Integral, 1, defaults.WIDEST, closed="both"), None],
-        "modality": [StrOptions({"auto", *MODALITIES})],
-        "image_shape": ["array-like", None],
-        "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
-        "scaling": [StrOptions({"standard", "quantile"})],
-        "max_epochs": [Interval(Integral, 1, None, closed="left"), None],
-        "batch_size": [Interval(Integral, 2, None, closed="left"), None],
-        "optimizer": [callable],
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "warm_start": ["boolean"],
-        "callbacks": [list, tuple, None],
-        "device": [str],
-        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
-        "verbose": ["verbose"],
-        "random_state": ["random_state"],
-    }
+    max_epochs: int | None = param(None, Interval(Integral, 1, None, closed="left"), None)
+    batch_size: int | None = param(None, Interval(Integral, 2, None, closed="left"), None)
+    optimizer: Callable = param(torch.optim.AdamW, callable)
+    lr: float = param(2e-3, Interval(Real, 0, None, closed="neither"))
+    weight_decay: float = param(1e-4, Interval(Real, 0, None, closed="left"))
+    early_stopping: bool = param(False, "boolean")
+    validation_fraction: float = param(0.1, Interval(Real, 0, 1, closed="neither"))
+    n_iter_no_change: int = param(10, Interval(Integral, 1, None, closed="left"))
+    warm_start: bool = param(False, "boolean")
+    callbacks: list | None = param(None, list, tuple, None)
+    device: str = param("auto", str)
+    precision: str = param("auto", StrOptions({"auto", "float32", "bfloat16"}))
+    verbose: int = param(0, "verbose")
+    random_state: int | np.random.RandomState | None = param(None, "random_state")
 
     _modalities = MODALITIES  # what X may hold
     _auto_modality = AUTO_MODALITY  # what modality="auto" makes of the number of dimensions
@@ -186,58 +149,15 @@ class BaseSSLTransformer(
     # A fit that keeps the first weights; batch normalisations get their statistics all the same.
     _untrained_params = {"max_epochs": 1, "lr": 1e-12}
 
-    def __init__(
-        self,
-        *,
-        encoder=None,
-        n_components=None,
-        modality="auto",
-        image_shape=None,
-        categorical_features="from_dtype",
-        scaling="standard",
-        max_epochs=None,
-        batch_size=None,
-        optimizer=torch.optim.AdamW,
-        lr=2e-3,
-        weight_decay=1e-4,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        warm_start=False,
-        callbacks=None,
-        device="auto",
-        precision="auto",
-        verbose=0,
-        random_state=None,
-    ):
-        self.encoder = encoder
-        self.n_components = n_components
-        self.modality = modality
-        self.image_shape = image_shape
-        self.categorical_features = categorical_features
-        self.scaling = scaling
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.optimizer = optimizer
-        self.lr = lr
-        self.weight_decay = weight_decay
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.warm_start = warm_start
-        self.callbacks = callbacks
-        self.device = device
-        self.precision = precision
-        self.verbose = verbose
-        self.random_state = random_state
+    # Stand in until the kind of data is found without them, in estimators without such parameters.
+    modality = "auto"
+    image_shape = None
+    categorical_features = "from_dtype"
+    scaling = "standard"
 
     def _make_task(self, spec):
         """Build the untrained pretext task for data described by an InputSpec."""
         raise NotImplementedError(f"{type(self).__name__} must define _make_task(spec)")
-
-    def _make_encoder(self, spec):
-        """Build the encoder that the parameters ask for; it has an ``output_dim``."""
-        return make_encoder(self.encoder, spec, self.n_components)
 
     def _planned_epochs(self, modality, n_samples):
         return self.max_epochs or defaults.max_epochs(modality, n_samples, self._cost(modality))
@@ -348,8 +268,8 @@ class BaseSSLTransformer(
             spec = self._describe(rows, known)
             with seeded_global_stream(seed):
                 task = self._first_task(spec)
-            self._task_params = self.get_params(deep=False)
-            self._task_params.pop("callbacks", None)  # they may hold what no file can
+            params = self.get_params(deep=False)  # but callbacks, which may hold what no file can
+            self._task_params = {name: params[name] for name in params if name != "callbacks"}
         task.to(device, memory_format=torch.channels_last)
 
         self.task_ = task

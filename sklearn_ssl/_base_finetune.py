@@ -3,6 +3,8 @@
 import copy
 import warnings
 from collections import namedtuple
+from collections.abc import Callable
+from dataclasses import MISSING
 from numbers import Integral, Real
 
 import numpy as np
@@ -14,7 +16,7 @@ from sklearn.utils import check_consistent_length, column_or_1d, get_tags
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from sklearn_ssl import defaults
-from sklearn_ssl._base import BaseSSLTransformer, of_one_fit
+from sklearn_ssl._base import BasePretrainer, of_one_fit
 from sklearn_ssl._containers import opened
 from sklearn_ssl._fine_tune_task import (
     FineTuneTask,
@@ -34,7 +36,7 @@ from sklearn_ssl._labels import (
     plain_labels,
 )
 from sklearn_ssl._linear_heads import linear_weights
-from sklearn_ssl._parameters import NamedParametersMixin
+from sklearn_ssl._parameters import FieldParametersMixin, param
 from sklearn_ssl._scaling import global_scaling
 from sklearn_ssl._seeds import draw_seed
 from sklearn_ssl._sklearn_compat import (
@@ -59,64 +61,82 @@ UNCHANGED = ("text", "video")  # kinds of data without an augmentation
 Start = namedtuple("Start", ["coef", "intercept", "penalty", "lr_factor"])
 
 
-class BaseFineTuner(CallbacksParameterMixin, NamedParametersMixin, BaseEstimator):
-    """What the classifier and the regressor share: all but the kind of targets."""
+class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator):
+    """What the classifier and the regressor share: all but the kind of targets.
 
-    _parameter_constraints = {
-        "transformer": [HasMethods(["fit", "transform"])],
-        "strategy": [StrOptions({"probe", "full", "probe-then-full"})],
-        "head": [HasMethods(["fit", "predict"]), None],
-        "augment": [StrOptions({"auto"}), callable, list, tuple, None],
-        "max_epochs": [Interval(Integral, 1, None, closed="left"), None],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "lr": [Interval(Real, 0, None, closed="neither"), None],
-        "layer_decay": [Interval(Real, 0, 1, closed="right")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "callbacks": [list, tuple, None],
-        "verbose": ["verbose"],
-        "random_state": ["random_state"],
-    }
+    Parameters
+    ----------
+    transformer : estimator of this package, or FrozenEstimator of one
+        Fitted or not.
+    augment : "auto", callable or None, default=None
+        How labeled rows are changed, beside which they stay in the batch as they are. "auto" is
+        the transformer's own augmentation, or else that of the kind of data: see
+        :doc:`/augmentation`. It pays for images, many epochs and hundreds of labels, and
+        costs twice the time. "auto" leaves texts and videos as they are; texts have dropout.
+    max_epochs : int, default=None
+        How often the labeled rows are seen in the full training. None is 30 times, or less, down
+        to 5, where that would be more than 2,000 steps.
+    batch_size : int, default=64
+        Largest number of rows in a step.
+    lr : float, default=None
+        Largest learning rate, that of the linear layer. None is 1e-3, or 2e-4 for a pretrained
+        model (`pretrained` of estimators of texts), which has more to lose.
+    layer_decay : float, default=0.75
+        Factor by which each layer learns more slowly than the one behind it: the first ones hold
+        what is common to all tasks.
+    weight_decay : float, default=0.01
+        Decay of kernels and matrices.
+    early_stopping : bool, default=False
+        Whether to hold out some labeled rows, stop when their loss no longer falls, and keep the
+        weights of the best epoch. The probe does not see these rows and is one of the candidates:
+        where no epoch is better, it is kept, and fitted on all labels. Ten labels are too few for
+        early stopping. The strategy "probe" has no epochs, and holds nothing out.
+    validation_fraction : float, default=0.2
+        Part of the labeled rows that is held out.
+    n_iter_no_change : int, default=10
+        Epochs without improvement that early stopping waits for.
+    callbacks : list, default=None
+        skorch callbacks of the full training. The transformer has its own.
+    verbose : int, default=0
+        From 1 on, a progress bar is shown.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the order of the rows and of their changes in the full training. The transformer
+        has its own.
+
+    Attributes
+    ----------
+    transformer_ : estimator
+        The fitted transformer, with the fine-tuned encoder.
+    history_ : dict of str to list of float
+        Of the full training, as in :class:`~sklearn_ssl.BaseSSLTransformer`.
+    n_iter_ : int
+        Number of epochs of the full training.
+    n_features_in_ : int
+        As that of the transformer.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        As those of the transformer.
+    """
+
+    transformer: BasePretrainer = param(MISSING, HasMethods(["fit", "transform"]), kw_only=False)
+    strategy: str = param("probe", StrOptions({"probe", "full", "probe-then-full"}))
+    head: BaseEstimator | None = param(None, HasMethods(["fit", "predict"]), None)
+    augment: Callable | list | str | None = param(
+        None, StrOptions({"auto"}), callable, list, tuple, None
+    )
+    max_epochs: int | None = param(None, Interval(Integral, 1, None, closed="left"), None)
+    batch_size: int = param(64, Interval(Integral, 1, None, closed="left"))
+    lr: float | None = param(None, Interval(Real, 0, None, closed="neither"), None)
+    layer_decay: float = param(0.75, Interval(Real, 0, 1, closed="right"))
+    weight_decay: float = param(0.01, Interval(Real, 0, None, closed="left"))
+    early_stopping: bool = param(False, "boolean")
+    validation_fraction: float = param(0.2, Interval(Real, 0, 1, closed="neither"))
+    n_iter_no_change: int = param(10, Interval(Integral, 1, None, closed="left"))
+    callbacks: list | None = param(None, list, tuple, None)
+    verbose: int = param(0, "verbose")
+    random_state: int | np.random.RandomState | None = param(None, "random_state")
 
     _Targets = None  # what y holds
     _regression = False
-
-    def __init__(
-        self,
-        transformer,
-        *,
-        strategy="probe",
-        head=None,
-        augment=None,
-        max_epochs=None,
-        batch_size=64,
-        lr=None,
-        layer_decay=0.75,
-        weight_decay=0.01,
-        early_stopping=False,
-        validation_fraction=0.2,
-        n_iter_no_change=10,
-        callbacks=None,
-        verbose=0,
-        random_state=None,
-    ):
-        self.transformer = transformer
-        self.strategy = strategy
-        self.head = head
-        self.augment = augment
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.layer_decay = layer_decay
-        self.weight_decay = weight_decay
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.callbacks = callbacks
-        self.verbose = verbose
-        self.random_state = random_state
 
     # Fitting ----------------------------------------------------------------------------------
 
@@ -194,7 +214,7 @@ class BaseFineTuner(CallbacksParameterMixin, NamedParametersMixin, BaseEstimator
         name = type(self).__name__
         frozen = isinstance(self.transformer, FrozenEstimator)
         transformer = self.transformer.estimator if frozen else self.transformer
-        if not isinstance(transformer, BaseSSLTransformer):
+        if not isinstance(transformer, BasePretrainer):
             raise TypeError(
                 f"{name} trains on a transformer of sklearn_ssl, such as SimCLRTransformer(); got "
                 f"{type(transformer).__name__}. For others, use a Pipeline."

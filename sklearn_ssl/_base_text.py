@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
@@ -12,7 +12,8 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssl import defaults, tokenization
-from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl._base import BasePretrainer
+from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval, StrOptions
 from sklearn_ssl._texts import TextSpec, TokenRows, check_texts
 from sklearn_ssl.encoders._pretrained_folder import load_pretrained, read_pretrained
@@ -28,11 +29,12 @@ PADDED_TO = 8  # lengths of batches in `transform` are multiples of this
 TOKENS_AT_ONCE = 512  # in a batch there: more would be filled up in vain
 
 
-class BaseTextTransformer(BaseSSLTransformer):
+class BaseTextTransformer(BasePretrainer):
     """Base class of self-supervised transformers of texts.
 
     A subclass defines ``_make_task(self, spec)``, as those of
     :class:`~sklearn_ssl.BaseSSLTransformer` do, and builds its encoder by ``_make_encoder(spec)``.
+    A parameter of its own is a field, ``noise: float = 0.5`` in the body of the class.
     A batch of its task holds the ids of tokens, int64 of shape ``(n, length)``: each row begins
     with the token ``spec.begin``, one in which a text ends has ``spec.end``, and behind its end a
     row is filled up with -1.
@@ -50,8 +52,13 @@ class BaseTextTransformer(BaseSSLTransformer):
         The most tokens that are read at once. Longer texts are cut: in ``fit`` each piece is a row
         of its own, and ``transform`` averages the representations of a text's pieces, weighted by
         their lengths.
-    width, depth, n_heads : int, default=128, 2 and 4
-        Of the transformer, see :class:`~sklearn_ssl.encoders.TextEncoder`.
+    width : int, default=128
+        Width of the transformer's states, a multiple of twice `n_heads`; see
+        :class:`~sklearn_ssl.encoders.TextEncoder`.
+    depth : int, default=2
+        Blocks of the transformer.
+    n_heads : int, default=4
+        Heads of the attention of a block.
     dropout : float, default=0.1
         Part of the states that a training step drops.
     pooling : {"mean", "last", "cls"}, default=None
@@ -78,10 +85,6 @@ class BaseTextTransformer(BaseSSLTransformer):
         Decay of matrices; biases and normalizations have none.
     optimizer : callable, default=adamw
         A torch optimizer class, or anything called alike; AdamW with GPT's betas, 0.9 and 0.95.
-    early_stopping, validation_fraction, n_iter_no_change, warm_start, callbacks, device
-        As in :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
-    precision, verbose, random_state
-        As there.
 
     Attributes
     ----------
@@ -89,87 +92,28 @@ class BaseTextTransformer(BaseSSLTransformer):
         The tokenizer that is used.
     """
 
-    _parameter_constraints = {
-        **BaseSSLTransformer._parameter_constraints,
-        "tokenizer": [None, str, Path, tokenization.Tokenizer],
-        "vocabulary_size": [
-            Interval(Integral, tokenization.SMALLEST_VOCABULARY, defaults.MOST, closed="both"),
-            None,
-        ],
-        "max_length": [Interval(Integral, 4, LONGEST, closed="both")],
-        "width": [Interval(Integral, 2, WIDEST, closed="both")],
-        "depth": [Interval(Integral, 1, defaults.DEEPEST, closed="both")],
-        "n_heads": [Interval(Integral, 1, WIDEST, closed="both")],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "pooling": [StrOptions(set(POOLINGS)), None],
-        "pretrained": [None, str, Path],
-        "max_epochs": [Interval(Integral, 0, None, closed="left"), None],
-        "lr": [Interval(Real, 0, None, closed="neither"), None],
-    }
-    for _name in (
-        *("encoder", "n_components", "modality", "image_shape"),
-        *("categorical_features", "scaling"),
-    ):
-        _parameter_constraints.pop(_name)
-    del _name
+    tokenizer: object = param(None, None, str, Path, tokenization.Tokenizer)
+    vocabulary_size: int | None = param(
+        None,
+        Interval(Integral, tokenization.SMALLEST_VOCABULARY, defaults.MOST, closed="both"),
+        None,
+    )
+    max_length: int = param(128, Interval(Integral, 4, LONGEST, closed="both"))
+    width: int = param(128, Interval(Integral, 2, WIDEST, closed="both"))
+    depth: int = param(2, Interval(Integral, 1, defaults.DEEPEST, closed="both"))
+    n_heads: int = param(4, Interval(Integral, 1, WIDEST, closed="both"))
+    dropout: float = param(0.1, Interval(Real, 0, 1, closed="left"))
+    pooling: str | None = param(None, StrOptions(set(POOLINGS)), None)
+    pretrained: str | Path | None = param(None, None, str, Path)
+    max_epochs: int | None = param(None, Interval(Integral, 0, None, closed="left"), None)
+    optimizer: Callable = adamw
+    lr: float | None = param(None, Interval(Real, 0, None, closed="neither"), None)
+    weight_decay: float = 0.01
 
     _modalities = ("text",)
+    modality = "text"  # stands in, see BasePretrainer
     _causal = False  # whether a token sees only what is before it
     _untrained_params = {"max_epochs": 0}  # a fit that keeps the first weights
-
-    def __init__(
-        self,
-        *,
-        tokenizer=None,
-        vocabulary_size=None,
-        max_length=128,
-        width=128,
-        depth=2,
-        n_heads=4,
-        dropout=0.1,
-        pooling=None,
-        pretrained=None,
-        max_epochs=None,
-        batch_size=None,
-        optimizer=adamw,
-        lr=None,
-        weight_decay=0.01,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        warm_start=False,
-        callbacks=None,
-        device="auto",
-        precision="auto",
-        verbose=0,
-        random_state=None,
-    ):
-        super().__init__(
-            modality="text",
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            lr=lr,
-            weight_decay=weight_decay,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            warm_start=warm_start,
-            callbacks=callbacks,
-            device=device,
-            precision=precision,
-            verbose=verbose,
-            random_state=random_state,
-        )
-        self.tokenizer = tokenizer
-        self.vocabulary_size = vocabulary_size
-        self.max_length = max_length
-        self.width = width
-        self.depth = depth
-        self.n_heads = n_heads
-        self.dropout = dropout
-        self.pooling = pooling
-        self.pretrained = pretrained
 
     # Fitting ----------------------------------------------------------------------------------
 

@@ -1,25 +1,57 @@
-"""What scikit-learn wants of an ``__init__`` when a class is made, and numbers that are none."""
+"""Parameters of an estimator as the fields of a class, from which its ``__init__`` is made."""
 
 import inspect
+from dataclasses import MISSING, dataclass, field, fields
+from typing import dataclass_transform
 
+from sklearn_ssl._docstrings import join_docstrings
 from sklearn_ssl._sklearn_compat import Interval, InvalidParameterError
 
 
-class NamedParametersMixin:
-    """Refuses subclasses whose ``__init__`` takes parameters that it does not name.
+def param(default=MISSING, *constraints, kw_only=True):
+    """Declare a parameter with scikit-learn's constraints on its values.
 
-    True is no number, although Python counts with it. Stands in front of ``BaseEstimator``.
+    Parameters
+    ----------
+    default : object
+        MISSING for a parameter that must be given.
+    *constraints : object
+        As in ``_parameter_constraints``: types, None, callable, an Interval and the like. Without
+        them the parameter is not checked, or as in the base class that has it too.
+    kw_only : bool, default=True
+        Whether the parameter is given by its name only.
+
+    Returns
+    -------
+    field : dataclasses.Field
+    """
+    return field(default=default, kw_only=kw_only, metadata={"constraints": list(constraints)})
+
+
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(param, field))
+class FieldParametersMixin:
+    """Makes each subclass a dataclass, whose fields are its parameters.
+
+    ``noise: float = 0.5`` in the body of a class is a parameter: ``__init__`` takes it by name and
+    assigns it, beside those of the base classes. A subclass may write an ``__init__`` of its own
+    instead, which must name every parameter. Entries of the docstrings of the base classes are
+    joined into that of a subclass.
+
+    True is not a number, although Python counts with it. Stands in front of ``BaseEstimator``.
     """
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        for parameter in inspect.signature(cls.__init__).parameters.values():
-            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-                raise TypeError(
-                    f"{cls.__name__}.__init__ takes {parameter}, and what comes by it would be "
-                    "lost in clone, get_params and searches: name every parameter in __init__, "
-                    "those of the base class that should be set too, and hand them on by name."
-                )
+        doc = vars(cls).get("__doc__")
+        is_written = _has_written_init(cls)
+        dataclass(cls, kw_only=True, eq=False, repr=False, init=not is_written)
+        if is_written:
+            _check_written_init(cls)
+        else:
+            cls.__init__.__signature__ = _signature(cls)
+        cls._parameter_constraints = _constraints(cls)
+        bases = [vars(base).get("__doc__") for base in _layers(cls)[1:]]
+        cls.__doc__ = join_docstrings(doc, bases, list(inspect.signature(cls).parameters))
 
     def _validate_params(self):
         super()._validate_params()
@@ -30,3 +62,62 @@ class NamedParametersMixin:
                     f"The {name!r} parameter of {type(self).__name__} must be a number. Got "
                     f"{getattr(self, name)} instead."
                 )
+
+
+def _layers(cls):
+    """Return the classes with parameters that a class consists of, itself first."""
+    return [c for c in cls.__mro__ if FieldParametersMixin in c.__mro__[1:]]
+
+
+def _own_fields(cls):
+    """Return the fields that a class declares itself, by name."""
+    return {f.name: f for f in fields(cls) if f.name in inspect.get_annotations(cls)}
+
+
+def _has_written_init(cls):
+    """Say whether the ``__init__`` of a class stands in the source, its own or an inherited one."""
+    owner = next(c for c in cls.__mro__ if "__init__" in vars(c))
+    made = vars(owner).get("__dataclass_params__")  # the class itself has none yet
+    return owner is not object and not (made and made.init)
+
+
+def _check_written_init(cls):
+    for parameter in inspect.signature(cls.__init__).parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise TypeError(
+                f"{cls.__name__}.__init__ takes {parameter}, and what comes by it would be "
+                "lost in clone, get_params and searches: name every parameter in __init__, "
+                "those of the base class that should be set too, and hand them on by name."
+            )
+    missing = _own_fields(cls).keys() - inspect.signature(cls.__init__).parameters
+    if missing and "__init__" not in vars(cls):
+        raise TypeError(
+            f"{cls.__name__} declares {', '.join(sorted(missing))}, which the __init__ that it "
+            "inherits does not take: write an __init__ in it too, or declare the parameters of "
+            "the base class in the same way, without an __init__."
+        )
+
+
+def _signature(cls):
+    """Return the signature of the ``__init__`` of a class: its own parameters first, no types."""
+    names = ["self", *(name for layer in _layers(cls) for name in inspect.get_annotations(layer))]
+    signature = inspect.signature(cls.__init__)
+    parameters = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+    parameters.sort(key=lambda parameter: (parameter.kind, names.index(parameter.name)))
+    return signature.replace(parameters=parameters, return_annotation=signature.empty)
+
+
+def _constraints(cls):
+    """Return scikit-learn's ``_parameter_constraints``, from the fields of a class and its bases.
+
+    If the class writes them out, what it writes is kept, and own fields are added.
+    """
+    declared = {name: f.metadata.get("constraints") for name, f in _own_fields(cls).items()}
+    own = {name: constraints for name, constraints in declared.items() if constraints}
+    written = vars(cls).get("_parameter_constraints")
+    if written is not None:
+        return own | written
+    inherited = {}
+    for layer in reversed(_layers(cls)[1:]):
+        inherited |= layer._parameter_constraints
+    return inherited | own

@@ -15,9 +15,9 @@ class SavedAsArraysMixin:
     """
 
     def __getstate__(self):
-        state = dict(super().__getstate__())
-        state.pop("_resume_state", None)
-        task = state.pop("task_", None)
+        whole = super().__getstate__()
+        state = {name: whole[name] for name in whole if name not in ("_resume_state", "task_")}
+        task = whole.get("task_")
         if task is not None:
             state["_task_arrays"] = {
                 name: tensor.cpu().numpy() for name, tensor in task.state_dict().items()
@@ -26,10 +26,9 @@ class SavedAsArraysMixin:
         return state
 
     def __setstate__(self, state):
-        state = dict(state)
-        arrays = state.pop("_task_arrays", None)
-        version = state.pop("_sklearn_ssl_version", __version__)
-        super().__setstate__(state)
+        added = ("_task_arrays", "_sklearn_ssl_version")
+        super().__setstate__({name: state[name] for name in state if name not in added})
+        arrays, version = state.get("_task_arrays"), state.get("_sklearn_ssl_version", __version__)
         if version != __version__:
             warnings.warn(
                 f"{type(self).__name__} was saved by sklearn-ssl {version} and is loaded by "

@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl._base import BasePretrainer
 from sklearn_ssl._scaling import global_scaling
 from sklearn_ssl._sklearn_compat import _safe_indexing
 from sklearn_ssl.collapse import CollapseWarning
@@ -118,7 +118,7 @@ def _parts(estimator):
     is_pipeline = isinstance(estimator, Pipeline)
     steps = [step for _, step in estimator.steps] if is_pipeline else [estimator]
     steps = [step for step in steps if step is not None and step != "passthrough"]
-    ours = [i for i, step in enumerate(steps) if isinstance(_thawed(step), BaseSSLTransformer)]
+    ours = [i for i, step in enumerate(steps) if isinstance(_thawed(step), BasePretrainer)]
     if len(ours) != 1:
         raise TypeError(
             "estimator must be a transformer of sklearn_ssl, fitted or not, got "

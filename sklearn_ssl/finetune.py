@@ -17,6 +17,7 @@ from sklearn.utils.metaestimators import available_if
 
 from sklearn_ssl._base import of_one_fit
 from sklearn_ssl._base_finetune import BaseFineTuner, head_has
+from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import StrOptions
 from sklearn_ssl._targets import Classes, Numbers
 
@@ -31,8 +32,6 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
 
     Parameters
     ----------
-    transformer : estimator of this package, or FrozenEstimator of one
-        Fitted or not.
     strategy : {"probe-then-full", "full", "probe"}, default="probe-then-full"
         "probe" fits `head` on the frozen representation. "full" trains the whole encoder and a
         linear layer on it. "probe-then-full" does both: the linear layer starts from the probe, and
@@ -49,56 +48,16 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, by which those of their labels are multiplied. A class of weight 0
         is left out.
-    augment : "auto", callable or None, default=None
-        How labeled rows are changed, beside which they stay in the batch as they are. "auto" is
-        the transformer's own augmentation, or else that of the kind of data: see
-        :doc:`/augmentation`. It pays for images, many epochs and hundreds of labels, and
-        costs twice the time. "auto" leaves texts and videos as they are; texts have dropout.
-    max_epochs : int, default=None
-        How often the labeled rows are seen in the full training. None is 30 times, or less, down
-        to 5, where that would be more than 2,000 steps.
-    batch_size : int, default=64
-        Largest number of rows in a step.
-    lr : float, default=None
-        Largest learning rate, that of the linear layer. None is 1e-3, or 2e-4 for a pretrained
-        model (`pretrained` of estimators of texts), which has more to lose.
-    layer_decay : float, default=0.75
-        Factor by which each layer learns more slowly than the one behind it: the first ones hold
-        what is common to all tasks.
-    weight_decay : float, default=0.01
-        Decay of kernels and matrices.
-    early_stopping : bool, default=False
-        Whether to hold out some labeled rows, stop when their loss no longer falls, and keep the
-        weights of the best epoch. The probe does not see these rows and is one of the candidates:
-        where no epoch is better, it is kept, and fitted on all labels. Ten labels are too few for
-        early stopping. The strategy "probe" has no epochs, and holds nothing out.
     validation_fraction : float, default=0.2
         Part of the labeled rows that is held out, some of each class.
-    n_iter_no_change : int, default=10
-        Epochs without improvement that early stopping waits for.
-    callbacks : list, default=None
-        skorch callbacks of the full training. The transformer has its own.
-    verbose : int, default=0
-        From 1 on, a progress bar is shown.
-    random_state : int, RandomState instance or None, default=None
-        Seed of the order of the rows and of their changes in the full training. The transformer
-        has its own.
 
     Attributes
     ----------
-    transformer_ : estimator
-        The fitted transformer, with the fine-tuned encoder.
     head_ : estimator
         The fitted head. After a full training it is a LogisticRegression with the weights of the
         linear layer.
     classes_ : ndarray of shape (n_classes,)
         The labels, without the mark of unlabeled rows.
-    history_ : dict of str to list of float
-        Of the full training, as in :class:`~sklearn_ssl.BaseSSLTransformer`.
-    n_iter_ : int
-        Number of epochs of the full training.
-    n_features_in_, feature_names_in_
-        As those of the transformer.
 
     See Also
     --------
@@ -125,50 +84,10 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
     True
     """
 
-    _parameter_constraints = {
-        **BaseFineTuner._parameter_constraints,
-        "class_weight": [dict, StrOptions({"balanced"}), None],
-    }
-    _Targets = Classes
+    strategy: str = "probe-then-full"
+    class_weight: dict | str | None = param(None, dict, StrOptions({"balanced"}), None)
 
-    def __init__(
-        self,
-        transformer,
-        *,
-        strategy="probe-then-full",
-        head=None,
-        class_weight=None,
-        augment=None,
-        max_epochs=None,
-        batch_size=64,
-        lr=None,
-        layer_decay=0.75,
-        weight_decay=0.01,
-        early_stopping=False,
-        validation_fraction=0.2,
-        n_iter_no_change=10,
-        callbacks=None,
-        verbose=0,
-        random_state=None,
-    ):
-        super().__init__(
-            transformer,
-            strategy=strategy,
-            head=head,
-            augment=augment,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            lr=lr,
-            layer_decay=layer_decay,
-            weight_decay=weight_decay,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            callbacks=callbacks,
-            verbose=verbose,
-            random_state=random_state,
-        )
-        self.class_weight = class_weight
+    _Targets = Classes
 
     def score(self, X, y, sample_weight=None):
         """Return the accuracy on the rows that have a label.
@@ -232,8 +151,6 @@ class FineTuneRegressor(RegressorMixin, BaseFineTuner):
 
     Parameters
     ----------
-    transformer : estimator of this package, or FrozenEstimator of one
-        Fitted or not.
     strategy : {"probe", "probe-then-full", "full"}, default="probe"
         As in :class:`FineTuneClassifier`, but the encoder stays as it is unless you ask for more.
         A squared error is thrown off by changes that leave a class as it is: "probe-then-full" was
@@ -244,33 +161,10 @@ class FineTuneRegressor(RegressorMixin, BaseFineTuner):
         centered and divided by one factor for all columns. "probe-then-full" needs one whose
         ``predict`` is ``X @ coef_.T + intercept_``, such as Ridge, Lasso or LinearSVR, and checks
         that on the labeled rows; PoissonRegressor predicts an exponential, and is none.
-    augment : "auto", callable or None, default=None
-        As in :class:`FineTuneClassifier`.
-    max_epochs : int, default=None
-        As in :class:`FineTuneClassifier`.
-    batch_size : int, default=64
-        Largest number of rows in a step.
     lr : float, default=None
         Largest learning rate, that of the linear layer. None is 1e-3 for "full", and 1e-4 or less
         for "probe-then-full": less where the probe reads directions that are narrow beside the
         size of the representation, which a small step of the encoder would throw off.
-    layer_decay : float, default=0.75
-        Factor by which each layer learns more slowly than the one behind it.
-    weight_decay : float, default=0.01
-        Decay of kernels and matrices.
-    early_stopping : bool, default=False
-        As in :class:`FineTuneClassifier`.
-    validation_fraction : float, default=0.2
-        Part of the labeled rows that is held out.
-    n_iter_no_change : int, default=10
-        Epochs without improvement that early stopping waits for.
-    callbacks : list, default=None
-        skorch callbacks of the full training. The transformer has its own.
-    verbose : int, default=0
-        From 1 on, a progress bar is shown.
-    random_state : int, RandomState instance or None, default=None
-        Seed of the order of the rows and of their changes in the full training. The transformer
-        has its own.
 
     Notes
     -----
@@ -279,13 +173,9 @@ class FineTuneRegressor(RegressorMixin, BaseFineTuner):
 
     Attributes
     ----------
-    transformer_ : estimator
-        The fitted transformer, with the fine-tuned encoder.
     head_ : estimator
         The fitted head. After a full training it is a LinearRegression with the weights of the
         linear layer.
-    history_, n_iter_, n_features_in_, feature_names_in_
-        As in :class:`FineTuneClassifier`.
 
     See Also
     --------

@@ -10,10 +10,9 @@
 
 from numbers import Real
 
-import torch
-
 from sklearn_ssl import defaults
-from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl._base_arrays import BaseViewTransformer
+from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.augment import make_views, resolve_augmentation
 from sklearn_ssl.heads import mlp_head
@@ -38,7 +37,7 @@ class BarlowTwinsTask(PretextTask):
         return barlow_twins(z_a, z_b, self.redundancy_weight)
 
 
-class BarlowTwinsTransformer(BaseSSLTransformer):
+class BarlowTwinsTransformer(BaseViewTransformer):
     """Representations by reduction of redundancy (Barlow Twins).
 
     The correlations between the components of two views' projections shall be those of the
@@ -50,17 +49,6 @@ class BarlowTwinsTransformer(BaseSSLTransformer):
     ----------
     redundancy_weight : float, default=5e-3
         Weight of the correlations between different components, the paper's lambda.
-    augment : Augmentation, callable or list of them, default=None
-        Makes the views, as in :class:`~sklearn_ssl.SimCLRTransformer`.
-    encoder, n_components, modality, image_shape, categorical_features, scaling
-        The network, and how X is read. These and all that follow are shared by all estimators, and
-        explained in :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
-    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
-        The training.
-    early_stopping, validation_fraction, n_iter_no_change
-        When it ends.
-    callbacks, device, precision, verbose, random_state
-        How it runs.
 
     References
     ----------
@@ -77,64 +65,10 @@ class BarlowTwinsTransformer(BaseSSLTransformer):
     (200, 256)
     """
 
-    _parameter_constraints = {
-        **BaseSSLTransformer._parameter_constraints,
-        "redundancy_weight": [Interval(Real, 0, None, closed="left")],
-        "augment": [callable, list, tuple, None],
-    }
+    redundancy_weight: float = param(5e-3, Interval(Real, 0, None, closed="left"))
+
     _relative_cost = 1.2
     _collapse_remedies = {"redundancy_weight": "larger", "lr": "smaller"}
-
-    def __init__(
-        self,
-        *,
-        redundancy_weight=5e-3,
-        augment=None,
-        encoder=None,
-        n_components=None,
-        modality="auto",
-        image_shape=None,
-        categorical_features="from_dtype",
-        scaling="standard",
-        max_epochs=None,
-        batch_size=None,
-        optimizer=torch.optim.AdamW,
-        lr=2e-3,
-        weight_decay=1e-4,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        warm_start=False,
-        callbacks=None,
-        device="auto",
-        precision="auto",
-        verbose=0,
-        random_state=None,
-    ):
-        super().__init__(
-            encoder=encoder,
-            n_components=n_components,
-            modality=modality,
-            image_shape=image_shape,
-            categorical_features=categorical_features,
-            scaling=scaling,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            lr=lr,
-            weight_decay=weight_decay,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            warm_start=warm_start,
-            callbacks=callbacks,
-            device=device,
-            precision=precision,
-            verbose=verbose,
-            random_state=random_state,
-        )
-        self.redundancy_weight = redundancy_weight
-        self.augment = augment
 
     def _make_task(self, spec):
         augment = resolve_augmentation(self.augment, spec)

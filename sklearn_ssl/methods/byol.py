@@ -17,7 +17,8 @@ from numbers import Real
 import torch
 
 from sklearn_ssl import defaults
-from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl._base_arrays import BaseViewTransformer
+from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.augment import make_views, resolve_augmentation
 from sklearn_ssl.heads import mlp_head
@@ -53,7 +54,7 @@ class BYOLTask(PretextTask):
         ema_update(self.target_head, self.projection_head, momentum)
 
 
-class BYOLTransformer(BaseSSLTransformer):
+class BYOLTransformer(BaseViewTransformer):
     """Representations by prediction of a slowly moving target (BYOL).
 
     From one view of a row, an online network predicts the projection that a target network gives to
@@ -66,17 +67,6 @@ class BYOLTransformer(BaseSSLTransformer):
         What the target keeps of itself at the first step, in [0, 1); it rises to 1 on a cosine.
         None looks back on a quarter of the fit, and is 0.9 at least and 0.996 at most: with the
         0.996 of the paper's 300,000 steps, the target of a short fit would hardly move.
-    augment : Augmentation, callable or list of them, default=None
-        Makes the views, as in :class:`~sklearn_ssl.SimCLRTransformer`.
-    encoder, n_components, modality, image_shape, categorical_features, scaling
-        The network, and how X is read. These and all that follow are shared by all estimators, and
-        explained in :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
-    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
-        The training.
-    early_stopping, validation_fraction, n_iter_no_change
-        When it ends.
-    callbacks, device, precision, verbose, random_state
-        How it runs.
 
     References
     ----------
@@ -93,64 +83,10 @@ class BYOLTransformer(BaseSSLTransformer):
     (200, 256)
     """
 
-    _parameter_constraints = {
-        **BaseSSLTransformer._parameter_constraints,
-        "momentum": [Interval(Real, 0, 1, closed="left"), None],
-        "augment": [callable, list, tuple, None],
-    }
+    momentum: float | None = param(None, Interval(Real, 0, 1, closed="left"), None)
+
     _relative_cost = 1.4
     _collapse_remedies = {"momentum": "larger", "lr": "smaller"}
-
-    def __init__(
-        self,
-        *,
-        momentum=None,
-        augment=None,
-        encoder=None,
-        n_components=None,
-        modality="auto",
-        image_shape=None,
-        categorical_features="from_dtype",
-        scaling="standard",
-        max_epochs=None,
-        batch_size=None,
-        optimizer=torch.optim.AdamW,
-        lr=2e-3,
-        weight_decay=1e-4,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        warm_start=False,
-        callbacks=None,
-        device="auto",
-        precision="auto",
-        verbose=0,
-        random_state=None,
-    ):
-        super().__init__(
-            encoder=encoder,
-            n_components=n_components,
-            modality=modality,
-            image_shape=image_shape,
-            categorical_features=categorical_features,
-            scaling=scaling,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            lr=lr,
-            weight_decay=weight_decay,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            warm_start=warm_start,
-            callbacks=callbacks,
-            device=device,
-            precision=precision,
-            verbose=verbose,
-            random_state=random_state,
-        )
-        self.momentum = momentum
-        self.augment = augment
 
     def _make_task(self, spec):
         augment = resolve_augmentation(self.augment, spec)

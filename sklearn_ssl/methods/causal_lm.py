@@ -72,20 +72,6 @@ class CausalLMEmbedder(BaseTextTransformer):
     :meth:`generate` continues a text, and :meth:`perplexity` says how well the model knows what
     comes next.
 
-    Parameters
-    ----------
-    tokenizer, vocabulary_size, max_length
-        How texts become tokens. These and all that follow are shared by all estimators of texts,
-        and explained in :class:`~sklearn_ssl.BaseTextTransformer`; so are the attributes.
-    width, depth, n_heads, dropout, pooling, pretrained
-        The network.
-    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
-        The training.
-    early_stopping, validation_fraction, n_iter_no_change
-        When it ends.
-    callbacks, device, precision, verbose, random_state
-        How it runs.
-
     References
     ----------
     .. [1] A. Radford, J. Wu, R. Child, D. Luan, D. Amodei, I. Sutskever, "Language Models are

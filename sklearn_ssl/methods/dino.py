@@ -17,7 +17,8 @@ import torch
 from torch import nn
 
 from sklearn_ssl import defaults
-from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl._base_arrays import BaseViewTransformer
+from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.augment import MultiCrop
 from sklearn_ssl.heads import Prototypes, mlp_head
@@ -88,7 +89,7 @@ class DINOTask(PretextTask):
         ema_update(self.teacher, student, cosine_schedule(self.momentum, 1.0, progress))
 
 
-class DINOTransformer(BaseSSLTransformer):
+class DINOTransformer(BaseViewTransformer):
     """Representations by self-distillation without labels (DINO).
 
     A student gives each view of a row, also those that show a small part of it, a distribution over
@@ -116,22 +117,12 @@ class DINOTransformer(BaseSSLTransformer):
         Local views of each row, which show less of it; those of images and series have half the
         sides. None is 4 for images from 64 pixels on the shorter side, and else 0: a part of a
         small image hardly says what it comes from.
+    weight_decay : float, default=0.04
+        Decay of kernels and matrices at the first step; biases and normalisations have none.
     weight_decay_end : float, default=0.4
-        Weight decay at the end of the fit; it rises from `weight_decay`, 0.04 by default, on a
-        cosine.
+        Weight decay at the end of the fit; it rises from `weight_decay` on a cosine.
     clip : float, default=3.0
         Largest norm of the gradient of each parameter; None does not clip.
-    augment : Augmentation, callable or list of them, default=None
-        Makes the views, as in :class:`~sklearn_ssl.SimCLRTransformer`.
-    encoder, n_components, modality, image_shape, categorical_features, scaling
-        The network, and how X is read. These and all that follow are shared by all estimators, and
-        explained in :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
-    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
-        The training.
-    early_stopping, validation_fraction, n_iter_no_change
-        When it ends.
-    callbacks, device, precision, verbose, random_state
-        How it runs.
 
     Notes
     -----
@@ -153,18 +144,18 @@ class DINOTransformer(BaseSSLTransformer):
     (200, 256)
     """
 
-    _parameter_constraints = {
-        **BaseSSLTransformer._parameter_constraints,
-        "n_prototypes": [Interval(Integral, 2, defaults.MOST, closed="both"), None],
-        "student_temperature": [Interval(Real, 0, None, closed="neither")],
-        "teacher_temperature": [Interval(Real, 0, None, closed="neither")],
-        "centre_momentum": [Interval(Real, 0, 1, closed="left")],
-        "momentum": [Interval(Real, 0, 1, closed="left"), None],
-        "n_local": [Interval(Integral, 0, defaults.DEEPEST, closed="both"), None],
-        "weight_decay_end": [Interval(Real, 0, None, closed="left")],
-        "clip": [Interval(Real, 0, None, closed="neither"), None],
-        "augment": [callable, list, tuple, None],
-    }
+    n_prototypes: int | None = param(
+        None, Interval(Integral, 2, defaults.MOST, closed="both"), None
+    )
+    student_temperature: float = param(0.1, Interval(Real, 0, None, closed="neither"))
+    teacher_temperature: float = param(0.04, Interval(Real, 0, None, closed="neither"))
+    centre_momentum: float = param(0.9, Interval(Real, 0, 1, closed="left"))
+    momentum: float | None = param(None, Interval(Real, 0, 1, closed="left"), None)
+    n_local: int | None = param(None, Interval(Integral, 0, defaults.DEEPEST, closed="both"), None)
+    weight_decay: float = 0.04
+    weight_decay_end: float = param(0.4, Interval(Real, 0, None, closed="left"))
+    clip: float | None = param(3.0, Interval(Real, 0, None, closed="neither"), None)
+
     _relative_cost = 1.4
     _collapse_remedies = {
         "teacher_temperature": "smaller",
@@ -172,71 +163,6 @@ class DINOTransformer(BaseSSLTransformer):
         "momentum": "larger",
         "lr": "smaller",
     }
-
-    def __init__(
-        self,
-        *,
-        n_prototypes=None,
-        student_temperature=0.1,
-        teacher_temperature=0.04,
-        centre_momentum=0.9,
-        momentum=None,
-        n_local=None,
-        weight_decay_end=0.4,
-        clip=3.0,
-        augment=None,
-        encoder=None,
-        n_components=None,
-        modality="auto",
-        image_shape=None,
-        categorical_features="from_dtype",
-        scaling="standard",
-        max_epochs=None,
-        batch_size=None,
-        optimizer=torch.optim.AdamW,
-        lr=2e-3,
-        weight_decay=0.04,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        warm_start=False,
-        callbacks=None,
-        device="auto",
-        precision="auto",
-        verbose=0,
-        random_state=None,
-    ):
-        super().__init__(
-            encoder=encoder,
-            n_components=n_components,
-            modality=modality,
-            image_shape=image_shape,
-            categorical_features=categorical_features,
-            scaling=scaling,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            lr=lr,
-            weight_decay=weight_decay,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            warm_start=warm_start,
-            callbacks=callbacks,
-            device=device,
-            precision=precision,
-            verbose=verbose,
-            random_state=random_state,
-        )
-        self.n_prototypes = n_prototypes
-        self.student_temperature = student_temperature
-        self.teacher_temperature = teacher_temperature
-        self.centre_momentum = centre_momentum
-        self.momentum = momentum
-        self.n_local = n_local
-        self.weight_decay_end = weight_decay_end
-        self.clip = clip
-        self.augment = augment
 
     def _make_task(self, spec):
         encoder = self._make_encoder(spec)

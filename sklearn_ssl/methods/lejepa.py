@@ -18,7 +18,8 @@ import torch
 from torch.nn import functional as F
 
 from sklearn_ssl import defaults
-from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl._base_arrays import BaseViewTransformer
+from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.augment import MultiCrop
 from sklearn_ssl.heads import mlp_head
@@ -52,7 +53,7 @@ class LeJEPATask(PretextTask):
         return (1 - self.weight) * prediction + self.weight * sigreg(z, directions)
 
 
-class LeJEPATransformer(BaseSSLTransformer):
+class LeJEPATransformer(BaseViewTransformer):
     """Representations that agree between views and are normally distributed (LeJEPA).
 
     The embeddings of all views of a row, also those that show a small part of it, shall be close to
@@ -70,17 +71,6 @@ class LeJEPATransformer(BaseSSLTransformer):
         Local views of each row, which show less of it; those of images and series have half the
         sides. None is 4 for images from 64 pixels on the shorter side, and else 0: a part of a
         small image hardly says what it comes from.
-    augment : Augmentation, callable or list of them, default=None
-        Makes the views, as in :class:`~sklearn_ssl.SimCLRTransformer`.
-    encoder, n_components, modality, image_shape, categorical_features, scaling
-        The network, and how X is read. These and all that follow are shared by all estimators, and
-        explained in :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
-    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
-        The training.
-    early_stopping, validation_fraction, n_iter_no_change
-        When it ends.
-    callbacks, device, precision, verbose, random_state
-        How it runs.
 
     References
     ----------
@@ -97,71 +87,13 @@ class LeJEPATransformer(BaseSSLTransformer):
     (200, 256)
     """
 
-    _parameter_constraints = {
-        **BaseSSLTransformer._parameter_constraints,
-        "weight": [Interval(Real, 0, 1, closed="both")],
-        "n_directions": [Interval(Integral, 1, defaults.MOST, closed="both")],
-        "n_local": [Interval(Integral, 0, defaults.DEEPEST, closed="both"), None],
-        "augment": [callable, list, tuple, None],
-    }
+    weight: float = param(0.05, Interval(Real, 0, 1, closed="both"))
+    n_directions: int = param(64, Interval(Integral, 1, defaults.MOST, closed="both"))
+    n_local: int | None = param(None, Interval(Integral, 0, defaults.DEEPEST, closed="both"), None)
+
     _relative_cost = 1.1
     _collapse_remedies = {"weight": "larger", "lr": "smaller"}
     _lengths_count = True  # components shall have a deviation of 1
-
-    def __init__(
-        self,
-        *,
-        weight=0.05,
-        n_directions=64,
-        n_local=None,
-        augment=None,
-        encoder=None,
-        n_components=None,
-        modality="auto",
-        image_shape=None,
-        categorical_features="from_dtype",
-        scaling="standard",
-        max_epochs=None,
-        batch_size=None,
-        optimizer=torch.optim.AdamW,
-        lr=2e-3,
-        weight_decay=1e-4,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        warm_start=False,
-        callbacks=None,
-        device="auto",
-        precision="auto",
-        verbose=0,
-        random_state=None,
-    ):
-        super().__init__(
-            encoder=encoder,
-            n_components=n_components,
-            modality=modality,
-            image_shape=image_shape,
-            categorical_features=categorical_features,
-            scaling=scaling,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            lr=lr,
-            weight_decay=weight_decay,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            warm_start=warm_start,
-            callbacks=callbacks,
-            device=device,
-            precision=precision,
-            verbose=verbose,
-            random_state=random_state,
-        )
-        self.weight = weight
-        self.n_directions = n_directions
-        self.n_local = n_local
-        self.augment = augment
 
     def _make_task(self, spec):
         encoder = self._make_encoder(spec)

@@ -11,6 +11,7 @@
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
 from numbers import Integral, Real
 
@@ -20,7 +21,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from sklearn_ssl import defaults
-from sklearn_ssl._base import BaseSSLTransformer, of_one_fit
+from sklearn_ssl._base import of_one_fit
+from sklearn_ssl._base_arrays import BaseArrayTransformer, KindParameters
+from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval, StrOptions
 from sklearn_ssl._tables import decode_table
 from sklearn_ssl.augment import ImageAugmentation, make_views, resolve_augmentation
@@ -267,7 +270,7 @@ class FeatureHead(nn.Module):
         return [columns[j] for j in range(len(columns))]
 
 
-class MaskedAutoencoder(BaseSSLTransformer):
+class MaskedAutoencoder(KindParameters, BaseArrayTransformer):
     """Representations by prediction of what is hidden (MAE).
 
     Most patches of an image are hidden; a transformer encodes the few that are left, and a light
@@ -305,15 +308,11 @@ class MaskedAutoencoder(BaseSSLTransformer):
         :class:`~sklearn_ssl.encoders.TokenEncoder`: ``partial(ViTEncoder, width=128)`` say. Its own
         `patch_size` and `pooling` count then. None is a small transformer: for images 128 wide and
         2 deep.
-    modality, image_shape, categorical_features, scaling
-        How X is read. These and all that follow are shared by all estimators, and explained in
-        :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
-    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
-        The training. The optimiser is AdamW with the paper's betas, 0.9 and 0.95.
-    early_stopping, validation_fraction, n_iter_no_change
-        When it ends.
-    callbacks, device, precision, verbose, random_state
-        How it runs.
+    optimizer : callable, default=adamw
+        A torch optimiser class, or anything called alike; AdamW with the paper's betas, 0.9 and
+        0.95.
+    weight_decay : float, default=0.05
+        Decay of kernels and matrices; biases and normalisations have none.
 
     Notes
     -----
@@ -344,77 +343,16 @@ class MaskedAutoencoder(BaseSSLTransformer):
     (3, 64)
     """
 
-    _parameter_constraints = {
-        **BaseSSLTransformer._parameter_constraints,
-        "mask_ratio": [Interval(Real, 0, 1, closed="neither"), None],
-        "patch_size": [Interval(Integral, 1, defaults.MOST, closed="both"), None],
-        "norm_pix_loss": ["boolean"],
-        "pooling": [StrOptions(set(POOLINGS))],
-        "decoder_width": [Interval(Integral, 4, defaults.WIDEST, closed="both")],
-        "decoder_depth": [Interval(Integral, 1, defaults.DEEPEST, closed="both")],
-        "augment": [callable, list, tuple, None],
-        "encoder": [callable, None],
-    }
-    _parameter_constraints.pop("n_components")
-
-    def __init__(
-        self,
-        *,
-        mask_ratio=None,
-        patch_size=None,
-        norm_pix_loss=True,
-        pooling="grid",
-        decoder_width=64,
-        decoder_depth=1,
-        augment=None,
-        encoder=None,
-        modality="auto",
-        image_shape=None,
-        categorical_features="from_dtype",
-        scaling="standard",
-        max_epochs=None,
-        batch_size=None,
-        optimizer=adamw,
-        lr=2e-3,
-        weight_decay=0.05,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        warm_start=False,
-        callbacks=None,
-        device="auto",
-        precision="auto",
-        verbose=0,
-        random_state=None,
-    ):
-        super().__init__(
-            encoder=encoder,
-            modality=modality,
-            image_shape=image_shape,
-            categorical_features=categorical_features,
-            scaling=scaling,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            lr=lr,
-            weight_decay=weight_decay,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            warm_start=warm_start,
-            callbacks=callbacks,
-            device=device,
-            precision=precision,
-            verbose=verbose,
-            random_state=random_state,
-        )
-        self.mask_ratio = mask_ratio
-        self.patch_size = patch_size
-        self.norm_pix_loss = norm_pix_loss
-        self.pooling = pooling
-        self.decoder_width = decoder_width
-        self.decoder_depth = decoder_depth
-        self.augment = augment
+    mask_ratio: float | None = param(None, Interval(Real, 0, 1, closed="neither"), None)
+    patch_size: int | None = param(None, Interval(Integral, 1, defaults.MOST, closed="both"), None)
+    norm_pix_loss: bool = param(True, "boolean")
+    pooling: str = param("grid", StrOptions(set(POOLINGS)))
+    decoder_width: int = param(64, Interval(Integral, 4, defaults.WIDEST, closed="both"))
+    decoder_depth: int = param(1, Interval(Integral, 1, defaults.DEEPEST, closed="both"))
+    augment: Callable | list | None = param(None, callable, list, tuple, None)
+    encoder: Callable | None = param(None, callable, None)
+    optimizer: Callable = adamw
+    weight_decay: float = 0.05
 
     def _cost(self, modality):
         return {"image": 0.7, "series": 0.6, "table": 2.4}[modality]  # tables have the most tokens

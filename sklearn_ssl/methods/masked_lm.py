@@ -20,10 +20,10 @@ from torch import nn
 from sklearn_ssl import tokenization
 from sklearn_ssl._base import of_one_fit
 from sklearn_ssl._base_text import BaseTextTransformer
+from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl._texts import check_texts
 from sklearn_ssl.masking import corrupt_tokens
-from sklearn_ssl.optim import adamw
 from sklearn_ssl.pretext import MAX_GRAD_NORM, PretextTask
 from sklearn_ssl.training.runtime import torch_settings
 from sklearn_ssl.vocabulary_loss import head_cross_entropy, linear_cross_entropy
@@ -78,17 +78,9 @@ class MaskedLMEmbedder(BaseTextTransformer):
     mask_ratio : float, default=0.15
         Part of the tokens that is to be predicted, rounded, at least one of each piece of text. Of
         these 80 % are masked, 10 % replaced by a random token and 10 % left as they are.
-    tokenizer, vocabulary_size, max_length
-        How texts become tokens. These and all that follow are shared by all estimators of texts,
-        and explained in :class:`~sklearn_ssl.BaseTextTransformer`; so are the attributes.
-    width, depth, n_heads, dropout, pooling, pretrained
-        The network.
-    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
-        The training.
-    early_stopping, validation_fraction, n_iter_no_change
-        When it ends. Held-out pieces of text are masked alike in every epoch.
-    callbacks, device, precision, verbose, random_state
-        How it runs.
+    validation_fraction : float, default=0.1
+        Part of the pieces of text held out for early stopping, which are masked alike in every
+        epoch.
 
     Notes
     -----
@@ -111,65 +103,7 @@ class MaskedLMEmbedder(BaseTextTransformer):
     'mat'
     """
 
-    _parameter_constraints = {
-        **BaseTextTransformer._parameter_constraints,
-        "mask_ratio": [Interval(Real, 0, 1, closed="right")],
-    }
-
-    def __init__(
-        self,
-        *,
-        mask_ratio=0.15,
-        tokenizer=None,
-        vocabulary_size=None,
-        max_length=128,
-        width=128,
-        depth=2,
-        n_heads=4,
-        dropout=0.1,
-        pooling=None,
-        pretrained=None,
-        max_epochs=None,
-        batch_size=None,
-        optimizer=adamw,
-        lr=None,
-        weight_decay=0.01,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        warm_start=False,
-        callbacks=None,
-        device="auto",
-        precision="auto",
-        verbose=0,
-        random_state=None,
-    ):
-        super().__init__(
-            tokenizer=tokenizer,
-            vocabulary_size=vocabulary_size,
-            max_length=max_length,
-            width=width,
-            depth=depth,
-            n_heads=n_heads,
-            dropout=dropout,
-            pooling=pooling,
-            pretrained=pretrained,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            lr=lr,
-            weight_decay=weight_decay,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            warm_start=warm_start,
-            callbacks=callbacks,
-            device=device,
-            precision=precision,
-            verbose=verbose,
-            random_state=random_state,
-        )
-        self.mask_ratio = mask_ratio
+    mask_ratio: float = param(0.15, Interval(Real, 0, 1, closed="right"))
 
     def _make_task(self, spec):
         if spec.mask is None:

@@ -16,7 +16,8 @@ from numbers import Real
 import torch
 
 from sklearn_ssl import defaults
-from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl._base_arrays import BaseViewTransformer
+from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.augment import make_views, resolve_augmentation
 from sklearn_ssl.encoders.vit import ViTEncoder
@@ -58,7 +59,7 @@ class MoCoV3Task(PretextTask):
         ema_update(self.key_head, self.projection_head, momentum)
 
 
-class MoCoV3Transformer(BaseSSLTransformer):
+class MoCoV3Transformer(BaseViewTransformer):
     """Representations by contrast with the keys of a slowly moving network (MoCo v3).
 
     As MoCo v2, but without its queue: the negatives are the other keys of the batch, both views are
@@ -73,17 +74,6 @@ class MoCoV3Transformer(BaseSSLTransformer):
     momentum : float, default=None
         What the key network keeps of itself at the first step, in [0, 1); it rises to 1 on a
         cosine. None looks back on a quarter of the fit, and is 0.9 at least and 0.996 at most.
-    augment : Augmentation, callable or list of them, default=None
-        Makes the views, as in :class:`~sklearn_ssl.SimCLRTransformer`.
-    encoder, n_components, modality, image_shape, categorical_features, scaling
-        The network, and how X is read. These and all that follow are shared by all estimators, and
-        explained in :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
-    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
-        The training.
-    early_stopping, validation_fraction, n_iter_no_change
-        When it ends.
-    callbacks, device, precision, verbose, random_state
-        How it runs.
 
     References
     ----------
@@ -100,68 +90,12 @@ class MoCoV3Transformer(BaseSSLTransformer):
     (200, 256)
     """
 
-    _parameter_constraints = {
-        **BaseSSLTransformer._parameter_constraints,
-        "temperature": [Interval(Real, 0, None, closed="neither")],
-        "momentum": [Interval(Real, 0, 1, closed="left"), None],
-        "augment": [callable, list, tuple, None],
-    }
+    temperature: float = param(0.2, Interval(Real, 0, None, closed="neither"))
+    momentum: float | None = param(None, Interval(Real, 0, 1, closed="left"), None)
+
     _relative_cost = 1.4
     _collapse_remedies = {"temperature": "smaller", "lr": "smaller"}
     _fewest_directions = 2.5  # negatives push embeddings apart in all directions
-
-    def __init__(
-        self,
-        *,
-        temperature=0.2,
-        momentum=None,
-        augment=None,
-        encoder=None,
-        n_components=None,
-        modality="auto",
-        image_shape=None,
-        categorical_features="from_dtype",
-        scaling="standard",
-        max_epochs=None,
-        batch_size=None,
-        optimizer=torch.optim.AdamW,
-        lr=2e-3,
-        weight_decay=1e-4,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        warm_start=False,
-        callbacks=None,
-        device="auto",
-        precision="auto",
-        verbose=0,
-        random_state=None,
-    ):
-        super().__init__(
-            encoder=encoder,
-            n_components=n_components,
-            modality=modality,
-            image_shape=image_shape,
-            categorical_features=categorical_features,
-            scaling=scaling,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            lr=lr,
-            weight_decay=weight_decay,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            warm_start=warm_start,
-            callbacks=callbacks,
-            device=device,
-            precision=precision,
-            verbose=verbose,
-            random_state=random_state,
-        )
-        self.temperature = temperature
-        self.momentum = momentum
-        self.augment = augment
 
     def _make_task(self, spec):
         return MoCoV3Task(

@@ -20,7 +20,9 @@ from sklearn.utils import check_scalar
 from torch import nn
 
 from sklearn_ssl import defaults
-from sklearn_ssl._base import BaseSSLTransformer, of_one_fit
+from sklearn_ssl._base import of_one_fit
+from sklearn_ssl._base_arrays import BaseSeriesTransformer
+from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.encoders.factory import make_temporal_encoder
 from sklearn_ssl.encoders.temporal import (
@@ -117,7 +119,7 @@ class Rollout:
         self.encode = lambda batch: task.roll_out(batch, n_steps).flatten(1)
 
 
-class NextFrameEmbedder(BaseSSLTransformer):
+class NextFrameEmbedder(BaseSeriesTransformer):
     """Representations of series and videos by prediction of their next frames.
 
     A causal network reads a series, or a video, and gives a state for every frame, from which the
@@ -139,13 +141,6 @@ class NextFrameEmbedder(BaseSSLTransformer):
         returns a module from ``(n, channels, time)`` to states ``(n, width, time)`` none of which
         depends on later frames; ``fit`` checks that. Frames of videos are first made to vectors,
         the channels, by a small convolutional network.
-    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
-        The training. These and all that follow are shared by all estimators, and explained in
-        :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
-    early_stopping, validation_fraction, n_iter_no_change
-        When it ends.
-    callbacks, device, precision, verbose, random_state
-        How it runs.
 
     References
     ----------
@@ -164,58 +159,11 @@ class NextFrameEmbedder(BaseSSLTransformer):
     (100, 5)
     """
 
-    _parameter_constraints = {
-        **BaseSSLTransformer._parameter_constraints,
-        "horizon": [Interval(Integral, 1, defaults.MOST, closed="both")],
-        "encoder": [None, callable],
-    }
-    _parameter_constraints.pop("modality")
-    _parameter_constraints.pop("image_shape")
-    _parameter_constraints.pop("n_components")
-    _parameter_constraints.pop("categorical_features")
-    _parameter_constraints.pop("scaling")
+    horizon: int = param(4, Interval(Integral, 1, defaults.MOST, closed="both"))
+
     _modalities = ("series", "video")
     _auto_modality = {2: "series", 3: "series", 4: "video", 5: "video"}
     _missing_allowed = ("series", "video")
-
-    def __init__(
-        self,
-        *,
-        horizon=4,
-        encoder=None,
-        max_epochs=None,
-        batch_size=None,
-        optimizer=torch.optim.AdamW,
-        lr=2e-3,
-        weight_decay=1e-4,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        warm_start=False,
-        callbacks=None,
-        device="auto",
-        precision="auto",
-        verbose=0,
-        random_state=None,
-    ):
-        super().__init__(
-            encoder=encoder,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            lr=lr,
-            weight_decay=weight_decay,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            warm_start=warm_start,
-            callbacks=callbacks,
-            device=device,
-            precision=precision,
-            verbose=verbose,
-            random_state=random_state,
-        )
-        self.horizon = horizon
 
     def _make_task(self, spec):
         video = spec.modality == "video"

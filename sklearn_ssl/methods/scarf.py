@@ -15,7 +15,8 @@ from numbers import Real
 import torch
 from torch import nn
 
-from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl._base_arrays import BaseTableTransformer
+from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.losses import info_nce
 from sklearn_ssl.masking import corrupt_features, random_mask
@@ -46,7 +47,7 @@ class SCARFTask(PretextTask):
         return info_nce(z, z_corrupted, self.temperature)
 
 
-class SCARFTransformer(BaseSSLTransformer):
+class SCARFTransformer(BaseTableTransformer):
     """Representations of tables by random feature corruption (SCARF).
 
     In each row of a batch some entries are replaced by values drawn from their columns, and an
@@ -61,15 +62,8 @@ class SCARFTransformer(BaseSSLTransformer):
     temperature : float, default=1.0
         Divisor of the cosine similarities in the loss; a small one weighs the hardest negatives
         more.
-    encoder, n_components, categorical_features, scaling
-        The network, and how X is read. These and all that follow are shared by all estimators, and
-        explained in :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
-    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
-        The training.
-    early_stopping, validation_fraction, n_iter_no_change
-        When it ends. Held-out rows are corrupted alike in every epoch.
-    callbacks, device, precision, verbose, random_state
-        How it runs.
+    validation_fraction : float, default=0.1
+        Part of the rows held out for early stopping, which are corrupted alike in every epoch.
 
     Notes
     -----
@@ -99,64 +93,10 @@ class SCARFTransformer(BaseSSLTransformer):
     (178, 256)
     """
 
-    _parameter_constraints = {
-        **BaseSSLTransformer._parameter_constraints,
-        "corruption_rate": [Interval(Real, 0, 1, closed="right")],
-        "temperature": [Interval(Real, 0, None, closed="neither")],
-    }
-    _parameter_constraints.pop("modality")
-    _parameter_constraints.pop("image_shape")
-    _modalities = ("table",)
-    _auto_modality = {2: "table"}
-    _collapse_remedies = {"temperature": "smaller", "corruption_rate": "smaller", "lr": "smaller"}
+    corruption_rate: float = param(0.6, Interval(Real, 0, 1, closed="right"))
+    temperature: float = param(1.0, Interval(Real, 0, None, closed="neither"))
 
-    def __init__(
-        self,
-        *,
-        corruption_rate=0.6,
-        temperature=1.0,
-        encoder=None,
-        n_components=None,
-        categorical_features="from_dtype",
-        scaling="standard",
-        max_epochs=None,
-        batch_size=None,
-        optimizer=torch.optim.AdamW,
-        lr=2e-3,
-        weight_decay=1e-4,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        warm_start=False,
-        callbacks=None,
-        device="auto",
-        precision="auto",
-        verbose=0,
-        random_state=None,
-    ):
-        super().__init__(
-            modality="table",
-            encoder=encoder,
-            n_components=n_components,
-            categorical_features=categorical_features,
-            scaling=scaling,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            lr=lr,
-            weight_decay=weight_decay,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            warm_start=warm_start,
-            callbacks=callbacks,
-            device=device,
-            precision=precision,
-            verbose=verbose,
-            random_state=random_state,
-        )
-        self.corruption_rate = corruption_rate
-        self.temperature = temperature
+    _collapse_remedies = {"temperature": "smaller", "corruption_rate": "smaller", "lr": "smaller"}
 
     def _make_task(self, spec):
         n_corrupted = self._n_corrupted(spec.shape[0])

@@ -11,10 +11,9 @@
 
 from numbers import Real
 
-import torch
-
 from sklearn_ssl import defaults
-from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl._base_arrays import BaseViewTransformer
+from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.augment import make_views, resolve_augmentation
 from sklearn_ssl.heads import mlp_head
@@ -41,7 +40,7 @@ class SimCLRTask(PretextTask):
         return nt_xent(z_a, z_b, self.temperature)
 
 
-class SimCLRTransformer(BaseSSLTransformer):
+class SimCLRTransformer(BaseViewTransformer):
     """Representations by contrast of two augmented views (SimCLR).
 
     An encoder learns to recognise the two views of each row among those of its batch, through a
@@ -54,21 +53,6 @@ class SimCLRTransformer(BaseSSLTransformer):
     temperature : float, default=0.2
         Divisor of the cosine similarities in the loss; a small one weighs the hardest negatives
         more. Between 0.1 and 0.5 in the paper's experiments.
-    augment : Augmentation, callable or list of them, default=None
-        Makes a view of a batch, a tensor of shape ``(n, ...)``. None is
-        :class:`~sklearn_ssl.augment.ImageAugmentation` for images,
-        :class:`~sklearn_ssl.augment.FeatureCorruption` for tables and
-        :class:`~sklearn_ssl.augment.SeriesAugmentation` for series. Any other function of a batch
-        will do; random numbers that it draws from torch's global stream are seeded too.
-    encoder, n_components, modality, image_shape, categorical_features, scaling
-        The network, and how X is read. These and all that follow are shared by all estimators, and
-        explained in :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
-    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
-        The training.
-    early_stopping, validation_fraction, n_iter_no_change
-        When it ends.
-    callbacks, device, precision, verbose, random_state
-        How it runs.
 
     Notes
     -----
@@ -94,64 +78,10 @@ class SimCLRTransformer(BaseSSLTransformer):
     >>> classifier = LogisticRegression().fit(Z[:50], y[:50])
     """
 
-    _parameter_constraints = {
-        **BaseSSLTransformer._parameter_constraints,
-        "temperature": [Interval(Real, 0, None, closed="neither")],
-        "augment": [callable, list, tuple, None],
-    }
+    temperature: float = param(0.2, Interval(Real, 0, None, closed="neither"))
+
     _collapse_remedies = {"temperature": "smaller", "lr": "smaller"}
     _fewest_directions = 2.5  # negatives push embeddings apart in all directions
-
-    def __init__(
-        self,
-        *,
-        temperature=0.2,
-        augment=None,
-        encoder=None,
-        n_components=None,
-        modality="auto",
-        image_shape=None,
-        categorical_features="from_dtype",
-        scaling="standard",
-        max_epochs=None,
-        batch_size=None,
-        optimizer=torch.optim.AdamW,
-        lr=2e-3,
-        weight_decay=1e-4,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        warm_start=False,
-        callbacks=None,
-        device="auto",
-        precision="auto",
-        verbose=0,
-        random_state=None,
-    ):
-        super().__init__(
-            encoder=encoder,
-            n_components=n_components,
-            modality=modality,
-            image_shape=image_shape,
-            categorical_features=categorical_features,
-            scaling=scaling,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            lr=lr,
-            weight_decay=weight_decay,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            warm_start=warm_start,
-            callbacks=callbacks,
-            device=device,
-            precision=precision,
-            verbose=verbose,
-            random_state=random_state,
-        )
-        self.temperature = temperature
-        self.augment = augment
 
     def _make_task(self, spec):
         augment = resolve_augmentation(self.augment, spec)

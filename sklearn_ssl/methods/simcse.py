@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from sklearn_ssl._base_text import BaseTextTransformer
+from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.losses import info_nce
-from sklearn_ssl.optim import adamw
 from sklearn_ssl.pretext import MAX_GRAD_NORM, PretextTask
 
 
@@ -65,17 +65,6 @@ class SimCSETransformer(BaseTextTransformer):
         Divisor of the cosine similarities in the loss.
     dropout : float, default=0.1
         The only difference between the two passes; must be above 0.
-    tokenizer, vocabulary_size, max_length
-        How texts become tokens. These and all that follow are shared by all estimators of texts,
-        and explained in :class:`~sklearn_ssl.BaseTextTransformer`; so are the attributes.
-    width, depth, n_heads, pooling, pretrained
-        The network.
-    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
-        The training.
-    early_stopping, validation_fraction, n_iter_no_change
-        When it ends.
-    callbacks, device, precision, verbose, random_state
-        How it runs.
 
     Notes
     -----
@@ -96,69 +85,12 @@ class SimCSETransformer(BaseTextTransformer):
     (4, 128)
     """
 
-    _parameter_constraints = {
-        **BaseTextTransformer._parameter_constraints,
-        "temperature": [Interval(Real, 0, None, closed="neither")],
-        "dropout": [Interval(Real, 0, 1, closed="neither")],
-    }
+    temperature: float = param(0.05, Interval(Real, 0, None, closed="neither"))
+    dropout: float = param(0.1, Interval(Real, 0, 1, closed="neither"))
+
     _relative_cost = 2.0  # two passes
     _collapse_remedies = {"temperature": "smaller", "lr": "smaller"}
     _fewest_directions = 2.5  # negatives push embeddings apart in all directions
-
-    def __init__(
-        self,
-        *,
-        temperature=0.05,
-        tokenizer=None,
-        vocabulary_size=None,
-        max_length=128,
-        width=128,
-        depth=2,
-        n_heads=4,
-        dropout=0.1,
-        pooling=None,
-        pretrained=None,
-        max_epochs=None,
-        batch_size=None,
-        optimizer=adamw,
-        lr=None,
-        weight_decay=0.01,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        warm_start=False,
-        callbacks=None,
-        device="auto",
-        precision="auto",
-        verbose=0,
-        random_state=None,
-    ):
-        super().__init__(
-            tokenizer=tokenizer,
-            vocabulary_size=vocabulary_size,
-            max_length=max_length,
-            width=width,
-            depth=depth,
-            n_heads=n_heads,
-            dropout=dropout,
-            pooling=pooling,
-            pretrained=pretrained,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            lr=lr,
-            weight_decay=weight_decay,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            warm_start=warm_start,
-            callbacks=callbacks,
-            device=device,
-            precision=precision,
-            verbose=verbose,
-            random_state=random_state,
-        )
-        self.temperature = temperature
 
     def _rows_to_score(self, X):
         rows = super()._rows_to_score(X)

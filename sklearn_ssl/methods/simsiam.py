@@ -9,10 +9,8 @@
         loss = -cos(p_1, stop_gradient(z_2)) / 2 - cos(p_2, stop_gradient(z_1)) / 2
 """
 
-import torch
-
 from sklearn_ssl import defaults
-from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl._base_arrays import BaseViewTransformer
 from sklearn_ssl.augment import make_views, resolve_augmentation
 from sklearn_ssl.heads import mlp_head
 from sklearn_ssl.losses import negative_cosine
@@ -39,26 +37,12 @@ class SimSiamTask(PretextTask):
         return (negative_cosine(p_1, z_2) + negative_cosine(p_2, z_1)) / 2
 
 
-class SimSiamTransformer(BaseSSLTransformer):
+class SimSiamTransformer(BaseViewTransformer):
     """Representations by prediction of another view, with a stopped gradient (SimSiam).
 
     From the projection of one view, a small prediction head guesses that of the other, and only the
     guess is trained [1]_. It is BYOL without an averaged target: the simplest method, and as cheap
     as SimCLR, but it has no more than the stopped gradient to keep it from collapsing.
-
-    Parameters
-    ----------
-    augment : Augmentation, callable or list of them, default=None
-        Makes the views, as in :class:`~sklearn_ssl.SimCLRTransformer`.
-    encoder, n_components, modality, image_shape, categorical_features, scaling
-        The network, and how X is read. These and all that follow are shared by all estimators, and
-        explained in :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
-    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
-        The training.
-    early_stopping, validation_fraction, n_iter_no_change
-        When it ends.
-    callbacks, device, precision, verbose, random_state
-        How it runs.
 
     References
     ----------
@@ -75,60 +59,7 @@ class SimSiamTransformer(BaseSSLTransformer):
     (200, 256)
     """
 
-    _parameter_constraints = {
-        **BaseSSLTransformer._parameter_constraints,
-        "augment": [callable, list, tuple, None],
-    }
     _collapse_remedies = {"lr": "smaller", "batch_size": "larger"}
-
-    def __init__(
-        self,
-        *,
-        augment=None,
-        encoder=None,
-        n_components=None,
-        modality="auto",
-        image_shape=None,
-        categorical_features="from_dtype",
-        scaling="standard",
-        max_epochs=None,
-        batch_size=None,
-        optimizer=torch.optim.AdamW,
-        lr=2e-3,
-        weight_decay=1e-4,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        warm_start=False,
-        callbacks=None,
-        device="auto",
-        precision="auto",
-        verbose=0,
-        random_state=None,
-    ):
-        super().__init__(
-            encoder=encoder,
-            n_components=n_components,
-            modality=modality,
-            image_shape=image_shape,
-            categorical_features=categorical_features,
-            scaling=scaling,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            lr=lr,
-            weight_decay=weight_decay,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            warm_start=warm_start,
-            callbacks=callbacks,
-            device=device,
-            precision=precision,
-            verbose=verbose,
-            random_state=random_state,
-        )
-        self.augment = augment
 
     def _make_task(self, spec):
         return SimSiamTask(self._make_encoder(spec), resolve_augmentation(self.augment, spec))

@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 from sklearn_ssl import defaults
-from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl._base_arrays import BaseSeriesTransformer
+from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.encoders.factory import make_temporal_encoder
 from sklearn_ssl.encoders.temporal import observed_maximum
@@ -98,7 +99,7 @@ def missing_steps(series):
     return series.isnan().all(dim=1, keepdim=True)
 
 
-class TS2VecTransformer(BaseSSLTransformer):
+class TS2VecTransformer(BaseSeriesTransformer):
     """Representations of series by contrast of their steps, coarser and coarser (TS2Vec).
 
     A network of dilated convolutions gives each step of a series a state that depends on the steps
@@ -123,13 +124,6 @@ class TS2VecTransformer(BaseSSLTransformer):
     n_components : int or None, default=320
         Width of the representation, by a linear layer behind the encoder, which the loss trains.
         None keeps the encoder's own width.
-    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
-        The training. These and all that follow are shared by all estimators, and explained in
-        :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
-    early_stopping, validation_fraction, n_iter_no_change
-        When it ends.
-    callbacks, device, precision, verbose, random_state
-        How it runs.
 
     Notes
     -----
@@ -151,61 +145,12 @@ class TS2VecTransformer(BaseSSLTransformer):
     (100, 320)
     """
 
-    _parameter_constraints = {
-        **BaseSSLTransformer._parameter_constraints,
-        "alpha": [Interval(Real, 0, 1, closed="both")],
-        "encoder": [None, callable],
-        "n_components": [Interval(Integral, 1, defaults.WIDEST, closed="both"), None],
-    }
-    _parameter_constraints.pop("modality")
-    _parameter_constraints.pop("image_shape")
-    _parameter_constraints.pop("categorical_features")
-    _parameter_constraints.pop("scaling")
-    _modalities = ("series",)
-    _auto_modality = {2: "series", 3: "series"}
-    _missing_allowed = ("series",)
-    _relative_cost = 1.7
+    alpha: float = param(0.5, Interval(Real, 0, 1, closed="both"))
+    n_components: int | None = param(
+        320, Interval(Integral, 1, defaults.WIDEST, closed="both"), None
+    )
 
-    def __init__(
-        self,
-        *,
-        alpha=0.5,
-        encoder=None,
-        n_components=320,
-        max_epochs=None,
-        batch_size=None,
-        optimizer=torch.optim.AdamW,
-        lr=2e-3,
-        weight_decay=1e-4,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        warm_start=False,
-        callbacks=None,
-        device="auto",
-        precision="auto",
-        verbose=0,
-        random_state=None,
-    ):
-        super().__init__(
-            encoder=encoder,
-            n_components=n_components,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            lr=lr,
-            weight_decay=weight_decay,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            warm_start=warm_start,
-            callbacks=callbacks,
-            device=device,
-            precision=precision,
-            verbose=verbose,
-            random_state=random_state,
-        )
-        self.alpha = alpha
+    _relative_cost = 1.7
 
     def _make_task(self, spec):
         n_channels, time = spec.shape

@@ -11,10 +11,9 @@
 
 from numbers import Real
 
-import torch
-
 from sklearn_ssl import defaults
-from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl._base_arrays import BaseViewTransformer
+from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.augment import make_views, resolve_augmentation
 from sklearn_ssl.heads import mlp_head
@@ -47,7 +46,7 @@ class VICRegTask(PretextTask):
         )
 
 
-class VICRegTransformer(BaseSSLTransformer):
+class VICRegTransformer(BaseViewTransformer):
     """Representations by variance, invariance and covariance (VICReg).
 
     The projections of two views shall be equal, while every component keeps a standard deviation of
@@ -62,17 +61,6 @@ class VICRegTransformer(BaseSSLTransformer):
         Weight of what is missing to a standard deviation of 1. Without it, all rows collapse.
     covariance : float, default=1.0
         Weight of the squared covariances between components.
-    augment : Augmentation, callable or list of them, default=None
-        Makes the views, as in :class:`~sklearn_ssl.SimCLRTransformer`.
-    encoder, n_components, modality, image_shape, categorical_features, scaling
-        The network, and how X is read. These and all that follow are shared by all estimators, and
-        explained in :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
-    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
-        The training.
-    early_stopping, validation_fraction, n_iter_no_change
-        When it ends.
-    callbacks, device, precision, verbose, random_state
-        How it runs.
 
     References
     ----------
@@ -89,71 +77,13 @@ class VICRegTransformer(BaseSSLTransformer):
     (200, 256)
     """
 
-    _parameter_constraints = {
-        **BaseSSLTransformer._parameter_constraints,
-        "invariance": [Interval(Real, 0, None, closed="left")],
-        "variance": [Interval(Real, 0, None, closed="left")],
-        "covariance": [Interval(Real, 0, None, closed="left")],
-        "augment": [callable, list, tuple, None],
-    }
+    invariance: float = param(25.0, Interval(Real, 0, None, closed="left"))
+    variance: float = param(25.0, Interval(Real, 0, None, closed="left"))
+    covariance: float = param(1.0, Interval(Real, 0, None, closed="left"))
+
     _relative_cost = 1.2
     _collapse_remedies = {"variance": "larger", "covariance": "larger", "lr": "smaller"}
     _lengths_count = True  # components shall have a deviation of 1
-
-    def __init__(
-        self,
-        *,
-        invariance=25.0,
-        variance=25.0,
-        covariance=1.0,
-        augment=None,
-        encoder=None,
-        n_components=None,
-        modality="auto",
-        image_shape=None,
-        categorical_features="from_dtype",
-        scaling="standard",
-        max_epochs=None,
-        batch_size=None,
-        optimizer=torch.optim.AdamW,
-        lr=2e-3,
-        weight_decay=1e-4,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        warm_start=False,
-        callbacks=None,
-        device="auto",
-        precision="auto",
-        verbose=0,
-        random_state=None,
-    ):
-        super().__init__(
-            encoder=encoder,
-            n_components=n_components,
-            modality=modality,
-            image_shape=image_shape,
-            categorical_features=categorical_features,
-            scaling=scaling,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            lr=lr,
-            weight_decay=weight_decay,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            warm_start=warm_start,
-            callbacks=callbacks,
-            device=device,
-            precision=precision,
-            verbose=verbose,
-            random_state=random_state,
-        )
-        self.invariance = invariance
-        self.variance = variance
-        self.covariance = covariance
-        self.augment = augment
 
     def _make_task(self, spec):
         return VICRegTask(

@@ -16,7 +16,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sklearn_ssl._base import BaseSSLTransformer
+from sklearn_ssl._base_arrays import BaseTableTransformer
+from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.masking import corrupt_features
 from sklearn_ssl.pretext import PretextTask
@@ -50,7 +51,7 @@ class VIMETask(PretextTask):
         return mask_loss + self.alpha * error
 
 
-class VIMETransformer(BaseSSLTransformer):
+class VIMETransformer(BaseTableTransformer):
     """Representations of tables by mask estimation and reconstruction (VIME).
 
     Random entries of each row are replaced by values drawn from their columns. From an encoder's
@@ -63,15 +64,8 @@ class VIMETransformer(BaseSSLTransformer):
         Probability that an entry is redrawn.
     alpha : float, default=2.0
         Weight of the reconstruction beside that of the mask.
-    encoder, n_components, categorical_features, scaling
-        The network, and how X is read. These and all that follow are shared by all estimators, and
-        explained in :class:`~sklearn_ssl.BaseSSLTransformer`; so are the attributes.
-    max_epochs, batch_size, optimizer, lr, weight_decay, warm_start
-        The training.
-    early_stopping, validation_fraction, n_iter_no_change
-        When it ends. Held-out rows are corrupted alike in every epoch.
-    callbacks, device, precision, verbose, random_state
-        How it runs.
+    validation_fraction : float, default=0.1
+        Part of the rows held out for early stopping, which are corrupted alike in every epoch.
 
     Notes
     -----
@@ -96,65 +90,11 @@ class VIMETransformer(BaseSSLTransformer):
     (178, 256)
     """
 
-    _parameter_constraints = {
-        **BaseSSLTransformer._parameter_constraints,
-        "p_mask": [Interval(Real, 0, 1, closed="neither")],
-        "alpha": [Interval(Real, 0, None, closed="neither")],
-    }
-    _parameter_constraints.pop("modality")
-    _parameter_constraints.pop("image_shape")
-    _modalities = ("table",)
-    _auto_modality = {2: "table"}
+    p_mask: float = param(0.3, Interval(Real, 0, 1, closed="neither"))
+    alpha: float = param(2.0, Interval(Real, 0, None, closed="neither"))
+
     _relative_cost = 0.5  # one view of each row
     _collapse_remedies = {"p_mask": "smaller", "lr": "smaller"}
-
-    def __init__(
-        self,
-        *,
-        p_mask=0.3,
-        alpha=2.0,
-        encoder=None,
-        n_components=None,
-        categorical_features="from_dtype",
-        scaling="standard",
-        max_epochs=None,
-        batch_size=None,
-        optimizer=torch.optim.AdamW,
-        lr=2e-3,
-        weight_decay=1e-4,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        warm_start=False,
-        callbacks=None,
-        device="auto",
-        precision="auto",
-        verbose=0,
-        random_state=None,
-    ):
-        super().__init__(
-            modality="table",
-            encoder=encoder,
-            n_components=n_components,
-            categorical_features=categorical_features,
-            scaling=scaling,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            lr=lr,
-            weight_decay=weight_decay,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            warm_start=warm_start,
-            callbacks=callbacks,
-            device=device,
-            precision=precision,
-            verbose=verbose,
-            random_state=random_state,
-        )
-        self.p_mask = p_mask
-        self.alpha = alpha
 
     def _make_task(self, spec):
         encoder = self._make_encoder(spec)
