@@ -1,11 +1,9 @@
 """The contract of every estimator: scikit-learn's checks, and their like for images and series."""
 
 import copy
-import os
 import pickle
 import subprocess
 import sys
-from pathlib import Path
 
 import joblib
 import numpy as np
@@ -105,33 +103,6 @@ def test_sklearn_check(estimator, check):
 @pytest.mark.parametrize("check", MORE_CHECKS, ids=lambda check: check.__name__)
 def test_sklearn_check_of_its_own_suite(Estimator, check):
     check(Estimator.__name__, Estimator(max_epochs=1))
-
-
-def test_sklearn_checks_with_scipy_array_api():
-    # SciPy reads the variable when it is imported, so a process of its own is needed.
-    checks = ["test_sklearn_check", "test_sklearn_check_of_its_own_suite"]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    files = [Path(__file__), Path(__file__).with_name("test_examples.py")]
-    command += [f"{file}::{name}" for file in files for name in checks]
-    _run_with_scipy_array_api(command)
-
-
-def test_array_api_checks_of_classifiers_and_regressors():
-    # The one check that is skipped without the variable.
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "array_api"]
-    files = ("test_finetune.py", "test_semi_supervised.py")
-    command += [str(Path(__file__).with_name(file)) for file in files]
-    _run_with_scipy_array_api(command)
-
-
-def _run_with_scipy_array_api(command):
-    environment = {**os.environ, "SCIPY_ARRAY_API": "1"}
-    folder = Path(__file__).parent.parent
-    run = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)
-    assert run.returncode == 0, run.stdout[-5000:]
-    summary = run.stdout.splitlines()[-1]
-    assert "passed" in summary
-    assert "skipped" not in summary, run.stdout[-5000:]
 
 
 # The same for tables, images and series -------------------------------------------------------
