@@ -821,6 +821,7 @@ def test_display_of_an_estimator(recorder, numbered):
 # Real data ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_simclr_beats_what_it_has_to_on_digits(digits):
     X, y = digits
     ssl = SimCLRTransformer(

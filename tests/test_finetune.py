@@ -717,6 +717,7 @@ def with_and_without(digits):
     return transformer.fit(digits[0][:1200]), untrained.fit(digits[0][:1200])
 
 
+@pytest.mark.slow
 @every_strategy
 def test_few_labels_are_worth_more_than_without_pretraining(strategy, digits, with_and_without):
     X, y = digits
@@ -730,6 +731,7 @@ def test_few_labels_are_worth_more_than_without_pretraining(strategy, digits, wi
     assert pretrained > untrained + 0.02
 
 
+@pytest.mark.slow
 @every_strategy
 def test_a_regression_is_worth_more_than_the_mean(strategy):
     X, y = load_diabetes(return_X_y=True)

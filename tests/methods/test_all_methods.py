@@ -302,6 +302,7 @@ def accuracy_without_training(accuracy):
     return accuracy(make("SimCLR").set_params(lr=1e-12, **DIGITS))
 
 
+@pytest.mark.slow
 @every_method
 def test_ten_labels_a_class_are_worth_more_than_without_training(
     method, accuracy, accuracy_without_training

@@ -592,6 +592,7 @@ def test_tables_are_fitted_alike_on_two_cores(digits, monkeypatch):
     assert all(torch.equal(weight, first) for weight in others)
 
 
+@pytest.mark.slow
 def test_ten_labels_a_class_are_worth_more_than_without_training():
     # The mean of the tokens, for a short training tells most of it; benchmarks/quality.py has the
     # default pooling after a whole one.

@@ -340,6 +340,7 @@ def pieces_of_brown():
     return pieces[:3200], pieces[3200:], np.array(y[:3200]), np.array(y[3200:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("Estimator", "params"),
     [

@@ -261,6 +261,7 @@ def test_rows_to_go_on_with_are_checked():
 # What it is worth
 
 
+@pytest.mark.slow
 def test_it_is_worth_more_than_its_untrained_network_and_predicts_better_than_the_last_number():
     X, y = load_or_skip(load_keel_table, "penbased")
     rows = np.random.default_rng(0).permutation(len(X))
@@ -287,6 +288,7 @@ def test_it_is_worth_more_than_its_untrained_network_and_predicts_better_than_th
     assert error < 0.5 * np.square(X_test[:, :, 5:6] - X_test[:, :, 6:]).mean()
 
 
+@pytest.mark.slow
 def test_it_predicts_videos_better_than_their_last_frame():
     X, _ = make_moving_digits(228, 6, side=10, random_state=0)
     ssl = NextFrameEmbedder(horizon=1, batch_size=16, max_epochs=5, random_state=0).fit(X[:128])

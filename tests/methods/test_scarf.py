@@ -206,6 +206,7 @@ def test_only_tables(shape):
         SCARFTransformer().fit(np.zeros(shape))
 
 
+@pytest.mark.slow
 def test_few_labels_are_worth_more_than_without_training(digits):
     X, y = digits
     X_train, X_test, y_train, y_test = train_test_split(

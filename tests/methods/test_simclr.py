@@ -103,6 +103,7 @@ def test_modules_of_the_augmentation_are_chosen_by_modality(digits):
     assert isinstance(estimator.task_.augment, SeriesAugmentation)
 
 
+@pytest.mark.slow
 def test_ten_labels_a_class_are_worth_more_than_with_pixels(digits):
     X, y = digits
     X_train, X_test, y_train, y_test = train_test_split(

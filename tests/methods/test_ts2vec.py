@@ -167,6 +167,7 @@ def test_a_network_of_the_users(n_components, width):
 # What it is worth
 
 
+@pytest.mark.slow
 def test_it_is_worth_more_than_its_untrained_network():
     X, y = load_or_skip(load_keel_table, "penbased")
     rows = np.random.default_rng(0).permutation(len(X))

@@ -149,6 +149,7 @@ def test_a_single_column(digits):
     assert np.isfinite(Z).all()
 
 
+@pytest.mark.slow
 def test_few_labels_are_worth_more_than_without_training(digits):
     X, y = digits
     X_train, X_test, y_train, y_test = train_test_split(
