@@ -4,12 +4,12 @@ import numpy as np
 
 
 def draw_labels(y, n_per_class, random_state):
-    """Draw rows to be labeled: as many of each class.
+    """Draw rows to be labeled, the same number from each class.
 
     Parameters
     ----------
     y : array-like of shape (n,)
-        What a masked array masks is no class.
+        Labels. Masked values of a masked array are not drawn.
     n_per_class : int
     random_state : int
 

@@ -1,4 +1,4 @@
-"""How much each label counts: the weights of rows and those of classes."""
+"""How much each label counts: weights of rows and weights of classes."""
 
 from numbers import Real
 
@@ -9,7 +9,7 @@ from sklearn_ssl._sklearn_compat import _check_sample_weight
 
 
 def label_weights(X, places, labels, sample_weight, class_weight):
-    """Return the labels that count, and how much; one of weight 0 is none.
+    """Return the labels that count, and how much; labels with weight 0 are left out.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def label_weights(X, places, labels, sample_weight, class_weight):
     -------
     places, labels : ndarrays
     weights : ndarray or None
-        None if neither rows nor classes have some.
+        None if neither rows nor classes have weights.
     """
     if sample_weight is None and class_weight is None:
         return places, labels, None
@@ -48,7 +48,7 @@ def _check_class_weight(class_weight):
 
 
 def _counting(places, labels, weights):
-    """Return those of the labels, their places and weights, whose weight is not 0."""
+    """Return the labels with a weight above 0, their places and weights."""
     with np.errstate(over="ignore"):
         total = weights.sum()
     if not np.isfinite(total):
@@ -59,7 +59,7 @@ def _counting(places, labels, weights):
     counts = weights > 0
     if not counts.any():
         raise ValueError(
-            f"All {len(weights)} labels have weight 0: nothing is left to learn from. Give some of "
-            "them a weight above 0 in sample_weight and class_weight."
+            f"All {len(weights)} labels have weight 0, so there is nothing to learn from. Give "
+            "some of them a weight above 0 in sample_weight and class_weight."
         )
     return places[counts], labels[counts], weights[counts]

@@ -1,4 +1,4 @@
-"""Cross-validation with rows that have no label: folds, scores and predictions of the others."""
+"""Cross-validation with unlabeled rows: folds, scores and predictions of the labeled ones."""
 
 from numbers import Integral
 
@@ -26,31 +26,32 @@ from sklearn_ssl._sklearn_compat import (
 
 
 class SemiSupervisedSplit(BaseCrossValidator):
-    """Folds of the labeled rows; those without a label are in every training part.
+    """Folds of the labeled rows; unlabeled rows are in every training part.
 
-    Unlabeled rows cannot be tested on, and are the ones to pretrain on. Other splitters do not
-    know them: ``StratifiedKFold`` takes -1 for a class, and ``KFold`` tests on them.
+    Unlabeled rows cannot be used for testing, but they can be used for pretraining. Other splitters
+    do not recognize them: ``StratifiedKFold`` treats -1 as a class, and ``KFold`` tests on them.
 
     Parameters
     ----------
     cv : int or splitter, default=5
-        How the labeled rows are split. A number of folds is
+        How the labeled rows are split. A number of folds means
         :class:`~sklearn.model_selection.StratifiedKFold` for classes and
-        :class:`~sklearn.model_selection.KFold` for numbers, neither of them shuffled, as everywhere
-        in scikit-learn. Any of its splitters works, including those with groups or a random state.
+        :class:`~sklearn.model_selection.KFold` for numbers, both without shuffling, as everywhere
+        in scikit-learn. Any scikit-learn splitter works, including those with groups or a random
+        state.
     regression : bool or "auto", default="auto"
-        Whether y holds numbers to be predicted, of which -1 is one like any other. "auto" takes
-        numbers for classes as long as they are all whole ones: say True if they are not classes.
+        Whether y holds numbers to predict, where -1 is an ordinary number. "auto" treats numbers as
+        classes if all of them are whole: set True if they are not classes.
 
     See Also
     --------
-    LabeledOnly : Trains a classifier on the labeled rows only.
+    LabeledOnly : Train a classifier on the labeled rows only.
 
     Notes
     -----
-    All unlabeled rows train, whatever `cv` does with the labeled ones: those of the groups under
-    test, and those that come later in time than the tested rows. If that would tell the transformer
-    too much, make the folds by hand.
+    All unlabeled rows are used for training, whatever `cv` does with the labeled ones: also those
+    of the groups under test, and those later in time than the tested rows. If that reveals too much
+    to the transformer, make the folds by hand.
 
     Examples
     --------
@@ -74,14 +75,14 @@ class SemiSupervisedSplit(BaseCrossValidator):
         ----------
         X : array-like, sparse matrix or list of str of length n
         y : array-like of shape (n,) or (n, n_outputs)
-            -1, None or NaN where there is no label; of numbers to be predicted, None or NaN.
+            -1, None or NaN where there is no label; for numbers to predict, None or NaN.
         groups : array-like of shape (n,), default=None
-            For splitters with groups. Those of unlabeled rows do not matter.
+            For splitters with groups. Groups of unlabeled rows do not matter.
 
         Yields
         ------
         train : ndarray of int
-            In increasing order: some labeled rows, and all that have no label.
+            In increasing order: some of the labeled rows, and all unlabeled ones.
         test : ndarray of int
             The other labeled rows, in the order of `cv`.
 
@@ -90,8 +91,8 @@ class SemiSupervisedSplit(BaseCrossValidator):
         TypeError
             If `cv` is neither a number nor a splitter.
         ValueError
-            If y is None, or there are fewer labels than folds, of all or of some class; if y is of
-            -1 and a single class; or if the caller has taken -1 for a class.
+            If y is None; if there are fewer labels than folds, in total or in one class; if y
+            consists of -1 and a single class; or if the caller treats -1 as a class.
         """
         X, y, groups = indexable(X, self._labels(y), groups)
         regression = self._is_regression(y)
@@ -99,9 +100,9 @@ class SemiSupervisedSplit(BaseCrossValidator):
         unlabeled = np.setdiff1d(np.arange(len(y)), labeled)
         if len(unlabeled) and is_called_by("cross_val_predict"):
             raise ValueError(
-                "cross_val_predict needs a test of every row, and rows without a label are never "
-                "tested. Use sklearn_ssl.semi_supervised.labeled_cross_val_predict, which predicts "
-                "the labeled ones."
+                "cross_val_predict needs every row to be tested, but rows without a label are "
+                "never tested. Use sklearn_ssl.semi_supervised.labeled_cross_val_predict, which "
+                "predicts the labeled ones."
             )
         labels = plain_labels(y[labeled])
         if not regression:
@@ -116,8 +117,8 @@ class SemiSupervisedSplit(BaseCrossValidator):
         Parameters
         ----------
         X, y, groups : array-like, default=None
-            As in ``split``. Some splitters count them, of the labeled rows: ``LeaveOneOut`` and
-            those that leave groups out.
+            As in ``split``. Some splitters count the labeled rows or their groups: ``LeaveOneOut``
+            and those that leave groups out.
 
         Returns
         -------
@@ -133,7 +134,7 @@ class SemiSupervisedSplit(BaseCrossValidator):
         return self.cv.get_n_splits(X, y, groups)
 
     def get_metadata_routing(self):
-        """Return what `cv` asks for: ``groups``, if it splits by them.
+        """Return what `cv` requests: ``groups``, if it splits by them.
 
         Returns
         -------
@@ -146,7 +147,7 @@ class SemiSupervisedSplit(BaseCrossValidator):
     def _labels(self, y):
         if y is None:
             raise ValueError(
-                "SemiSupervisedSplit needs y, which says the rows that have a label, but y is None."
+                "SemiSupervisedSplit needs y to know which rows have a label, but y is None."
             )
         return label_array(y)
 
@@ -167,7 +168,7 @@ class SemiSupervisedSplit(BaseCrossValidator):
     def _check_cv(self):
         is_number = isinstance(self.cv, Integral) and not isinstance(self.cv, bool)
         if is_number and self.cv < 2:
-            raise ValueError(f"cv must be 2 folds or more, got {self.cv}.")
+            raise ValueError(f"cv must be at least 2 folds, got {self.cv}.")
         if not is_number and not (hasattr(self.cv, "split") and hasattr(self.cv, "get_n_splits")):
             raise TypeError(
                 "cv must be a number of folds or a splitter such as "
@@ -176,7 +177,7 @@ class SemiSupervisedSplit(BaseCrossValidator):
 
 
 def _check_enough_labels(y, n_folds, regression):
-    advice = "Take fewer folds, or give cv a splitter, which is not checked."
+    advice = "Use fewer folds, or pass a splitter as cv, which is not checked."
     if len(y) < n_folds:
         raise ValueError(f"{n_folds} folds of {len(y)} labeled rows are too many. {advice}")
     if regression or y.ndim > 1:
@@ -185,7 +186,7 @@ def _check_enough_labels(y, n_folds, regression):
     if counts.min() < n_folds:
         raise ValueError(
             f"Class {classes[counts.argmin()]!s} has {counts.min()} labeled rows, fewer than "
-            f"{n_folds} folds. {advice} If y holds numbers to be predicted, say regression=True."
+            f"{n_folds} folds. {advice} If y holds numbers to predict, set regression=True."
         )
 
 
@@ -223,12 +224,13 @@ class _LabeledScorer:
 
 
 def labeled_scorer(scoring):
-    """Make a scorer that leaves out the rows without a label.
+    """Make a scorer that leaves out rows without a label.
 
-    The folds of :class:`SemiSupervisedSplit` are tested on labeled rows, but trained on all:
-    scores of training parts need it, that is ``return_train_score=True`` and ``learning_curve``.
-    Otherwise the metric counts rows without a label as wrong, and fails where None marks them. The
-    ``score`` of :class:`LabeledOnly` and of the estimators that fine-tune does so by itself.
+    The folds of :class:`SemiSupervisedSplit` are tested on labeled rows, but trained on all rows.
+    You need this scorer to score training parts, for ``return_train_score=True`` and
+    ``learning_curve``. Otherwise the metric counts rows without a label as wrong, and fails if None
+    marks them. The ``score`` of :class:`LabeledOnly` and of the fine-tuning estimators leaves them
+    out by itself.
 
     Parameters
     ----------
@@ -238,8 +240,7 @@ def labeled_scorer(scoring):
     Returns
     -------
     scorer : callable
-        To be given as ``scoring``. It reads y as the estimator does: for regressors, -1 is a
-        number.
+        Pass it as ``scoring``. It reads y like the estimator: for regressors, -1 is a number.
 
     Examples
     --------
@@ -276,41 +277,42 @@ NOT_SEEN = {"predict_proba": 0.0, "predict_log_proba": -np.inf, "decision_functi
     prefer_skip_nested_validation=False,
 )
 def labeled_cross_val_predict(estimator, X, y, *, cv=5, groups=None, method="predict", params=None):
-    """Predict each labeled row by a clone that has not learned from its label.
+    """Predict each labeled row with a clone that has not learned from its label.
 
-    As :func:`~sklearn.model_selection.cross_val_predict`, which needs a test of every row, and has
-    no way to leave out those without a label. These are in every training part.
+    Like :func:`~sklearn.model_selection.cross_val_predict`, which needs every row to be tested, and
+    cannot leave out rows without a label. These are in every training part.
 
     Parameters
     ----------
     estimator : estimator
-        It reads rows without a label: :class:`LabeledOnly`, a Pipeline that ends in it, an
-        estimator that fine-tunes, or one of :mod:`sklearn.semi_supervised`.
+        An estimator that accepts unlabeled rows: :class:`LabeledOnly`, a Pipeline that ends in it,
+        a fine-tuning estimator, or one of :mod:`sklearn.semi_supervised`.
     X : array-like, sparse matrix or list of str of length n
     y : array-like of shape (n,)
-        -1, None or NaN where there is no label; of numbers to be predicted, None or NaN.
+        -1, None or NaN where there is no label; for numbers to predict, None or NaN.
     cv : int or splitter, default=5
-        How the labeled rows are split, or a :class:`SemiSupervisedSplit`. Each of them must be
+        How the labeled rows are split, or a :class:`SemiSupervisedSplit`. Each labeled row must be
         tested once.
     groups : array-like of shape (n,), default=None
         For splitters with groups.
     method : {"predict", "predict_proba", "predict_log_proba", "decision_function"}, \
             default="predict"
     params : dict, default=None
-        Handed on to ``fit``: what has an entry for each row, such as ``sample_weight``, in parts.
+        Passed on to ``fit``. Parameters with one entry per row, such as ``sample_weight``, are
+        split.
 
     Returns
     -------
     predictions : ndarray of shape (n_labeled,) or (n_labeled, n_classes)
-        Of the labeled rows. Columns are in the order of the classes; one that a fold did not learn
-        has probability 0.
+        For the labeled rows. Columns are in the order of the classes; a class that a fold has not
+        seen has probability 0.
     rows : ndarray of int of shape (n_labeled,)
-        Where these rows are in X, in increasing order.
+        Positions of these rows in X, in increasing order.
 
     Raises
     ------
     ValueError
-        If `cv` tests a labeled row never, or more than once.
+        If `cv` does not test each labeled row exactly once.
 
     Examples
     --------
@@ -337,8 +339,9 @@ def labeled_cross_val_predict(estimator, X, y, *, cv=5, groups=None, method="pre
     tested = np.concatenate([test for _, test in folds])
     if not np.array_equal(np.sort(tested), rows):
         raise ValueError(
-            f"cv={cv} does not test each of the {len(rows)} labeled rows once, so that some would "
-            "have no prediction or several. Take a number of folds, StratifiedKFold or KFold."
+            f"cv={cv} does not test each of the {len(rows)} labeled rows exactly once, so some of "
+            "them would have no prediction or several. Use a number of folds, StratifiedKFold or "
+            "KFold."
         )
     classes = None if regression or method == "predict" else np.unique(plain_labels(y[rows]))
     predictions = []
@@ -357,18 +360,18 @@ def labeled_cross_val_predict(estimator, X, y, *, cv=5, groups=None, method="pre
 
 
 def _check_no_class_is_minus_one(fitted):
-    """Refuse an estimator that has learned from rows with -1 that they are of a class -1."""
+    """Refuse an estimator that has learned a class -1 from rows without a label."""
     classes = [] if is_regressor(fitted) else np.ravel(getattr(fitted, "classes_", [])).tolist()
     if -1 in classes:
         name = type(fitted).__name__
         raise ValueError(
-            f"{name} takes -1 for a class, and would predict that a row has no label. Take these "
-            f"rows away from it, by LabeledOnly({name}(...))."
+            f"{name} treats -1 as a class, and would predict that a row has no label. Remove these "
+            f"rows first, with LabeledOnly({name}(...))."
         )
 
 
 def _with_all_classes(answers, seen, classes, method):
-    """Return answers with columns of classes that a fold did not learn."""
+    """Return answers with columns for classes that a fold has not seen."""
     if answers.ndim == 1:  # the decision function of two classes
         answers = np.column_stack([-answers, answers])
     every = np.full((len(answers), len(classes)), NOT_SEEN[method])

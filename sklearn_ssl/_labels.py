@@ -9,16 +9,16 @@ from sklearn_ssl._lost_marks import check_string_marks, check_unsigned_marks
 
 
 def is_unlabeled(y, *, regression=False):
-    """Say which rows of y have no label.
+    """Return which rows of y have no label.
 
     Parameters
     ----------
     y : array-like of shape (n,)
-        None, NaN, pandas' NA, nulls of polars and Arrow, and what a masked array masks, are no
-        label; of numbers -1 is none either. Strings and booleans are labels: to leave some out, mix
-        None among them in a list, or in an array of ``dtype=object``.
+        None, NaN, pandas' NA, nulls of polars and Arrow, and masked values of a masked array mean
+        no label, and so does the number -1. Strings and booleans are labels: to leave labels out,
+        use None in a list or in an array of ``dtype=object``.
     regression : bool, default=False
-        Whether y holds numbers to be predicted, of which -1 is one like any other.
+        Whether y holds numbers to predict, where -1 is an ordinary number.
 
     Returns
     -------
@@ -27,7 +27,7 @@ def is_unlabeled(y, *, regression=False):
     Raises
     ------
     ValueError
-        If labels are marks that have become others, such as "-1" beside words.
+        If marks of missing labels have turned into labels, such as "-1" among words.
 
     Examples
     --------
@@ -41,7 +41,7 @@ def is_unlabeled(y, *, regression=False):
     """
     y = label_array(y)
     missing = _missing(y, -1 if not regression else np.nan)  # nothing equals NaN
-    if not missing.any():  # else it is known how to mark them
+    if not missing.any():  # otherwise the user knows how to mark them
         _check_marks(y)
     return missing
 
@@ -60,7 +60,7 @@ def _missing(y, no_class):
 
 
 def _check_marks(y):
-    """Look for marks that have become labels; NumPy cuts strings at the width of their array."""
+    """Look for marks turned into labels; NumPy cuts strings at the width of their array."""
     if y.dtype.kind in "SU":
         strings = np.strings.decode(y, "latin-1") if y.dtype.kind == "S" else y
         check_string_marks(strings.ravel(), width=strings.dtype.itemsize // 4)
@@ -71,10 +71,10 @@ def _check_marks(y):
 
 
 def label_array(y):
-    """Return y as an array: of objects, with None among them, where NumPy would lose a mark.
+    """Return y as an array, of objects including None where NumPy would lose a mark.
 
-    It makes "None", "nan" and "-1" of marks in lists of strings, which are labels like any other,
-    and takes what is under a mask.
+    In lists of strings, NumPy would turn marks into the labels "None", "nan" and "-1"; in masked
+    arrays, it would use the values under the mask.
     """
     if getattr(y, "num_columns", None) == 1:  # a table of Arrow
         y = y.column(0)
@@ -108,7 +108,7 @@ def labeled_rows(y, *, regression=False):
     ----------
     y : ndarray of shape (n,) or (n, n_outputs)
     regression : bool, default=False
-        Whether y holds numbers to be predicted, of which -1 is one like any other.
+        Whether y holds numbers to predict, where -1 is an ordinary number.
 
     Returns
     -------
@@ -117,7 +117,7 @@ def labeled_rows(y, *, regression=False):
     Raises
     ------
     ValueError
-        If there is none, or a row has a label for some of its outputs only.
+        If no row has a label, or a row has labels for only some of its outputs.
 
     Examples
     --------
@@ -130,23 +130,23 @@ def labeled_rows(y, *, regression=False):
     if missing.ndim > 1:  # [n, n_outputs]
         if np.any(missing.any(axis=1) != missing.all(axis=1)):
             raise ValueError(
-                "Some rows of y have a label for some of the outputs only. Leave them out, or mark "
-                "all of their outputs as missing."
+                "Some rows of y have labels for only some of the outputs. Leave these rows out, or "
+                "mark all of their outputs as missing."
             )
         missing = missing.all(axis=1)
     if missing.all():
         words = "None or NaN" if regression else "-1, None or NaN"
         raise ValueError(
-            f"None of the {len(y)} rows has a label: y is {words}, which mark missing labels, in "
-            "all of them. Label some rows."
+            f"None of the {len(y)} rows has a label: y is {words} in all of them, which means that "
+            "the label is missing. Label some rows."
         )
     return np.flatnonzero(~missing)
 
 
 def hint_at_minus_one(y):
-    """Return what to do if -1 is a class, or nothing if y does not hold it.
+    """Return a hint for -1 as a class, or nothing if y does not contain -1.
 
-    For messages about labels of a single class, which is what remains of -1 and 1.
+    For messages about labels of a single class, which is what -1 and 1 amount to.
 
     Examples
     --------
@@ -165,19 +165,20 @@ def hint_at_minus_one(y):
 
 
 def check_class_labels(y, labels, name):
-    """Refuse labels that cannot be classes: of several kinds, or with a -1 that is no mark.
+    """Refuse labels that cannot be classes: of several kinds, or with a -1 that is not a mark.
 
-    -1 is a class, and no mark, beside a single other one, beside other negative numbers, and for an
-    estimator around ours that has numbered the classes. To be called by what fits a classifier.
+    -1 is a class, and not a mark, if there is only one other class, if there are other negative
+    numbers, or if an estimator around ours has numbered the classes. Call it when fitting a
+    classifier.
 
     Parameters
     ----------
     y : array-like
-        All of them, with the missing ones.
+        All labels, including the missing ones.
     labels : ndarray
-        Those that are not missing.
+        The labels that are not missing.
     name : str
-        Who asks.
+        The estimator, for the message.
 
     Raises
     ------
@@ -189,21 +190,21 @@ def check_class_labels(y, labels, name):
         return
     if labels.dtype.kind in "if" and np.any(labels < 0):
         raise ValueError(
-            f"{name} takes -1 for the mark of a row without a label, but y holds other negative "
-            f"numbers too, such as {labels.min():g}. If it is a class, number all of them from 0: "
-            "y = np.unique(y, return_inverse=True)[1]. If it is the mark, use None or NaN for it. "
-            "If y holds numbers to be predicted, say regression=True, or take a regressor or "
+            f"{name} treats -1 as the mark of a row without a label, but y holds other negative "
+            f"numbers too, such as {labels.min():g}. If -1 is a class, number all classes from 0: "
+            "y = np.unique(y, return_inverse=True)[1]. If it is the mark, use None or NaN instead. "
+            "If y holds numbers to predict, set regression=True, or use a regressor or "
             'scoring="r2".'
         )
     if labels.ndim == 1 and len(set(labels.tolist())) == 1:
         raise ValueError(
-            f"{name} needs labeled rows of two classes at least; got one class only, "
+            f"{name} needs labeled rows of at least two classes; got only one class, "
             f"{labels.tolist()[0]!r}.{hint}"
         )
 
 
 def _check_one_kind(labels, name):
-    """Refuse labels that have no order, such as strings beside numbers."""
+    """Refuse labels that have no order, such as strings mixed with numbers."""
     if labels.dtype.kind != "O":
         return
     of_kinds = {type(label).__name__: label for label in labels.ravel()}
@@ -212,15 +213,16 @@ def _check_one_kind(labels, name):
     except TypeError:
         shown = " and ".join(f"{kind} ({label!r})" for kind, label in of_kinds.items())
         raise ValueError(
-            f"{name} needs labels of one kind; y holds {shown}. Make all of them strings, and keep "
-            "None where there is no label: [None if label is None else str(label) for label in y]."
+            f"{name} needs labels of one kind; y holds {shown}. Convert all of them to strings, "
+            "and keep None where there is no label: [None if label is None else str(label) for "
+            "label in y]."
         ) from None
 
 
 def check_prediction(name):
-    """Refuse predictions to a caller that takes -1 for a class, or compares them with no label.
+    """Refuse to predict for a caller that treats -1 as a class, or compares with missing labels.
 
-    To be called by what predicts classes.
+    Call it when predicting classes.
 
     Parameters
     ----------
@@ -238,14 +240,14 @@ def check_prediction(name):
     n_missing = int(is_unlabeled(y).sum())
     if n_missing:
         raise ValueError(
-            f"{name} is scored on {len(y)} rows of which {n_missing} have no label; the metric "
-            "would count them as wrong. Take sklearn_ssl.semi_supervised.labeled_scorer, which "
-            "leaves them out, or scoring=None, and SemiSupervisedSplit for folds."
+            f"{name} is scored on {len(y)} rows, but {n_missing} of them have no label; the metric "
+            "would count these as wrong. Use sklearn_ssl.semi_supervised.labeled_scorer, which "
+            "leaves them out, or scoring=None; for folds, use SemiSupervisedSplit."
         )
 
 
 def plain_labels(y):
-    """Return labels without missing ones in a dtype of their own, if they are an array of objects.
+    """Return non-missing labels in a specific dtype, if they are an array of objects.
 
     Parameters
     ----------
@@ -254,7 +256,7 @@ def plain_labels(y):
     Returns
     -------
     y : ndarray of the same shape
-        Of strings, bytes, booleans or numbers. Objects of several kinds stay what they are.
+        Of strings, bytes, booleans or numbers. Objects of several kinds stay as they are.
 
     Examples
     --------
@@ -273,7 +275,7 @@ def plain_labels(y):
 
 
 def numbers_to_predict(labels, name):
-    """Return labels without missing ones as numbers of float64.
+    """Return non-missing labels as float64 numbers.
 
     Parameters
     ----------
@@ -284,7 +286,7 @@ def numbers_to_predict(labels, name):
     Raises
     ------
     ValueError
-        If they are dates, or strings or objects that are no numbers.
+        If they are dates, or strings or objects that are not numbers.
 
     Examples
     --------
@@ -300,13 +302,13 @@ def numbers_to_predict(labels, name):
     except (TypeError, ValueError):
         raise ValueError(
             f"{name} predicts numbers, but y holds other values, such as {str(labels[0])!r}, in "
-            f"the dtype {labels.dtype}. Use a classifier for classes; make numbers of dates, such "
-            "as days since the first one."
+            f"the dtype {labels.dtype}. Use a classifier for classes; convert dates to numbers, "
+            "such as days since the first one."
         ) from None
 
 
 def holds_fractions(y):
-    """Say whether y holds numbers that are not all whole, and so are no classes.
+    """Return whether y holds numbers that are not all whole, so they cannot be classes.
 
     Examples
     --------

@@ -11,13 +11,13 @@ ROUNDING = 8  # units in the last place of the largest term
 def linear_weights(head, Z):
     """Return the coefficients and intercepts of a fitted head, or None if it is not linear.
 
-    Not every ``coef_`` is that of a linear layer: a support vector classifier compares classes in
-    pairs, a Poisson regression predicts an exponential. So the layer is held against the head.
+    Not every ``coef_`` belongs to a linear layer: a support vector classifier compares classes in
+    pairs, a Poisson regression predicts an exponential. So the layer is compared with the head.
 
     Parameters
     ----------
     head : estimator
-        Its decision is ``decision_function`` of a classifier, and ``predict`` of a regressor.
+        Its decision is ``decision_function`` for a classifier, and ``predict`` for a regressor.
     Z : ndarray of shape (n, width)
         Rows on which both are computed.
 
@@ -57,9 +57,9 @@ def linear_weights(head, Z):
 
 
 def _decides(head, Z, decisions):
-    """Say whether the largest decision is that of the class which a classifier predicts.
+    """Return whether the class with the largest decision is the one the classifier predicts.
 
-    Of three classes, there are as many pairs as classes.
+    With three classes, there are as many pairs as classes, so the shapes do not tell.
     """
     n_outputs = decisions.shape[1]
     places = decisions[:, 0] > 0 if n_outputs == 1 else decisions.argmax(axis=1)

@@ -1,20 +1,20 @@
-"""Marks of missing labels that have become labels, and would be learned as one more class.
+"""Marks of missing labels that have turned into labels, and would be learned as one more class.
 
 ``y[40:] = -1`` writes "-1" into an array of strings, ``y[40:] = None`` writes "None", and both are
-cut at the width of the array: "Non" beside "yes". ``astype(str)`` does so to whole columns.
-What can be known:
+cut at the width of the array: "Non" next to "yes". ``astype(str)`` does this to whole columns.
+These rules apply:
 
-- Nobody names a class "nan", "<NA>", "unlabeled" or "", nor "-1" where the other classes are words
-  or count from 0: refused in every container.
-- "None", and what is left of a mark that was cut, may be the name of a class: "Non" beside "Oui",
-  "N" in an electrocardiogram. It is suspected only with two other classes, without which there is
-  nothing to learn. Written in another style than all of these, as "None" beside "good" and "bad",
-  it is refused in arrays of strings of one width; written alike, there is a warning if most rows
-  have it. Everywhere else None itself can stand, but ``astype(str)`` of pandas writes "None" there:
-  if most rows have it, in another style, there is a warning.
-- "-1" beside "1" alone, or beside other negative numbers, is a class. Beside "0" and "1" it may be
-  either, and there is a warning if most rows have it.
-- ``astype(np.uint8)`` makes 255 of -1: refused beside 0 to k, for k of 1 at least.
+- Nobody names a class "nan", "<NA>", "unlabeled" or "", or "-1" if the other classes are words or
+  count from 0: refused in every container.
+- "None", and what is left of a mark that was cut, may be the name of a class: "Non" next to "Oui",
+  "N" in an electrocardiogram. It is suspected only if there are two other classes, because
+  otherwise nothing would be left to learn. If its style differs from all of these, as "None" next
+  to "good" and "bad", it is refused in arrays of strings of one width; in the same style, there is
+  a warning if most rows have it. All other containers can hold None itself, but ``astype(str)`` of
+  pandas writes "None": there is a warning if most rows have it, in another style.
+- "-1" is a class if the only other class is "1", or if there are other negative numbers. Next to
+  "0" and "1" it may be either, and there is a warning if most rows have it.
+- ``astype(np.uint8)`` turns -1 into 255: refused next to 0 to k, for k of at least 1.
 """
 
 import warnings
@@ -30,14 +30,14 @@ Suspicion = Enum("Suspicion", ["NONE", "DOUBT", "CERTAINTY"])
 
 
 def check_string_marks(labels, width=None):
-    """Refuse labels that are marks of missing ones, and warn where it is doubtful.
+    """Refuse labels that are marks of missing labels, and warn in case of doubt.
 
     Parameters
     ----------
     labels : ndarray of str of shape (n,)
     width : int, default=None
-        Where a mark would have been cut: the width of the array that the labels come from, if that
-        is one of strings.
+        Where a mark would have been cut: the width of the array of strings that the labels come
+        from, if they do.
 
     Examples
     --------
@@ -87,7 +87,7 @@ def _is_cut(mark, width):
 
 
 def _style(name):
-    """Return what letters a name is written in, or digits, and whether with signs."""
+    """Return the kind of letters or digits in a name, and whether it has other characters."""
     letters = "".join(c for c in name if c.isalpha())
     signs = any(not c.isalnum() for c in name)
     if not letters:
@@ -109,26 +109,26 @@ def check_unsigned_marks(labels):
     >>> check_unsigned_marks(np.array([0, 1, 2, -1]).astype(np.uint8))
     Traceback (most recent call last):
         ...
-    ValueError: 1 of the 4 labels in y are 255, which is what becomes of -1 in an array of uint8...
+    ValueError: 1 of the 4 labels in y are 255, which is what -1 turns into in an array of uint8...
     """
     largest = np.iinfo(labels.dtype).max
     count = int(np.sum(labels == largest))
     others = np.unique(labels[labels != largest])
     if count and len(others) > 1 and np.array_equal(others, np.arange(len(others))):
         raise ValueError(
-            f"{count:,} of the {len(labels):,} labels in y are {largest}, which is what becomes of "
-            f"-1 in an array of {labels.dtype}. If these rows have no label, write it again: "
-            f"y = np.where(y == {largest}, -1, y.astype(int)). If {largest} is a class, say so by "
-            "y = y.astype(int)."
+            f"{count:,} of the {len(labels):,} labels in y are {largest}, which is what -1 turns "
+            f"into in an array of {labels.dtype}. If these rows have no label, restore -1: y = "
+            f"np.where(y == {largest}, -1, y.astype(int)). If {largest} is a class, use y = "
+            "y.astype(int)."
         )
 
 
 def _message(mark, count, n):
     is_cut = mark not in (*NAMES_OF_NO_CLASS, *MINUS_ONE, "None")
-    escape = "say so by y = y.astype(object)" if is_cut else "give it another name"
+    escape = "use y = y.astype(object)" if is_cut else "give it another name"
     return (
-        f"{count:,} of the {n:,} labels in y are {mark!r}, which is what becomes of a mark of "
-        "missing labels (-1, None, NaN) among strings. If these rows have no label, mark them in "
-        "an array that can hold the mark: first y = y.astype(object), then y[rows] = None. If "
+        f"{count:,} of the {n:,} labels in y are {mark!r}, which is what a mark of missing labels "
+        "(-1, None, NaN) turns into among strings. If these rows have no label, mark them in an "
+        "array that can hold the mark: first y = y.astype(object), then y[rows] = None. If "
         f"{mark!r} is a class, {escape}."
     )

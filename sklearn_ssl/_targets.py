@@ -1,4 +1,4 @@
-"""What y holds, classes or numbers, and what the networks and the heads need of it."""
+"""What y holds, classes or numbers, and what the networks and the heads need to know about it."""
 
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
@@ -8,11 +8,11 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from torch.nn import functional as F
 
-AFTER_A_PROBE = 0.1  # rate of numbers, beside that of classes
+AFTER_A_PROBE = 0.1  # rate for numbers, relative to that for classes
 
 
 class Classes:
-    """Labels of classes: what the networks and the heads need of them.
+    """Class labels: what the networks and the heads need to know about them.
 
     Parameters
     ----------
@@ -48,9 +48,9 @@ class Classes:
         self.classes, self.values = np.unique(labels, return_inverse=True)
         if len(self.classes) < 2:
             raise ValueError(
-                f"{name} needs labeled rows of two classes at least; got one class only, "
+                f"{name} needs labeled rows of at least two classes; got only one class, "
                 f"{_shown(self.classes[0])}."
-                f"{'' if weights is None else ' Labels of weight 0 do not count.'}"
+                f"{'' if weights is None else ' Labels with weight 0 do not count.'}"
             )
         self.n_outputs = len(self.classes)
         self.facts = {"classes_": self.classes}
@@ -66,7 +66,7 @@ class Classes:
 
     @staticmethod
     def takes(head):
-        """Say whether an estimator may be the head: whether it is no regressor."""
+        """Return whether an estimator may be the head: whether it is not a regressor."""
         return not is_regressor(head)
 
     def split(self, validation_fraction, seed):
@@ -91,13 +91,13 @@ class Classes:
         if counts.min() < least:
             label = self.classes[counts.argmin()]
             raise ValueError(
-                "early_stopping=True learns from some labeled rows of each class and stops by "
-                f"others; class {_shown(label)} has {words}. Label more rows of it, or use "
-                "early_stopping=False."
+                "early_stopping=True needs labeled rows of each class for learning and others for "
+                f"stopping; class {_shown(label)} has {words}. Label more rows of this class, or "
+                "use early_stopping=False."
             )
 
     def linear_model(self, coef, intercept):
-        """Return a LogisticRegression with these weights; of two classes it has the difference."""
+        """Return a LogisticRegression with these weights, for two classes with their difference."""
         if self.n_outputs == 2 and len(coef) == 2:
             coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
         head = LogisticRegression()
@@ -121,7 +121,7 @@ class Classes:
 
 
 class Numbers:
-    """Numbers to be predicted: the networks learn them with mean 0 and deviation 1.
+    """Numbers to predict: the networks learn them with mean 0 and standard deviation 1.
 
     Parameters and attributes are those of :class:`Classes`.
     """
@@ -157,7 +157,7 @@ class Numbers:
 
     @staticmethod
     def takes(head):
-        """Say whether an estimator may be the head: whether it is no classifier."""
+        """Return whether an estimator may be the head: whether it is not a classifier."""
         return not is_classifier(head)
 
     def split(self, validation_fraction, seed):
@@ -166,7 +166,7 @@ class Numbers:
         if n - n_held_out < 2:
             raise ValueError(
                 f"early_stopping=True with validation_fraction={validation_fraction} leaves "
-                f"{n - n_held_out} of {n} labeled rows to learn from; 2 are needed at least. Use a "
+                f"{n - n_held_out} of {n} labeled rows to learn from; at least 2 are needed. Use a "
                 "smaller validation_fraction, or early_stopping=False."
             )
         kept, held_out = train_test_split(np.arange(n), test_size=n_held_out, random_state=seed)
@@ -189,7 +189,7 @@ class Numbers:
         ----------
         head : estimator
         scale : float
-            By which the representation is divided for the layer, but was not for the head.
+            The representation is divided by it for the layer, but was not for the head.
         """
         if isinstance(head, Ridge | RidgeCV):
             return np.max(head.alpha_ if isinstance(head, RidgeCV) else head.alpha) / scale**2
@@ -199,14 +199,14 @@ class Numbers:
     def lr_factor(coef, Z):
         """Return by what the default learning rate is multiplied after a probe.
 
-        A squared error has no ceiling, as that of a probability has. Where a probe reads what is
-        narrow beside the size of the representation, a change of the encoder moves predictions by
-        a multiple of it, and the rate is divided by that.
+        A squared error is unbounded, unlike an error of a probability. If a probe reads directions
+        that are narrow compared with the size of the representation, a change of the encoder moves
+        the predictions by a multiple of that change, and the rate is divided by the multiple.
 
         Parameters
         ----------
         coef : ndarray of shape (1, width)
-            Of the layer that predicts standardized numbers.
+            Coefficients of the layer that predicts standardized numbers.
         Z : ndarray of shape (n, width)
             The representations.
         """
@@ -215,7 +215,7 @@ class Numbers:
 
 
 def _n_held_out(n, validation_fraction):
-    """Return how many of n rows are held out: one at least."""
+    """Return how many of n rows are held out: at least one."""
     return int(np.ceil(validation_fraction * n))
 
 

@@ -1,7 +1,7 @@
 """Rows without a label in y, in a Pipeline and in cross-validation.
 
-The convention is that of :mod:`sklearn.semi_supervised`: y is -1 where there is no label. None and
-NaN say so too, of classes that are strings and of numbers to be predicted.
+The convention is that of :mod:`sklearn.semi_supervised`: y is -1 where there is no label. For
+string classes and for numbers to predict, None and NaN mean the same.
 """
 
 from copy import deepcopy
@@ -45,7 +45,7 @@ METHODS = ("fit", "predict", "predict_proba", "predict_log_proba", "decision_fun
 
 
 def _estimator_has(method):
-    """Say whether the fitted estimator has a method, or the given one before it is fitted."""
+    """Return a check that the estimator has a method: the fitted one, if there is one."""
 
     def check(self):
         getattr(getattr(self, "estimator_", self.estimator), method)  # or its AttributeError
@@ -57,16 +57,16 @@ def _estimator_has(method):
 class LabeledOnly(MetaEstimatorMixin, BaseEstimator):
     """A classifier or regressor that is trained on the rows with a label.
 
-    Meant for the last step of a ``Pipeline`` that starts with an estimator of this package: that
-    one learns from all rows, the classifier from the labeled ones. Without it, a classifier takes
-    -1 for one more class, learns it and predicts it.
+    Use it for the last step of a ``Pipeline`` that starts with an estimator of this package: the
+    latter learns from all rows, the classifier from the labeled ones. Without it, a classifier
+    treats -1 as one more class, learns it and predicts it.
 
     Parameters
     ----------
     estimator : estimator
         A classifier or regressor. A clone of it is fitted. For a classifier, a label is missing
-        where y is -1, None or NaN; for a regressor where it is None or NaN, since -1 is a number
-        like any other.
+        where y is -1, None or NaN; for a regressor where it is None or NaN, because -1 is an
+        ordinary number.
 
     Attributes
     ----------
@@ -81,15 +81,15 @@ class LabeledOnly(MetaEstimatorMixin, BaseEstimator):
 
     See Also
     --------
-    SemiSupervisedSplit : Cross-validation that tests on labeled rows only.
+    SemiSupervisedSplit : Cross-validation that only tests on labeled rows.
 
     Notes
     -----
-    Strings that are mixed with None come in an array of objects. The labeled ones become an array
-    of strings again, whole numbers one of integers.
+    Strings mixed with None are passed in an array of objects. The labels are converted back to an
+    array of strings, or of integers if they are whole numbers.
 
-    ``fit`` and ``score`` hand ``sample_weight``, and all other parameters with one entry for each
-    row, on to `estimator` for the labeled rows only. ``score`` leaves out the rows without label.
+    ``fit`` and ``score`` pass ``sample_weight``, and all other parameters with one entry per row,
+    on to `estimator` for the labeled rows only. ``score`` leaves out rows without a label.
 
     Examples
     --------
@@ -127,10 +127,10 @@ class LabeledOnly(MetaEstimatorMixin, BaseEstimator):
         ----------
         X : array-like, sparse matrix or list of str of length n
         y : array-like of shape (n,) or (n, n_outputs)
-            -1, None or NaN where there is no label; of numbers to be predicted, None or NaN.
+            -1, None or NaN where there is no label; for numbers to predict, None or NaN.
         **fit_params : dict
-            Handed on to ``estimator.fit``, for example ``sample_weight``. With metadata routing
-            enabled, what the estimator asks for.
+            Passed on to ``estimator.fit``, for example ``sample_weight``. With metadata routing
+            enabled, what the estimator requests.
 
         Returns
         -------
@@ -139,8 +139,8 @@ class LabeledOnly(MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If no row has a label, or a row has one for some of several outputs only; if y is of -1
-            and a single class; or if an estimator around this one has taken -1 for a class.
+            If no row has a label; if a row has labels for only some of its outputs; if y consists
+            of -1 and a single class; or if an estimator around this one treats -1 as a class.
         """
         X, labels, params = self._labeled_part("fit", X, y, fit_params)
         if not is_regressor(self.estimator):
@@ -156,7 +156,7 @@ class LabeledOnly(MetaEstimatorMixin, BaseEstimator):
         ----------
         X : array-like, sparse matrix or list of str of length n
         **params : dict
-            Handed on to ``estimator.predict``.
+            Passed on to ``estimator.predict``.
 
         Returns
         -------
@@ -172,7 +172,7 @@ class LabeledOnly(MetaEstimatorMixin, BaseEstimator):
         ----------
         X : array-like, sparse matrix or list of str of length n
         **params : dict
-            Handed on to ``estimator.predict_proba``.
+            Passed on to ``estimator.predict_proba``.
 
         Returns
         -------
@@ -189,7 +189,7 @@ class LabeledOnly(MetaEstimatorMixin, BaseEstimator):
         ----------
         X : array-like, sparse matrix or list of str of length n
         **params : dict
-            Handed on to ``estimator.predict_log_proba``.
+            Passed on to ``estimator.predict_log_proba``.
 
         Returns
         -------
@@ -206,7 +206,7 @@ class LabeledOnly(MetaEstimatorMixin, BaseEstimator):
         ----------
         X : array-like, sparse matrix or list of str of length n
         **params : dict
-            Handed on to ``estimator.decision_function``.
+            Passed on to ``estimator.decision_function``.
 
         Returns
         -------
@@ -224,7 +224,7 @@ class LabeledOnly(MetaEstimatorMixin, BaseEstimator):
         y : array-like of shape (n,) or (n, n_outputs)
             Rows without a label are left out.
         **params : dict
-            Handed on to ``estimator.score``, for example ``sample_weight``.
+            Passed on to ``estimator.score``, for example ``sample_weight``.
 
         Returns
         -------
@@ -251,7 +251,7 @@ class LabeledOnly(MetaEstimatorMixin, BaseEstimator):
         return self._fitted("feature_names_in_")
 
     def get_metadata_routing(self):
-        """Return what the estimator asks for, see scikit-learn's guide to metadata routing.
+        """Return what the estimator requests, see scikit-learn's guide to metadata routing.
 
         Returns
         -------
@@ -266,11 +266,11 @@ class LabeledOnly(MetaEstimatorMixin, BaseEstimator):
         tags = deepcopy(get_tags(self.estimator))
         tags.target_tags.required = True
         tags.transformer_tags = None
-        tags.array_api_support = False  # labels are looked at with NumPy
+        tags.array_api_support = False  # labels are processed with NumPy
         return tags
 
     def _labeled_part(self, method, X, y, params):
-        """Return the labeled rows of X, their labels, and what the estimator is to be given."""
+        """Return the labeled rows of X, their labels, and the parameters for the estimator."""
         if y is None:
             raise ValueError(
                 f"{type(self).__name__}.{method} requires y to be passed, but the target y is None."
@@ -287,7 +287,7 @@ class LabeledOnly(MetaEstimatorMixin, BaseEstimator):
         return getattr(self.estimator_, method)(X, **self._routed(method, params))
 
     def _routed(self, method, params):
-        """Return the parameters that are for a method of the estimator: all, without routing."""
+        """Return the parameters for a method of the estimator: all of them, without routing."""
         if not get_config()["enable_metadata_routing"]:
             return params
         return process_routing(self, method, **params).estimator[method]

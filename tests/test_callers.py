@@ -56,7 +56,7 @@ NUMBER_CLASSES = {
 def test_around_ours_they_are_refused(flowers, outer, inner):
     X, y_few, _, frozen = flowers
     model = NUMBER_CLASSES[outer](inner(frozen))
-    message = rf"{outer}Classifier\w* takes -1 for a class: .*by LabeledOnly\({outer}Classifier"
+    message = rf"{outer}Classifier\w* treats -1 as a class: .*with LabeledOnly\({outer}Classifier"
     with pytest.raises(ValueError, match=message):
         model.fit(X, y_few)
 
@@ -69,7 +69,7 @@ def test_around_ours_that_are_frozen_they_are_refused(flowers, outer, inner):
     model = NUMBER_CLASSES[outer](FrozenEstimator(inner(frozen).fit(X, y_few)))
     if outer == "Stacking":
         model.set_params(cv="prefit")
-    with pytest.raises(ValueError, match=r"takes -1 for a class: .*by LabeledOnly"):
+    with pytest.raises(ValueError, match=r"treats -1 as a class: .*with LabeledOnly"):
         model.fit(X, y_few).predict(X)
 
 

@@ -420,7 +420,7 @@ def test_one_number_of_labels(recorder, numbered):
         ([None] * 10 + ["a"] * 30, "got 1 class.*30 labeled row"),
         (
             np.where(np.arange(40) < 30, 1, -1),
-            r"got one class only, 1\. -1 means.*y = np.where\(y == -1, 0, y\)",
+            r"got only one class, 1\. -1 means.*y = np.where\(y == -1, 0, y\)",
         ),
         (np.array([0] * 39 + [1]), "class 1 has a single labeled row"),
         (["a"] * 39 + ["b"], "class 'b' has a single labeled row"),

@@ -96,7 +96,7 @@ EXPECTED_FAILURES = {
 }
 OF_CLASSIFIERS = {
     "check_classifiers_classes": (
-        "takes -1 for a class in all classifiers whose names it does not know to be semi-supervised"
+        "treats -1 as a class in all classifiers whose names it does not know to be semi-supervised"
         ". See test_sklearn_check_of_classes."
     ),
 }
@@ -671,7 +671,7 @@ def test_wrong_parameters(wrong, ssl, data):
     [
         (np.full(300, -1), "None of the 300 rows has a label: y is -1, None or NaN"),
         ([None] * 300, "None of the 300 rows has a label"),
-        (np.where(np.arange(300) < 9, 4, -1), "of two classes at least; got one class only"),
+        (np.where(np.arange(300) < 9, 4, -1), "of at least two classes; got only one class"),
         (np.arange(299), "inconsistent numbers of samples"),
         (np.random.default_rng(0).random(300), "Unknown label type: continuous"),
         (np.eye(300), "y should be a 1d array"),

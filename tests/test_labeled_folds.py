@@ -89,7 +89,7 @@ def test_a_metric_that_would_count_them_is_refused(few, way, scoring):
     X, y_few, _, _ = few
     y = WAYS[way](y_few)
     model = ONLY.fit(X, y)
-    with pytest.raises(ValueError, match=r"of which 100 have no label.*labeled_scorer"):
+    with pytest.raises(ValueError, match=r"but 100 of them have no label.*labeled_scorer"):
         get_scorer(scoring)(model, X, y)
     assert np.isfinite(labeled_scorer(scoring)(model, X, y))
 
@@ -259,7 +259,7 @@ def test_pipelines_and_frames(few):
 
 def test_estimators_that_learn_minus_one(few):
     X, y_few, _, _ = few
-    message = r"LogisticRegression takes -1 for a class.*LabeledOnly\(LogisticRegression"
+    message = r"LogisticRegression treats -1 as a class.*LabeledOnly\(LogisticRegression"
     plain = LogisticRegression(max_iter=1000)
     with pytest.raises(ValueError, match=message):
         labeled_cross_val_predict(plain, X, y_few)
@@ -279,7 +279,9 @@ def test_cross_val_predict_names_it(few):
 def test_rows_that_are_not_tested_once(few, cv):
     X, y_few, _, _ = few
     if isinstance(cv, ShuffleSplit):
-        with pytest.raises(ValueError, match="does not test each of the 50 labeled rows once"):
+        with pytest.raises(
+            ValueError, match="does not test each of the 50 labeled rows exactly once"
+        ):
             labeled_cross_val_predict(ONLY, X, y_few, cv=cv)
     else:
         labeled_cross_val_predict(ONLY, X, y_few, cv=cv)

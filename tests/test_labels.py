@@ -232,7 +232,7 @@ def test_numbers_in_any_form():
 
 def test_a_single_class_beside_minus_one():
     y = np.array([1, -1, 1])
-    with pytest.raises(ValueError, match=r"got one class only, 1\. -1 means.*y = np.where"):
+    with pytest.raises(ValueError, match=r"got only one class, 1\. -1 means.*y = np.where"):
         check_class_labels(y, y[[0, 2]], "LabeledOnly")
     for fine in ([1, 0, -1], [1.0, np.nan], ["a", None], [1, 1], [None, True]):
         y = label_array(fine)

@@ -134,7 +134,9 @@ def test_scores_of_other_splitters_mean_nothing(few):
     # A classifier that is right nine times in ten would seem to be wrong nineteen times in twenty.
     only = LabeledOnly(logistic())
     for cv in (StratifiedKFold(5), KFold(5)):
-        with pytest.raises(ValueError, match="have no label; the metric would count them as wrong"):
+        with pytest.raises(
+            ValueError, match="have no label; the metric would count these as wrong"
+        ):
             cross_val_score(only, X, y_few, cv=cv, scoring="accuracy", error_score="raise")
     right = cross_val_score(only, X, y_few, cv=SemiSupervisedSplit(5), scoring="accuracy")
     truth = np.mean(only.fit(X, y_few).predict(X) == y)
@@ -246,7 +248,7 @@ def test_booleans_and_several_outputs(few):
     only = LabeledOnly(KNeighborsClassifier(1)).fit(X, both)
     np.testing.assert_array_equal(only.predict(X[rows]), np.column_stack([y[rows], y[rows] % 2]))
     both[rows[0], 1] = -1
-    with pytest.raises(ValueError, match="some of the outputs only"):
+    with pytest.raises(ValueError, match="only some of the outputs"):
         LabeledOnly(KNeighborsClassifier(1)).fit(X, both)
 
 
@@ -581,7 +583,7 @@ def test_repr():
         ("five", TypeError, "cv must be a number of folds or a splitter"),
         (True, TypeError, "cv must be a number of folds or a splitter"),
         ([([0], [1])], TypeError, "cv must be a number of folds or a splitter"),
-        (1, ValueError, "cv must be 2 folds or more, got 1"),
+        (1, ValueError, "cv must be at least 2 folds, got 1"),
         (11, ValueError, "Class 0 has 10 labeled rows, fewer than 11 folds"),
         (200, ValueError, "200 folds of 100 labeled rows are too many"),
     ],
@@ -593,14 +595,14 @@ def test_bad_folds(few, cv, error, message):
 
 def test_bad_labels(few, few_numbers):
     X, y_few, _, _ = few
-    with pytest.raises(ValueError, match="needs y, which says the rows that have a label"):
+    with pytest.raises(ValueError, match="needs y to know which rows have a label"):
         next(SemiSupervisedSplit().split(X))
     with pytest.raises(ValueError, match="None of the 1797 rows has a label"):
         next(SemiSupervisedSplit().split(X, np.full(len(X), -1)))
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         next(SemiSupervisedSplit().split(X, y_few[:-1]))
     X, y_few, _, _ = few_numbers
-    with pytest.raises(ValueError, match="If y holds numbers to be predicted, say regression=True"):
+    with pytest.raises(ValueError, match="If y holds numbers to predict, set regression=True"):
         next(SemiSupervisedSplit().split(X, y_few))  # whole numbers look like classes
 
 
