@@ -4,7 +4,8 @@ Your own pretext task
 
 What can we ask a network about an image, without a label, that it can only answer if it sees what
 is in it? For example, how the image was rotated [1]_. A pretext task is a module with two parts,
-the loss of a batch and an encoder; the estimator around it takes three lines.
+the loss of a batch and an encoder; the estimator around it takes a few lines, one for each
+parameter of your own.
 
 .. [1] S. Gidaris et al., "Unsupervised Representation Learning by Predicting Image Rotations", ICLR
    2018, https://arxiv.org/abs/1803.07728
@@ -28,10 +29,11 @@ def rotate(batch, quarters):
 
 
 class RotationTask(PretextTask):
-    def __init__(self, encoder, augment):
+    def __init__(self, encoder, augment, label_smoothing):
         super().__init__()
         self.encoder = encoder
         self.augment = augment
+        self.label_smoothing = label_smoothing
         self.head = nn.Linear(encoder.output_dim, 4)
 
     def forward(self, batch):
@@ -40,14 +42,18 @@ class RotationTask(PretextTask):
             self.augment, rotated, 1, self.generator
         )  # otherwise details reveal the answer
         answers = torch.arange(4, device=batch.device).repeat_interleave(len(batch))  # [4n]
-        return F.cross_entropy(self.head(self.encoder(rotated)), answers)
+        logits = self.head(self.encoder(rotated))
+        return F.cross_entropy(logits, answers, label_smoothing=self.label_smoothing)
 
 
 class RotationTransformer(BaseSSLTransformer):
     """Representations from predicting how an image was rotated."""
 
+    label_smoothing: float = 0.0  # a parameter, beside all those of the base class
+
     def _make_task(self, spec):
-        return RotationTask(self._make_encoder(spec), resolve_augmentation(None, spec))
+        augment = resolve_augmentation(None, spec)
+        return RotationTask(self._make_encoder(spec), augment, self.label_smoothing)
 
 
 # %%
@@ -60,7 +66,7 @@ n_passed = sum(result["status"] == "passed" for result in results)
 print(f"scikit-learn's checks: {n_passed} of {len(results)} passed, the others do not apply")
 
 # %%
-# ... it works in a Pipeline and a grid search, ...
+# ... it works in a Pipeline and a grid search, which can search over your own parameter, ...
 import os
 
 import numpy as np
@@ -79,7 +85,7 @@ pipeline = Pipeline(
         ("classifier", LogisticRegression(max_iter=1000)),
     ]
 ).set_params(ssl__random_state=0)
-grid = {"ssl__n_components": [32, None], "classifier__C": [0.1, 1]}
+grid = {"ssl__label_smoothing": [0.0, 0.1], "classifier__C": [0.1, 1]}
 search = GridSearchCV(pipeline, grid, cv=2).fit(X_train, y_train)
 print(f"Best of the grid: {search.best_params_}, test accuracy {search.score(X_test, y_test):.3f}")
 

@@ -34,7 +34,8 @@ def join_docstrings(doc, inherited, parameters):
             names = dict.fromkeys([*parameters, *_entries(own.get(title, ""))])
             entries = {name: entries[name] for name in names if name in entries}
         joined[title] = "\n".join(dict.fromkeys(entries.values()))
-    sections = {"": own.pop(""), **joined, **{t: own[t] for t in own if t not in joined}}
+    rest = {title: text for title, text in own.items() if title not in ("", *joined)}
+    sections = {"": own[""], **joined, **rest}
     texts = [_with_heading(title, text.strip("\n")) for title, text in sections.items() if text]
     return "\n\n".join(texts) or None
 

@@ -55,12 +55,13 @@ class FieldParametersMixin:
 
     def _validate_params(self):
         super()._validate_params()
-        for name, constraints in self._parameter_constraints.items():
+        for name, value in self.get_params(deep=False).items():
+            constraints = self._parameter_constraints.get(name, ())
             is_number = any(isinstance(constraint, Interval) for constraint in constraints)
-            if is_number and isinstance(getattr(self, name), bool):
+            if is_number and isinstance(value, bool):
                 raise InvalidParameterError(
                     f"The {name!r} parameter of {type(self).__name__} must be a number. Got "
-                    f"{getattr(self, name)} instead."
+                    f"{value} instead."
                 )
 
 
@@ -108,16 +109,12 @@ def _signature(cls):
 
 
 def _constraints(cls):
-    """Return scikit-learn's ``_parameter_constraints``, from the fields of a class and its bases.
-
-    If the class writes them out, what it writes is kept, and own fields are added.
-    """
-    declared = {name: f.metadata.get("constraints") for name, f in _own_fields(cls).items()}
-    own = {name: constraints for name, constraints in declared.items() if constraints}
-    written = vars(cls).get("_parameter_constraints")
-    if written is not None:
-        return own | written
-    inherited = {}
+    """Return scikit-learn's ``_parameter_constraints`` of a class, with those of its bases."""
+    constraints = {}
     for layer in reversed(_layers(cls)[1:]):
-        inherited |= layer._parameter_constraints
-    return inherited | own
+        constraints |= layer._parameter_constraints
+    for name, own in _own_fields(cls).items():
+        if own.metadata.get("constraints"):
+            constraints[name] = own.metadata["constraints"]
+        constraints.setdefault(name, "no_validation")
+    return constraints | vars(cls).get("_parameter_constraints", {})

@@ -1,15 +1,18 @@
 """What an ``__init__`` may look like, and values of parameters that no machine can serve."""
 
+import inspect
 import pickle
 import threading
-from numbers import Integral
+from numbers import Integral, Real
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
 from sklearn.utils._param_validation import Interval, InvalidParameterError
+from sklearn.utils.estimator_checks import check_param_validation
 from skorch.callbacks import EarlyStopping
 from torch import nn
 
@@ -60,6 +63,88 @@ def test_init_of_subclasses_that_name_theirs():
         """Has no __init__ of its own."""
 
     assert clone(Inherits(mine=3, lr=0.1)).get_params() == {"mine": 3, "lr": 0.1}
+
+
+# Parameters as fields -------------------------------------------------------------------------
+
+
+class NoisyTransformer(SimCLRTransformer):
+    """Has a parameter of its own.
+
+    Parameters
+    ----------
+    noise : float, default=0.5
+        How much of it.
+    """
+
+    noise: float = 0.5
+    lr: float = 1e-3
+
+    _counter: ClassVar[int] = 0
+
+
+class CheckedTransformer(NoisyTransformer):
+    _parameter_constraints = {"noise": [Interval(Real, 0, 1, closed="both")]}
+
+
+def test_a_field_is_a_parameter():
+    noisy = NoisyTransformer(noise=0.1, temperature=0.3)
+    assert noisy.get_params() == {
+        **SimCLRTransformer(temperature=0.3, lr=1e-3).get_params(),
+        "noise": 0.1,
+    }
+    assert repr(clone(noisy)) == "NoisyTransformer(noise=0.1, temperature=0.3)"
+    assert clone(noisy).set_params(noise=0.2).noise == 0.2
+    assert list(inspect.signature(NoisyTransformer).parameters)[:4] == [
+        *("noise", "lr", "temperature", "augment")
+    ]
+    with pytest.raises(TypeError, match="positional"):
+        NoisyTransformer(0.1)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'nois'"):
+        NoisyTransformer(nois=0.1)
+    assert pickle.loads(pickle.dumps(noisy)).noise == 0.1
+
+
+def test_constraints_of_a_field_that_is_declared_again_are_inherited():
+    assert NoisyTransformer._parameter_constraints == {
+        **SimCLRTransformer._parameter_constraints,
+        "noise": "no_validation",
+    }
+    with pytest.raises(InvalidParameterError, match="'lr' parameter of NoisyTransformer"):
+        NoisyTransformer(lr=0.0).fit(ROWS)
+    check_param_validation("NoisyTransformer", NoisyTransformer(max_epochs=1))
+
+
+def test_constraints_that_are_written_out():
+    assert (
+        CheckedTransformer._parameter_constraints.keys() == CheckedTransformer().get_params().keys()
+    )
+    for noise in (2.0, True, "much"):
+        with pytest.raises(InvalidParameterError, match="'noise' parameter of CheckedTransformer"):
+            CheckedTransformer(noise=noise).fit(ROWS)
+    assert CheckedTransformer(noise=1, max_epochs=1).fit(ROWS).noise == 1
+
+
+def test_an_entry_for_each_parameter_is_in_the_docstring():
+    doc = inspect.getdoc(NoisyTransformer)
+    assert doc.startswith("Has a parameter of its own.")
+    for name in NoisyTransformer().get_params():
+        assert doc.count(f"\n{name} : ") == 1
+    assert CheckedTransformer.__doc__.endswith(doc[doc.index("\n\nAttributes") :])
+
+
+def test_fields_beside_an_init():
+    class Written(SimCLRTransformer):
+        noise: float = 0.5
+
+        def __init__(self, *, noise=0.1):
+            super().__init__(max_epochs=1)
+            self.noise = noise
+
+    assert Written().get_params() == {"noise": 0.1}
+    assert Written().max_epochs == 1
+    with pytest.raises(TypeError, match="Below declares more, which the __init__ that it inherits"):
+        type("Below", (Written,), {"__annotations__": {"more": float}, "more": 1.0})
 
 
 # Values that no machine can serve -------------------------------------------------------------
