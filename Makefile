@@ -32,9 +32,9 @@ doc: $(VENV)/.installed-doc
 	$(BIN)/sphinx-build -W --keep-going doc doc/_build/html
 
 benchmarks: $(VENV)/.installed-test
-	$(BIN)/python benchmarks/quality.py
-	$(BIN)/python benchmarks/quality.py --report
-	$(BIN)/python benchmarks/speed.py
+	for name in quality selection tables_gain brown speed report; do \
+		$(BIN)/python -m benchmarks.$$name || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) demo_output doc/_build doc/auto_examples doc/generated

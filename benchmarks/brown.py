@@ -1,9 +1,9 @@
-"""Language modelling on the Brown corpus: held-out bits a byte, against counted n-grams.
+"""Language modeling on the Brown corpus: held-out bits per byte, against counted n-grams.
 
 Every tenth document is held out; the end of each text is predicted too. A model of ours is trained
 for some minutes on the others.
 
-    python -m benchmarks.brown --minutes 3 10    # measure, and print the table
+    python -m benchmarks.brown --minutes 3 10
 """
 
 import argparse
@@ -11,22 +11,19 @@ import math
 import time
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
-from benchmarks._ngrams import NGram
+from benchmarks import store
 from benchmarks.datasets import load_brown
+from benchmarks.ngrams import NGram
 from sklearn_ssl import CausalLMEmbedder
+from sklearn_ssl.datasets import load_scipy_docstrings
 from sklearn_ssl.tokenization import encode, train_tokenizer
 
 VOCABULARY_SIZE = 4096
 N_BYTES_ORDERS, N_TOKENS_ORDERS = (1, 2, 4, 6, 8), (1, 2, 3)
-
-
-def split():
-    """Return the documents to learn from, and those that are held out."""
-    texts, _ = load_brown()
-    return [t for i, t in enumerate(texts) if i % 10], texts[::10]
 
 
 def as_bytes(texts):
@@ -38,12 +35,12 @@ def as_tokens(tokenizer, texts):
     return [ids[i:j].astype(np.int64) for i, j in pairwise(starts)]
 
 
-def bits_a_byte(nats, texts):
+def bits_per_byte(nats, texts):
     return nats / math.log(2) / sum(len(text.encode()) for text in texts)
 
 
 def counted(train, held_out, tokenizer):
-    """Yield the names and the bits a byte of n-grams of bytes and of tokens."""
+    """Yield the names and the bits per byte of n-grams of bytes and of tokens."""
     for orders, name, size, read in (
         (N_BYTES_ORDERS, "bytes", 256, as_bytes),
         (N_TOKENS_ORDERS, "tokens", tokenizer.get_vocab_size(), partial(as_tokens, tokenizer)),
@@ -55,38 +52,51 @@ def counted(train, held_out, tokenizer):
             yield f"{kind} of {name}, Kneser-Ney" if order > 1 else f"{kind} of {name}", nats
 
 
-def rehearse(ssl, texts):
-    """Return the seconds that an epoch takes, from a part of one."""
+def trained(ssl, texts, minutes):
+    """Fit as many whole epochs as there is time for; return their number and the seconds."""
     start = time.perf_counter()
     ssl.set_params(max_epochs=1).fit(texts[::10])
-    return 10 * (time.perf_counter() - start)
-
-
-def trained(ssl, texts, minutes):
-    """Fit as many whole epochs as there is time for."""
-    n_epochs = max(int(60 * minutes / rehearse(ssl, texts)), 1)
+    of_an_epoch = 10 * (time.perf_counter() - start)
+    n_epochs = max(int(60 * minutes / of_an_epoch), 1)
     start = time.perf_counter()
     ssl.set_params(max_epochs=n_epochs).fit(texts)
     return n_epochs, time.perf_counter() - start
 
 
-def main():
+def measure(texts, minutes, vocabulary_size):
+    """Yield the name of a model, its bits per byte, and the epochs and seconds of its training."""
+    train, held_out = [t for i, t in enumerate(texts) if i % 10], texts[::10]
+    tokenizer = train_tokenizer(train, vocabulary_size)
+    for name, nats in counted(train, held_out, tokenizer):
+        yield name, bits_per_byte(nats, held_out), "", ""
+    n_tokens = sum(map(len, as_tokens(tokenizer, held_out))) + len(held_out)
+    for minutes_of_fit in minutes:
+        ssl = CausalLMEmbedder(tokenizer=tokenizer, max_length=256, random_state=0)
+        n_epochs, seconds = trained(ssl, train, minutes_of_fit)
+        bits = bits_per_byte(-ssl.score(held_out) * n_tokens, held_out)
+        yield "CausalLMEmbedder", bits, n_epochs, round(seconds)
+
+
+def main(arguments=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--minutes", nargs="*", type=float, default=[3, 10])
-    options = parser.parse_args()
-    train, held_out = split()
-    tokenizer = train_tokenizer(train, VOCABULARY_SIZE)
-    print("| model | bits a byte | trained for |\n|---|---|---|")
-    for name, nats in counted(train, held_out, tokenizer):
-        print(f"| {name} | {bits_a_byte(nats, held_out):.3f} | - |", flush=True)
-    n_tokens = sum(map(len, as_tokens(tokenizer, held_out))) + len(held_out)
-    for minutes in options.minutes:
-        ssl = CausalLMEmbedder(tokenizer=tokenizer, max_length=256, random_state=0)
-        n_epochs, seconds = trained(ssl, train, minutes)
-        bits = bits_a_byte(-ssl.score(held_out) * n_tokens, held_out)
-        print(f"| CausalLMEmbedder | {bits:.3f} | {n_epochs} epochs, {seconds:.0f} s |", flush=True)
+    parser.add_argument("--quick", action="store_true", help="seconds, on docstrings of SciPy")
+    parser.add_argument("--results", type=Path, default=store.RESULTS, help="folder of the files")
+    options = parser.parse_args(arguments)
+    if options.quick and options.results == store.RESULTS:
+        parser.error("--quick needs --results: its figures mean nothing")
+    if options.quick:
+        measured = measure(load_scipy_docstrings()[0][:200], [0], 300)
+    else:
+        measured = measure(load_brown()[0], options.minutes, VOCABULARY_SIZE)
+    rows = []
+    for name, bits, epochs, seconds in measured:
+        print(f"{name}: {bits:.3f} bits per byte", flush=True)
+        row = {"measured": store.today(), "model": name, "bits_per_byte": f"{bits:.3f}"}
+        rows.append({**row, "epochs": epochs, "seconds": seconds})
+    store.replace(options.results / "brown.csv", rows, key=())  # all of the file
 
 
 if __name__ == "__main__":

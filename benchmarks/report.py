@@ -221,7 +221,9 @@ def gains(results):
     for name in distinct(rows, "dataset"):
         cells = [name if name != "mean" else "**mean**"]
         for row in chosen(rows, dataset=name):
-            gain = f"{row['gain']} ± {row['gain_se']}" if row["gain_se"] else f"**{row['gain']}**"
+            gain = f"**{row['gain']}**"
+            if row["gain_se"]:
+                gain = f"{float(row['gain']):+.1f} ± {float(row['gain_se']):.1f}"
             cells += [row["not_pretrained"], row["pretrained"], gain]
         lines.append(cells)
     words = []

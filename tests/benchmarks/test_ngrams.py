@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from benchmarks._ngrams import NGram
+from benchmarks.ngrams import NGram
 
 VOCABULARY = 5
 END, BEGIN = VOCABULARY, VOCABULARY + 1

@@ -1,17 +1,10 @@
 """Classical language models, to compare ours with: n-grams, smoothed as Kneser and Ney do.
 
-Run as a program, it measures how well they predict the bytes of documents of the Brown corpus that
-they have not seen.
-
-    Chen and Goodman, An empirical study of smoothing techniques for language modeling (1999),
-    section 3: the interpolated form of modified Kneser-Ney.
+Chen and Goodman, An empirical study of smoothing techniques for language modeling (1999),
+section 3: the interpolated form of modified Kneser-Ney.
 """
 
-import time
-
 import numpy as np
-
-from benchmarks.datasets import load_brown
 
 
 class NGram:
@@ -121,27 +114,3 @@ def _discounts(counts):
     y = n1 / (n1 + 2 * n2)
     discounts = np.array([0, 1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3])
     return np.clip(discounts, 0, [0, 1, 2, 3])
-
-
-def main():
-    """Print the bits that the models need for a byte of Brown; each tenth document is held out."""
-    texts, _ = load_brown()
-    documents = [np.frombuffer(text.encode(), np.uint8) for text in texts]
-    test = documents[::10]
-    train = [document for i, document in enumerate(documents) if i % 10]
-    n_bytes = sum(map(len, test))
-    print(f"{sum(map(len, train)):,} bytes to fit, {n_bytes:,} held out")
-    for order in (1, 2, 3, 4, 5, 6, 8):
-        start = time.perf_counter()
-        model = NGram(order, 256).fit(train)
-        fitted = time.perf_counter()
-        bits = model.nats(test)[0] / np.log(2) / n_bytes
-        done = time.perf_counter()
-        print(
-            f"order {order}: {bits:.3f} bits a byte; "
-            f"{fitted - start:.1f} s to fit, {done - fitted:.1f} s to predict"
-        )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,93 @@
+"""Each benchmark runs from end to end on a few rows, and the renderer takes what it writes."""
+
+import pytest
+
+from benchmarks import brown, quality, report, selection, store, tables_gain
+
+
+def quickly(module, folder, *arguments):
+    module.main(["--quick", "--results", str(folder), *arguments])
+
+
+def columns(name):
+    return list(store.read(store.RESULTS / name)[0])
+
+
+def test_quality(tmp_path):
+    quickly(quality, tmp_path, "--pages", "quality", "--methods", "SimCLR")
+    rows = store.read(tmp_path / "quality.csv")
+    assert list(rows[0]) == columns("quality.csv")
+    assert {row["method"] for row in rows if row["role"] == "ours"} == {"SimCLR"}
+    scores = [float(row["mean"]) for row in rows if row["metric"] == "accuracy"]
+    assert len(scores) == 2 * 3  # numbers of labels; the method, and the same network without it
+    assert 0 < min(scores) < max(scores) <= 1
+    table = "\n".join(report.data_set(tmp_path, "quick_digits"))
+    assert "Pretrained on 225 rows." in table
+    assert "| SimCLR |" in table
+
+
+# Where few labels say nothing of far rows, LabelSpreading divides by zero.
+@pytest.mark.filterwarnings("ignore:invalid value encountered in divide:RuntimeWarning")
+@pytest.mark.parametrize(
+    "data", ["quick_table", pytest.param("quick_texts", marks=pytest.mark.slow)]
+)
+def test_few_labels(tmp_path, data):
+    quickly(quality, tmp_path, "--pages", "few_labels", "--data", data)
+    rows = store.read(tmp_path / "few_labels.csv")
+    assert list(rows[0]) == columns("few_labels.csv")
+    methods = {row["method"] for row in rows}
+    assert {"LabelSpreading", "SelfTrainingClassifier", "HistGradientBoosting"} < methods
+    assert any(method.endswith("probe, then fine-tuned") for method in methods)
+    assert report.verdicts(tmp_path, "5")[0].startswith(f"- {data}: ")
+    measured_again = len(rows)
+    quickly(quality, tmp_path, "--pages", "few_labels", "--data", data)  # nothing is missing
+    assert len(store.read(tmp_path / "few_labels.csv")) == measured_again
+
+
+def test_regression(tmp_path):
+    quickly(quality, tmp_path, "--pages", "regression")
+    rows = store.read(tmp_path / "regression.csv")
+    assert {row["metric"] for row in rows} == {"r2", "mean_absolute_error"}
+    assert {row["labels"] for row in rows} == {"20", "60", "200"}
+    assert min(float(row["mean"]) for row in rows if row["metric"] == "mean_absolute_error") > 0
+    assert report.regression(tmp_path, "r2")[0] == "|  | labels | 20 | 60 | 200 |"
+
+
+def test_validation_writes_nothing(tmp_path, capsys):
+    arguments = ["--pages", "regression", "--validation", "--set", "lr=1e-3"]
+    quickly(quality, tmp_path, *arguments)
+    assert "quick_numbers | VIME" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+def test_selection(tmp_path):
+    quickly(selection, tmp_path)
+    for name in ("selection.csv", "selection_summary.csv"):
+        assert list(store.read(tmp_path / name)[0]) == columns(name)
+    table = "\n".join(report.selection(tmp_path, "quick"))
+    assert "| SimCLR, defaults | 0." in table
+    assert "| *one draw of labels* | " in table
+
+
+def test_tables_gain(tmp_path):
+    quickly(tables_gain, tmp_path)
+    rows = store.read(tmp_path / "tables_gain.csv")
+    assert list(rows[0]) == columns("tables_gain.csv")
+    assert [row["labels"] for row in rows] == ["all labels", "a quarter"]
+    assert report.gains(tmp_path)[2].startswith("| breast_cancer | ")
+
+
+def test_brown(tmp_path):
+    quickly(brown, tmp_path)
+    rows = store.read(tmp_path / "brown.csv")
+    assert list(rows[0]) == columns("brown.csv")
+    bits = {row["model"]: float(row["bits_per_byte"]) for row in rows}
+    assert bits["bigram of bytes, Kneser-Ney"] < bits["unigram of bytes"] < 8
+    assert 0 < bits["CausalLMEmbedder"] < 8
+
+
+@pytest.mark.parametrize("module", [brown, quality, selection, tables_gain])
+def test_quick_figures_do_not_reach_the_results(module, capsys):
+    with pytest.raises(SystemExit):
+        module.main(["--quick"])
+    assert "--quick needs --results" in capsys.readouterr().err
