@@ -31,7 +31,7 @@ from sklearn_ssl._tables import learn_categories
 from sklearn_ssl.training.collapse import CollapseWatch
 from sklearn_ssl.training.estimator_callbacks import CallbacksParameterMixin, FitCallbacks
 from sklearn_ssl.training.inference import embed, embeds_finitely, pretext_loss
-from sklearn_ssl.training.loop import join_histories, train
+from sklearn_ssl.training.loop import TrainingPlan, join_histories, train
 from sklearn_ssl.training.runtime import (
     resolve_device,
     resolve_precision,
@@ -287,12 +287,8 @@ class BasePretrainer(
             )
         callbacks.begin(n_epochs)
         epoch_hooks = callbacks.epoch_hooks(self._fitted_attributes())
-        history, self._resume_state = train(
-            task,
-            train_rows,
-            spec=spec,
-            device=device,
-            random_state=seed,
+        plan = TrainingPlan(
+            seed=seed,
             n_epochs=n_epochs,
             planned_epochs=max(max_epochs, n_epochs),
             batch_size=self.batch_size_,
@@ -301,12 +297,20 @@ class BasePretrainer(
             weight_decay=self.weight_decay,
             autocast_dtype=resolve_precision(self.precision, device),
             cosine=not partial,
-            valid_rows=valid_rows,
             patience=self.n_iter_no_change if early_stopping else None,
             callbacks=[*epoch_hooks, *(self.callbacks or ())],
             progress_name=type(self).__name__ if self.verbose else None,
             watch=self._collapse_watch(task),
-            resume_state=getattr(self, "_resume_state", None) if partial and go_on else None,
+        )
+        resume_state = getattr(self, "_resume_state", None) if partial and go_on else None
+        history, self._resume_state = train(
+            task,
+            train_rows,
+            plan,
+            spec=spec,
+            device=device,
+            valid_rows=valid_rows,
+            resume_state=resume_state,
         )
         if not embeds_finitely(task.eval(), rows, spec, device):
             raise ValueError(

@@ -50,7 +50,7 @@ from sklearn_ssl._sklearn_compat import (
 )
 from sklearn_ssl.augment import resolve_augmentation
 from sklearn_ssl.training.estimator_callbacks import CallbacksParameterMixin
-from sklearn_ssl.training.loop import train
+from sklearn_ssl.training.loop import TrainingPlan, train
 from sklearn_ssl.training.runtime import resolve_precision, seeded_global_stream, torch_settings
 
 WORSE = 3  # times the loss at the start, or that of a guess of standardized numbers, which is 1
@@ -183,7 +183,7 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         if not self._regression:
             check_class_labels(y, labels, type(self).__name__)
         targets = self._Targets(labels, weights, type(self).__name__)
-        kept, held_out = self._hold_out(targets, seed)
+        kept = self._kept(targets, seed)
 
         transformer = self._pretrained(prefit, X, X_unlabeled)
         scaling = _scaling(transformer, [X] if X_unlabeled is None else [X, X_unlabeled])
@@ -195,7 +195,7 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         if self.strategy != "probe":
             start = None if head is None else self._start(head, Z[kept], targets, scaling)
             tuned, history = self._tune(
-                transformer, start, X, weights, targets, scaling, kept, held_out, seed
+                transformer, start, X, weights, targets, scaling, kept, seed
             )
             if tuned is None:  # the probe was better
                 tuned = self._probe(Z, labels, weights, slice(None), scaling)
@@ -247,12 +247,12 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         labels = plain_labels(y[places])
         return places, numbers_to_predict(labels, name) if self._regression else labels
 
-    def _hold_out(self, targets, seed):
-        """Return the places of the labels to learn from, and of those to stop by."""
-        every = np.arange(len(targets.values))
+    def _kept(self, targets, seed):
+        """Return the places of the labels to learn from; early stopping goes by the others."""
         if not self.early_stopping or self.strategy == "probe":
-            return every, every[:0]
-        return targets.split(self.validation_fraction, seed)
+            return np.arange(len(targets.values))
+        kept, _ = targets.split(self.validation_fraction, seed)
+        return kept
 
     def _pretrained(self, prefit, X, X_unlabeled):
         """Return a copy of the fitted transformer, or a new one that has seen all rows."""
@@ -293,7 +293,7 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         return Start(coef, intercept, penalty, lr_factor)
 
     @torch_settings()
-    def _tune(self, transformer, start, X, weights, targets, scaling, kept, held_out, seed):
+    def _tune(self, transformer, start, X, weights, targets, scaling, kept, seed):
         """Train the encoder of the transformer, in place, and a linear layer on it.
 
         Returns
@@ -315,7 +315,7 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         weights = weights / weights[is_kept].mean()  # once, so that batches may differ in theirs
         rows = LabeledRows(rows, targets.values[owners], weights.astype(np.float32))
         train_rows, valid_rows = rows, None
-        if len(held_out):
+        if not is_kept.all():
             train_rows = RowSubset(rows, np.flatnonzero(is_kept))
             valid_rows = RowSubset(rows, np.flatnonzero(~is_kept))
         task = FineTuneTask(
@@ -351,12 +351,8 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         first_state = copy.deepcopy(task.state_dict()) if competes else None
         rows = valid_rows if holds_out else train_rows
         first_loss = mean_loss(task, rows, spec, self.batch_size, device)
-        history, _ = train(
-            task,
-            train_rows,
-            spec=spec,
-            device=device,
-            random_state=seed,
+        plan = TrainingPlan(
+            seed=seed,
             n_epochs=n_epochs,
             planned_epochs=n_epochs,
             batch_size=self.batch_size,
@@ -364,11 +360,11 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
             lr=lr,
             weight_decay=self.weight_decay,
             autocast_dtype=resolve_precision(precision, device),
-            valid_rows=valid_rows,
             patience=self.n_iter_no_change if holds_out else None,
             callbacks=self.callbacks or (),
             progress_name=type(self).__name__ if self.verbose else None,
         )
+        history, _ = train(task, train_rows, plan, spec=spec, device=device, valid_rows=valid_rows)
         last_loss = mean_loss(task, rows, spec, self.batch_size, device)
         if not np.isfinite(last_loss) and not (competes and holds_out):
             raise ValueError(

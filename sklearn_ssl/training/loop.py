@@ -3,11 +3,14 @@
 import copy
 import inspect
 import math
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from skorch import NeuralNet
+from skorch.utils import TeeGenerator
 
 from sklearn_ssl.training.callbacks import (
     Bar,
@@ -18,7 +21,7 @@ from sklearn_ssl.training.callbacks import (
     end_batch,
     end_epoch,
 )
-from sklearn_ssl.training.collapse import watched_embeddings
+from sklearn_ssl.training.collapse import CollapseWatch, watched_embeddings
 from sklearn_ssl.training.inference import fixed_views, row_batches
 from sklearn_ssl.training.runtime import seeded_global_stream
 
@@ -28,24 +31,133 @@ BOOKKEEPING = ("epoch", "batches", "train_batch_count", "valid_batch_count")  # 
 SORTED_TOGETHER = 50  # batches of rows of different lengths
 
 
-class PretextNet(NeuralNet):
-    """skorch's loop around a pretext task.
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """How to train: all that does not depend on the rows.
 
-    The task returns its own loss, batches are index batches of nearly equal size, learning rate and
-    weight decay are set at every step, and the task's hooks stand around the optimiser.
+    Parameters
+    ----------
+    seed : int
+        Seed of the shuffles and the views, unless a training resumes earlier random streams.
+    n_epochs, planned_epochs : int
+        Epochs to run now, and in the whole training, by which schedules go.
+    batch_size, optimizer, lr, weight_decay
+        As in :class:`~sklearn_ssl.BaseSSLTransformer`.
+    autocast_dtype : torch.dtype or None
+    cosine : bool, default=True
+        Whether the learning rate falls to 0 over the planned epochs.
+    patience : int or None, default=None
+        Epochs without a better held-out loss after which training stops; the weights of the best
+        epoch are kept then.
+    callbacks : sequence
+        skorch callbacks, or ``(name, callback)`` pairs.
+    progress_name : str or None, default=None
+        Title of the progress bar; None shows none.
+    watch : CollapseWatch or None, default=None
+        Looks at the embeddings of each epoch.
     """
 
-    def __init__(
-        self, task, *, spec, valid_rows, n_steps, cosine, autocast_dtype, weight_decay, **kwargs
-    ):
+    seed: int
+    n_epochs: int
+    planned_epochs: int
+    batch_size: int
+    optimizer: Callable
+    lr: float
+    weight_decay: float
+    autocast_dtype: torch.dtype | None
+    cosine: bool = True
+    patience: int | None = None
+    callbacks: Sequence = ()
+    progress_name: str | None = None
+    watch: CollapseWatch | None = None
+
+
+def train(task, rows, plan, *, spec, device, valid_rows=None, resume_state=None):
+    """Train a pretext task in place.
+
+    Parameters
+    ----------
+    task : PretextTask
+    rows : RowBlocks
+        Rows to train on.
+    plan : TrainingPlan
+    spec : InputSpec
+    device : torch.device
+    valid_rows : RowBlocks or None, default=None
+        Rows for the held-out loss.
+    resume_state : dict or None, default=None
+        What an earlier call returned, to continue with its optimizer and random streams.
+
+    Returns
+    -------
+    history : dict of str to list of float
+        For each epoch "train_loss", with held-out rows "valid_loss", "duration" in seconds,
+        "embedding_std" and "effective_rank" as :func:`~sklearn_ssl.collapse.embedding_spread`
+        measures them on the last batch, and whatever callbacks record.
+    resume_state : dict
+    """
+    check_callbacks(plan.callbacks)
+    batches_per_epoch = len(IndexBatches(rows, plan.batch_size, None))
+    bar = watched = nullcontext()
+    internal = []
+    if plan.watch is not None:
+        watched = watched_embeddings(task, plan.watch.seen)
+        internal.append(plan.watch)
+    if plan.progress_name is not None:
+        n_steps = plan.n_epochs * batches_per_epoch
+        bar = Bar(total=n_steps, desc=plan.progress_name, unit="step", delay=2)
+        internal.append(ProgressBar(bar))
+    if plan.patience is not None:
+        internal.append(KeepBest(plan.patience))
+    net = PretextNet(
+        task,
+        plan,
+        spec=spec,
+        valid_rows=valid_rows,
+        n_steps=plan.planned_epochs * batches_per_epoch,
+        device=device,
+        callbacks=[*internal, *plan.callbacks],
+    )
+    try:
+        with bar, watched:
+            net.initialize()
+            net.seed(plan.seed)
+            if resume_state is not None:
+                net.load_resume_state(resume_state)
+            net.partial_fit(rows)
+            net.check_weights()
+            resume_state = net.resume_state()
+    finally:
+        task.generator = None
+    return _columns(net.history), resume_state
+
+
+class PretextNet(NeuralNet):
+    """The loop over epochs and batches around a pretext task.
+
+    skorch provides the callbacks, the history and the loop over the batches of an epoch. The task
+    returns its own loss, batches are index batches of nearly equal size, learning rate and weight
+    decay are set at every step, and the task's hooks run before and after the optimizer.
+    """
+
+    def __init__(self, task, plan, *, spec, valid_rows, n_steps, device, callbacks):
+        self.plan = plan
         self.spec = spec
         self.valid_rows = valid_rows
         self.n_steps = n_steps
-        self.cosine = cosine
-        self.autocast_dtype = autocast_dtype
-        self.weight_decay = weight_decay
         self.n_steps_done = 0
-        super().__init__(task, criterion=torch.nn.Identity, callbacks__print_log=None, **kwargs)
+        super().__init__(
+            task,
+            criterion=torch.nn.Identity,
+            optimizer=plan.optimizer,
+            lr=plan.lr,
+            max_epochs=plan.n_epochs,
+            batch_size=plan.batch_size,
+            device=str(device),
+            callbacks=callbacks,
+            callbacks__print_log=None,
+            verbose=0,
+        )
 
     def seed(self, random_state):
         """Start the streams of a fit: `order` for shuffles, the task's for views and masks."""
@@ -70,9 +182,6 @@ class PretextNet(NeuralNet):
 
     # Data -------------------------------------------------------------------------------------
 
-    def get_split_datasets(self, X, y=None, **fit_params):
-        return X, self.valid_rows
-
     def get_iterator(self, dataset, training=False):
         return IndexBatches(dataset, self.batch_size, self.order if training else None)
 
@@ -92,7 +201,7 @@ class PretextNet(NeuralNet):
         groups = [
             {
                 "params": parameters,
-                "weight_decay": self.weight_decay * decays,
+                "weight_decay": self.plan.weight_decay * decays,
                 "decays": decays,
                 "lr_scale": lr_scale,
             }
@@ -117,15 +226,34 @@ class PretextNet(NeuralNet):
         return self
 
     def train_step(self, batch, **fit_params):
-        weight_decay = self.module_.weight_decay_at(self.progress, self.weight_decay)
-        for group in self.optimizer_.param_groups:
-            group["lr"] = self.lr * self._lr_factor() * group["lr_scale"]
-            if group["decays"]:
-                group["weight_decay"] = weight_decay
-        step = super().train_step(batch, **fit_params)
+        """Take one step; return its loss, for the history and the callbacks."""
+        self._set_schedules()
+        if not self.module_.training:
+            self.module_.train()
+        self.optimizer_.zero_grad()
+        seed = int(torch.randint(MAX_SEED, (), generator=self.order))
+        with seeded_global_stream(seed, self.device):
+            loss = self._loss(batch)
+            self._check_finite(loss)
+            loss.backward()
+        self.module_.after_backward(self.progress)
+        named_parameters = TeeGenerator(self.module_.named_parameters())  # read more than once
+        self.notify(
+            "on_grad_computed", named_parameters=named_parameters, batch=batch, training=True
+        )
+        self.optimizer_.step()
         self.n_steps_done += 1
         self.module_.after_step(self.progress)
-        return step
+        return {"loss": loss, "y_pred": loss}
+
+    def _set_schedules(self):
+        """Set the learning rate and the weight decay of the next step."""
+        lr = self.lr * self._lr_factor()
+        weight_decay = self.module_.weight_decay_at(self.progress, self.plan.weight_decay)
+        for group in self.optimizer_.param_groups:
+            group["lr"] = lr * group["lr_scale"]
+            if group["decays"]:
+                group["weight_decay"] = weight_decay
 
     @property
     def progress(self):
@@ -134,18 +262,17 @@ class PretextNet(NeuralNet):
         A series of ``partial_fit`` has no end: its schedules stop half way, for at their end
         nothing moves any more.
         """
-        return min(self.n_steps_done / self.n_steps, 1.0 if self.cosine else 0.5)
+        return min(self.n_steps_done / self.n_steps, 1.0 if self.plan.cosine else 0.5)
 
-    def train_step_single(self, batch, **fit_params):
-        if not self.module_.training:
-            self.module_.train()
-        seed = int(torch.randint(MAX_SEED, (), generator=self.order))
-        with seeded_global_stream(seed, self.device):
-            loss = self._loss(batch)
-            self._check_finite(loss)
-            loss.backward()
-        self.module_.after_backward(self.progress)
-        return {"loss": loss, "y_pred": loss}
+    def _lr_factor(self):
+        """Linear warm-up, then half a cosine to 0 or, in ``partial_fit``, a constant."""
+        warm_up = max(1, round(WARM_UP * self.n_steps))
+        if self.n_steps_done < warm_up:
+            return (self.n_steps_done + 1) / warm_up
+        if not self.plan.cosine:
+            return 1.0
+        progress = (self.n_steps_done - warm_up) / max(1, self.n_steps - warm_up)
+        return 0.5 * (1 + math.cos(math.pi * progress))
 
     def validation_step(self, batch, **fit_params):
         self.module_.eval()
@@ -153,16 +280,10 @@ class PretextNet(NeuralNet):
             loss = self._loss(batch)
         return {"loss": loss, "y_pred": loss}
 
-    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
-        if training or iterator is None:
-            return super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
-        with fixed_views(self.module_, self.device):
-            return super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
-
     def _loss(self, rows):
         device_type = torch.device(self.device).type
-        enabled = self.autocast_dtype is not None
-        with torch.autocast(device_type, dtype=self.autocast_dtype, enabled=enabled):
+        enabled = self.plan.autocast_dtype is not None
+        with torch.autocast(device_type, dtype=self.plan.autocast_dtype, enabled=enabled):
             try:
                 loss = self.module_(self._to_batch(rows))
             except RuntimeError as error:
@@ -175,16 +296,6 @@ class PretextNet(NeuralNet):
         # Within an autocast of the caller's, torch would keep this step's weights for the next.
         torch.clear_autocast_cache()
         return loss
-
-    def _lr_factor(self):
-        """Linear warm-up, then half a cosine to 0 or, in ``partial_fit``, a constant."""
-        warm_up = max(1, round(WARM_UP * self.n_steps))
-        if self.n_steps_done < warm_up:
-            return (self.n_steps_done + 1) / warm_up
-        if not self.cosine:
-            return 1.0
-        progress = (self.n_steps_done - warm_up) / max(1, self.n_steps - warm_up)
-        return 0.5 * (1 + math.cos(math.pi * progress))
 
     def _check_finite(self, loss):
         if loss.numel() != 1:
@@ -204,7 +315,8 @@ class PretextNet(NeuralNet):
             raise ValueError(
                 f"The weights of {type(self.module_).__name__} are not finite after the last step. "
                 f"Try a smaller lr (it is {self.lr:g}) or weight_decay (it is "
-                f'{self.weight_decay:g}), precision="float32", or look for extreme values in X.'
+                f'{self.plan.weight_decay:g}), precision="float32", or look for extreme values '
+                "in X."
             )
 
     # The whole fit ----------------------------------------------------------------------------
@@ -220,11 +332,23 @@ class PretextNet(NeuralNet):
 
     def partial_fit(self, X, y=None, classes=None, **fit_params):
         """Run the epochs. Unlike skorch's own, it lets Ctrl-C through."""
+        batches = self.get_iterator(X, training=True)
         self.notify("on_train_begin", X=X, y=y)
         with suppress(StopTraining):
-            self.fit_loop(X)
+            for _ in range(self.max_epochs):
+                self.notify("on_epoch_begin", dataset_train=X, dataset_valid=self.valid_rows)
+                self.run_single_epoch(batches, True, "train", self.train_step)
+                self._measure_held_out_loss()
+                self.notify("on_epoch_end", dataset_train=X, dataset_valid=self.valid_rows)
         self.notify("on_train_end", X=X, y=y)
         return self
+
+    def _measure_held_out_loss(self):
+        if self.valid_rows is None:
+            return
+        batches = self.get_iterator(self.valid_rows)
+        with fixed_views(self.module_, self.device):
+            self.run_single_epoch(batches, False, "valid", self.validation_step)
 
 
 class IndexBatches:
@@ -273,105 +397,6 @@ class IndexBatches:
             sorted_batches += np.array_split(rows, len(some))
         order = torch.randperm(len(sorted_batches), generator=self.order)
         return [sorted_batches[i] for i in order]
-
-
-def train(
-    task,
-    rows,
-    *,
-    spec,
-    device,
-    random_state,
-    n_epochs,
-    planned_epochs,
-    batch_size,
-    optimizer,
-    lr,
-    weight_decay,
-    autocast_dtype,
-    cosine=True,
-    valid_rows=None,
-    patience=None,
-    callbacks=(),
-    progress_name=None,
-    watch=None,
-    resume_state=None,
-):
-    """Train a pretext task in place.
-
-    Parameters
-    ----------
-    task : PretextTask
-    rows, valid_rows : RowBlocks
-        Rows to train on; rows for the held-out loss, or None.
-    spec : InputSpec
-    device : torch.device
-    random_state : int
-        Seed of the shuffles and the views, unless `resume_state` goes on with earlier streams.
-    n_epochs, planned_epochs : int
-        Epochs to run now, and in the whole training, by which schedules go.
-    batch_size, optimizer, lr, weight_decay
-        As in :class:`~sklearn_ssl.BaseSSLTransformer`.
-    autocast_dtype : torch.dtype or None
-    cosine : bool, default=True
-        Whether the learning rate falls to 0 over the planned epochs.
-    patience : int or None
-        Epochs without a better held-out loss after which training stops; the weights of the best
-        epoch are kept then.
-    callbacks : sequence
-        skorch callbacks, or ``(name, callback)`` pairs.
-    progress_name : str or None
-        Title of the progress bar; None shows none.
-    watch : CollapseWatch or None
-        Looks at the embeddings of each epoch.
-    resume_state : dict or None
-        What an earlier call returned, to go on with its optimiser and random streams.
-
-    Returns
-    -------
-    history : dict of str to list of float
-        For each epoch "train_loss", with held-out rows "valid_loss", "duration" in seconds,
-        "embedding_std" and "effective_rank" as :func:`~sklearn_ssl.collapse.embedding_spread`
-        measures them on the last batch, and whatever callbacks record.
-    resume_state : dict
-    """
-    check_callbacks(callbacks)
-    batches_per_epoch = len(IndexBatches(rows, batch_size, None))
-    internal, bar = [watch] if watch else [], nullcontext()
-    if progress_name is not None:
-        bar = Bar(total=n_epochs * batches_per_epoch, desc=progress_name, unit="step", delay=2)
-        internal.append(ProgressBar(bar))
-    if patience is not None:
-        internal.append(KeepBest(patience))
-    net = PretextNet(
-        task,
-        spec=spec,
-        valid_rows=valid_rows,
-        n_steps=planned_epochs * batches_per_epoch,
-        cosine=cosine,
-        autocast_dtype=autocast_dtype,
-        weight_decay=weight_decay,
-        optimizer=optimizer,
-        lr=lr,
-        max_epochs=n_epochs,
-        batch_size=batch_size,
-        device=str(device),
-        callbacks=[*internal, *callbacks],
-        verbose=0,
-    )
-    try:
-        watched = watched_embeddings(task, watch.seen) if watch else nullcontext()
-        with bar, watched:
-            net.initialize()
-            net.seed(random_state)
-            if resume_state is not None:
-                net.load_resume_state(resume_state)
-            net.partial_fit(rows)
-            net.check_weights()
-            resume_state = net.resume_state()
-    finally:
-        task.generator = None
-    return _columns(net.history), resume_state
 
 
 def _columns(history):

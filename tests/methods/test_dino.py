@@ -112,7 +112,7 @@ def test_weight_decay_rises_for_matrices_alone(digits):
     used = []
 
     class Recording(torch.optim.AdamW):
-        def step(self, closure):
+        def step(self, closure=None):
             used.append(
                 {p.ndim > 1: g["weight_decay"] for g in self.param_groups for p in g["params"]}
             )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from skorch.callbacks import Callback
 from torch import nn
 
 from sklearn_ssl import (
@@ -24,7 +25,7 @@ class LoggedSGD(torch.optim.SGD):
 
     log = None
 
-    def step(self, closure):
+    def step(self, closure=None):
         result = super().step(closure)
         decay = {
             p.ndim: group["weight_decay"] for group in self.param_groups for p in group["params"]
@@ -133,6 +134,58 @@ def test_hooks_are_not_called_to_validate_or_to_embed(X):
     estimator.score(X)
     later = [entry[0] for entry in estimator.task_.log[len(calls) :]]
     assert set(later) == {"forward"}
+
+
+# skorch's callbacks and history ---------------------------------------------------------------
+
+
+class CallLog(Callback):
+    """Logs the calls of a training, with what skorch passes to each."""
+
+    def __init__(self):
+        self.calls = []
+
+    def on_train_begin(self, net, X, y):
+        self.calls.append("train begin")
+
+    def on_epoch_begin(self, net, dataset_train, dataset_valid):
+        self.calls.append("epoch begin")
+
+    def on_batch_begin(self, net, batch, training):
+        self.calls.append(("batch begin", len(batch), training))
+
+    def on_grad_computed(self, net, named_parameters, batch, training):
+        for _ in range(2):  # a callback after another one
+            names = [name for name, parameter in named_parameters if parameter.grad is not None]
+        self.calls.append(("gradients", names, len(batch), training))
+
+    def on_batch_end(self, net, batch, training, loss, y_pred):
+        part = "train" if training else "valid"
+        assert net.history[-1, "batches", -1, f"{part}_loss"] == loss.item()
+        self.calls.append(("batch end", len(batch), training))
+
+    def on_epoch_end(self, net, dataset_train, dataset_valid):
+        self.calls.append(("epoch end", len(dataset_train), len(dataset_valid)))
+        self.epoch = net.history[-1]
+
+    def on_train_end(self, net, X, y):
+        self.calls.append("train end")
+
+
+def test_callbacks_are_called_as_by_skorch(X):
+    log = CallLog()
+    fit(X, early_stopping=True, validation_fraction=0.25, callbacks=[log])
+    step = [
+        ("batch begin", 12, True),
+        ("gradients", ["encoder.weight", "encoder.bias"], 12, True),
+        ("batch end", 12, True),
+    ]
+    held_out = [("batch begin", 12, False), ("batch end", 12, False)]
+    epoch = ["epoch begin", *step * 3, *held_out, ("epoch end", 36, 12)]
+    assert log.calls == ["train begin", *epoch * 2, "train end"]
+    losses = [batch["train_loss"] for batch in log.epoch["batches"][:3]]
+    assert log.epoch["train_loss"] == pytest.approx(np.mean(losses))
+    assert (log.epoch["train_batch_count"], log.epoch["valid_batch_count"]) == (3, 1)
 
 
 # Weights that are not finite ------------------------------------------------------------------
