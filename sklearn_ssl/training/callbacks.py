@@ -1,4 +1,4 @@
-"""What listens to a training: skorch callbacks of the package's own, and rules for the user's."""
+"""Callbacks of the training loop: the package's own, and what it accepts of the user's."""
 
 import copy
 import math
@@ -9,8 +9,8 @@ from skorch.exceptions import SkorchException
 from tqdm.auto import tqdm
 
 
-class StopTraining(Exception):  # noqa: N818 - like StopIteration, it is no error
-    """Raised by a callback to end a fit early and keep what was learnt."""
+class StopTraining(Exception):  # noqa: N818 - like StopIteration, not an error
+    """Raised by a callback to end a fit early and keep what was learned."""
 
 
 def check_callbacks(callbacks):
@@ -32,16 +32,16 @@ def check_callbacks(callbacks):
 
 
 def _is_function_of_net(scoring):
-    """Say whether scoring is a function, and no metric of scikit-learn or its name."""
+    """Return whether scoring is a function of a net, not a metric of scikit-learn or its name."""
     return callable(scoring) and not hasattr(scoring, "_score_func")
 
 
 def end_epoch(callback, net, **kwargs):
     """Tell a callback that an epoch has ended.
 
-    skorch's EarlyStopping would raise a KeyboardInterrupt, which nothing tells apart from Ctrl-C.
-    So it is let count, with a patience that does not end, and stops the fit as a StopTraining.
-    EpochScoring must not look for predictions that it has kept: see :func:`end_batch`.
+    skorch's EarlyStopping would raise a KeyboardInterrupt, which looks like Ctrl-C. It counts with
+    an infinite patience instead, and StopTraining is raised for it. EpochScoring must not look for
+    predictions that it has stored: see :func:`end_batch`.
     """
     try:
         _end_epoch(callback, net, **kwargs)
@@ -69,7 +69,7 @@ def _end_epoch(callback, net, **kwargs):
 
 
 def end_batch(callback, net, **kwargs):
-    """Tell a callback that a batch has ended; EpochScoring would keep its y, and there is none."""
+    """Tell a callback that a batch has ended, except EpochScoring: it would store a missing y."""
     if not isinstance(callback, EpochScoring):
         callback.on_batch_end(net, **kwargs)
 
@@ -117,7 +117,7 @@ class KeepBest(Callback):
 
 
 class Bar(tqdm):
-    """A bar without the thread that tqdm starts to watch over all bars, and that outlives them."""
+    """A bar without the thread that tqdm starts to watch all bars, and that outlives them."""
 
     monitor_interval = 0
 

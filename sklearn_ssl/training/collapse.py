@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 # Below, embeddings count as alike; those of healthy fits have 0.7 and more, or 0.3 of VICReg.
 SMALLEST_STD = 0.1
-# Before, a network is still what its first weights make of it.
+# Before this step, embeddings still depend mostly on the initial weights.
 FEWEST_STEPS = 100
 
 
@@ -31,15 +31,15 @@ def embedding_spread(z, lengths_count=False):
     ----------
     z : torch.Tensor of shape (n, d)
     lengths_count : bool, default=False
-        Most losses look at directions only, so embeddings are normalised to length 1 first. Those
-        of a loss that wants components of deviation 1 are taken as they are: collapsing, they
-        shrink to 0, in whatever directions.
+        Most losses look at directions only, so embeddings are normalized to length 1 first. If a
+        loss wants components of deviation 1, its embeddings are used as they are: when they
+        collapse, they shrink to 0 in all directions.
 
     Returns
     -------
     std : float
         Standard deviation of the embeddings in a dimension (root mean square over the dimensions).
-        That of normalised ones is multiplied by the root of d, so that it runs from 0, all alike,
+        That of normalized ones is multiplied by the root of d, so that it runs from 0, all alike,
         to 1, with mean 0.
     effective_rank : float
         Number of directions in which they vary: ``sum(v) ** 2 / sum(v ** 2)``, with the variances v
@@ -64,7 +64,7 @@ def embedding_spread(z, lengths_count=False):
 
 
 def symptom(std, effective_rank, fewest_directions):
-    """Say in words what is wrong with a spread; None if nothing is.
+    """Return in words what is wrong with a spread; None if it is healthy.
 
     Parameters
     ----------
@@ -148,7 +148,9 @@ class CollapseWatch(Callback):
         spread = embedding_spread(self.seen[0], self.lengths_count)
         for name, value in zip(("embedding_std", "effective_rank"), spread):
             net.history.record(name, value)
-        fewest_directions = min(self.fewest_directions, len(self.seen[0]) / 4)  # of few rows, few
+        fewest_directions = min(
+            self.fewest_directions, len(self.seen[0]) / 4
+        )  # few rows, few directions
         late = net.n_steps_done >= FEWEST_STEPS and net.progress >= 0.5
         if late and not self.warned and (what := symptom(*spread, fewest_directions)):
             self.warned = True

@@ -1,4 +1,4 @@
-"""What a trained task says of data: embeddings and held-out losses, in batches."""
+"""Results of a trained task, in batches: embeddings and held-out losses."""
 
 from contextlib import contextmanager
 
@@ -24,7 +24,7 @@ def embed(task, X, spec, *, batch_size, device):
     """Return the representation of X, of shape ``(n, output_dim)``, in float32.
 
     Every batch has `batch_size` rows, the last one filled up: a matrix product rounds differently
-    at another size, and a row's embedding must not depend on the rows beside it.
+    at another size, and a row's embedding must not depend on the other rows.
     """
     task.eval()
     embeddings = None
@@ -40,16 +40,16 @@ def embed(task, X, spec, *, batch_size, device):
 def embeds_finitely(task, rows, spec, device):
     """Whether the first few rows have embeddings without NaN and infinity."""
     task.eval()
-    some = rows[np.arange(min(len(rows), N_TRIED))]
-    with seeded_global_stream(HELD_OUT_SEED, device):  # a foreign encoder may draw
-        return bool(task.encode(spec.to_tensor(some, device)).isfinite().all())
+    first_rows = rows[np.arange(min(len(rows), N_TRIED))]
+    with seeded_global_stream(HELD_OUT_SEED, device):  # a user's encoder may draw
+        return bool(task.encode(spec.to_tensor(first_rows, device)).isfinite().all())
 
 
 @torch.inference_mode()
 def embed_views(task, X, spec, augment, *, n_views, seed, batch_size, device):
     """Return the representations of random views of X, of shape ``(n, n_views, output_dim)``.
 
-    A row's views depend on the seed and on its place, not on the rows beside it.
+    A row's views depend on the seed and on its place, not on the other rows.
     """
     task.eval()
     augment = resolve_augmentation(augment, spec).to(device)
@@ -67,7 +67,7 @@ def embed_views(task, X, spec, augment, *, n_views, seed, batch_size, device):
 
 
 def _full_batches(X, spec, batch_size, device):
-    """Yield the places of some rows, and a batch that they begin; its end may be filled up."""
+    """Yield slices of rows, each with a batch that starts with them; its end may be padding."""
     for start in range(0, len(X), batch_size):
         rows = X[start : start + batch_size]
         places = slice(start, start + len(rows))

@@ -25,10 +25,10 @@ from sklearn_ssl.training.collapse import CollapseWatch, watched_embeddings
 from sklearn_ssl.training.inference import fixed_views, row_batches
 from sklearn_ssl.training.runtime import seeded_global_stream
 
-WARM_UP = 0.05  # part of the steps in which the learning rate rises
+WARM_UP = 0.05  # share of the steps in which the learning rate rises
 MAX_SEED = 2**62
 BOOKKEEPING = ("epoch", "batches", "train_batch_count", "valid_batch_count")  # skorch's own
-SORTED_TOGETHER = 50  # batches of rows of different lengths
+SORTED_TOGETHER = 50  # batches whose rows are sorted by length as a group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +165,7 @@ class PretextNet(NeuralNet):
         self.module_.generator = torch.Generator(self.device).manual_seed(random_state)
 
     def resume_state(self):
-        """Return what a later fit needs, beside the task, to go on as if it were one."""
+        """Return what a later fit needs, in addition to the task, to continue this one."""
         return {
             "optimizer": self.optimizer_.state_dict(),
             "order": self.order.get_state(),
@@ -174,7 +174,7 @@ class PretextNet(NeuralNet):
         }
 
     def load_resume_state(self, state):
-        # The optimiser changes its tensors in place: work on a copy, for a fit may fail.
+        # The optimizer changes its tensors in place, and a fit may fail: work on a copy.
         self.optimizer_.load_state_dict(copy.deepcopy(state["optimizer"]))
         self.order.set_state(state["order"])
         self.module_.generator.set_state(state["views"])
@@ -191,7 +191,7 @@ class PretextNet(NeuralNet):
     # A step -----------------------------------------------------------------------------------
 
     def initialize_optimizer(self, triggered_directly=None):
-        """Weight decay is for matrices and kernels; biases and normalisations have none."""
+        """Give weight decay to matrices and kernels, not to biases and normalizations."""
         lr_scales = self.module_.lr_scales()
         groups = {}
         for parameter in self.module_.parameters():
@@ -259,8 +259,8 @@ class PretextNet(NeuralNet):
     def progress(self):
         """The part of the planned steps that is done, from 0 to 1.
 
-        A series of ``partial_fit`` has no end: its schedules stop half way, for at their end
-        nothing moves any more.
+        Calls of ``partial_fit`` have no planned end: their schedules stop halfway, because at the
+        end of a schedule nothing moves anymore.
         """
         return min(self.n_steps_done / self.n_steps, 1.0 if self.plan.cosine else 0.5)
 
@@ -293,7 +293,7 @@ class PretextNet(NeuralNet):
                     f"{type(self.module_).__name__} cannot be trained in bfloat16 ({error}). Use "
                     'precision="float32".'
                 ) from error
-        # Within an autocast of the caller's, torch would keep this step's weights for the next.
+        # Inside a caller's autocast, torch would reuse this step's weights in the next one.
         torch.clear_autocast_cache()
         return loss
 
@@ -310,7 +310,7 @@ class PretextNet(NeuralNet):
             )
 
     def check_weights(self):
-        """Raise if the last step, whose loss nobody asks for, has made weights that are none."""
+        """Raise if the last step, after which no loss is computed, spoiled the weights."""
         if not all(parameter.isfinite().all() for parameter in self.module_.parameters()):
             raise ValueError(
                 f"The weights of {type(self.module_).__name__} are not finite after the last step. "
@@ -354,9 +354,9 @@ class PretextNet(NeuralNet):
 class IndexBatches:
     """Batches of rows, fetched by index arrays, of sizes that differ by one at most.
 
-    No row is dropped and no batch is left with a single row, which batch normalisation could not
-    take. Rows are sorted within a batch, so that memory-mapped data is read forwards. Those that
-    have ``lengths`` are put together with others about as long.
+    No row is dropped and no batch is left with a single row, which batch normalization could
+    not handle. Rows are sorted within a batch, so that memory-mapped data is read forward. If rows
+    have ``lengths``, a batch holds rows of about the same length.
 
     Parameters
     ----------
@@ -364,7 +364,7 @@ class IndexBatches:
     batch_size : int
         Largest number of rows in a batch.
     order : torch.Generator or None
-        Shuffles anew in every epoch; None keeps the order of the rows.
+        Shuffles the rows in every epoch; None keeps their order.
     """
 
     def __init__(self, rows, batch_size, order):
@@ -388,20 +388,20 @@ class IndexBatches:
             yield self.rows[np.sort(indices)]
 
     def _of_like_length(self, batches):
-        """Sort the rows of some batches at a time by their lengths, so that little is padded."""
+        """Sort rows by length within groups of batches, so that little is padded."""
         sorted_batches = []
         for start in range(0, len(batches), SORTED_TOGETHER):
-            some = batches[start : start + SORTED_TOGETHER]
-            rows = np.concatenate(some)
+            group = batches[start : start + SORTED_TOGETHER]
+            rows = np.concatenate(group)
             rows = rows[np.argsort(self.rows.lengths[rows], kind="stable")]
-            sorted_batches += np.array_split(rows, len(some))
+            sorted_batches += np.array_split(rows, len(group))
         order = torch.randperm(len(sorted_batches), generator=self.order)
         return [sorted_batches[i] for i in order]
 
 
 def _columns(history):
     """Return what is recorded of each epoch, by skorch or a callback, as lists of floats."""
-    names = {"train_loss": None, "valid_loss": None, "dur": None}  # first, and in this order
+    names = {"train_loss": None, "valid_loss": None, "dur": None}  # first, in this order
     names |= {name: None for epoch in history for name in epoch if name not in BOOKKEEPING}
     if not any("valid_loss" in epoch for epoch in history):
         del names["valid_loss"]

@@ -10,8 +10,8 @@ import torch
 from torch.nn import functional as F
 
 # Sums depend on how many threads share them. A fit gives the same numbers in the main process, in
-# threads and in joblib's workers because they all use this many: the cores that the process may
-# use, whatever OMP_NUM_THREADS or torch.set_num_threads say.
+# threads and in joblib's workers because all of them use this many: the cores that the process may
+# use, whatever OMP_NUM_THREADS or torch.set_num_threads are.
 N_THREADS = joblib.cpu_count(only_physical_cores=True)
 
 # Fits in threads take turns, a step at a time. Two small fits take 1.2 to 1.3 times as long as one
@@ -123,7 +123,7 @@ _SHARED_SETTINGS = _SharedSettings()
 def seeded_global_stream(seed, device="cpu"):
     """Start torch's global random stream at a seed, and put the caller's stream back.
 
-    Foreign modules (initialization, dropout, a user's augmentation) draw from the global stream.
+    Other modules (initialization, dropout, a user's augmentation) draw from the global stream.
     One block at a time may hold it, so that fits in threads do not mix theirs. They would not be
     faster side by side, see :data:`_GLOBAL_STREAM`.
     """

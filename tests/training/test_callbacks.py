@@ -1,4 +1,4 @@
-"""What listens to a training: early stopping, progress bars, and Ctrl-C beside them."""
+"""Callbacks of the training loop: early stopping, progress bars, and Ctrl-C during them."""
 
 import signal
 import threading

@@ -1,4 +1,4 @@
-"""The hooks of a task around the optimiser's step, and the schedule of the weight decay."""
+"""The training loop: hooks of the task and callbacks around a step, weight decay, failures."""
 
 import numpy as np
 import pytest
@@ -81,7 +81,7 @@ def fit(X, Estimator=HookedTransformer, **params):
     return Estimator(**shared, optimizer=LoggedSGD, random_state=0, **params).fit(X)
 
 
-def test_hooks_stand_around_the_step_of_the_optimiser(X):
+def test_hooks_run_around_the_step_of_the_optimizer(X):
     log = fit(X, weight_decay=0.1).task_.log
     assert [entry[0] for entry in log] == ["forward", "after_backward", "step", "after_step"] * 6
     # Six steps; the hook before a step is told what was done before it, the one after it what is
