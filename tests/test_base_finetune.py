@@ -220,7 +220,7 @@ def first_losses(monkeypatch, estimator, rows, y):
     """Return the loss on all rows before the first step, in evaluation and in training mode."""
     losses = {}
 
-    def train(task, train_rows, *, spec, device, **kwargs):
+    def train(task, train_rows, plan, *, spec, device, **kwargs):
         task.penalty = 0.0
         losses["evaluation"] = mean_loss(task, train_rows, spec, 1000, device)
         task.train()

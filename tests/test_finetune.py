@@ -39,11 +39,12 @@ from sklearn_ssl import (
     _base_finetune,
 )
 from sklearn_ssl._fine_tune_task import FineTuneTask, LinearHead, augmented, layers_of
+from sklearn_ssl._inputs import RowBlocks
 from sklearn_ssl._targets import Classes
 from sklearn_ssl.augment import FeatureCorruption, ImageAugmentation, SeriesAugmentation
 from sklearn_ssl.pretext import PretextTask
 from sklearn_ssl.semi_supervised import draw_labels
-from sklearn_ssl.training.loop import PretextNet
+from sklearn_ssl.training.loop import TrainingPlan, train
 from tests.helpers import batch_of
 
 STRATEGIES = ("probe", "full", "probe-then-full")
@@ -290,12 +291,11 @@ def test_rates_of_the_layers_reach_the_optimiser():
             return dict.fromkeys(self.encoder[0].parameters(), 0.5)
 
     task, spec = Task(), batch_of(np.ones((4, 3)))[1]
-    net = PretextNet(
-        task, spec=spec, valid_rows=None, n_steps=1, cosine=False, autocast_dtype=None,
-        weight_decay=0.0, optimizer=Watched, lr=0.1,
-    ).initialize()  # fmt: skip
-    net.seed(0)
-    net.train_step(np.ones((4, 3)))
+    plan = TrainingPlan(
+        seed=0, n_epochs=1, planned_epochs=1, batch_size=4, optimizer=Watched, lr=0.1,
+        weight_decay=0.0, autocast_dtype=None,
+    )  # fmt: skip
+    train(task, RowBlocks(np.ones((4, 3))), plan, spec=spec, device="cpu")
     assert rates == [{0.1, 0.05}]
 
 
@@ -445,8 +445,8 @@ def test_every_kind_of_data(kind, Estimator, random_streams_untouched):
 def test_rate_of_fine_tuning(params, lr, ssl, data, monkeypatch):
     rates = []
 
-    def train(*args, **kwargs):
-        rates.append(kwargs["lr"])
+    def train(task, rows, plan, **kwargs):
+        rates.append(plan.lr)
         raise InterruptedError
 
     monkeypatch.setattr(_base_finetune, "train", train)
