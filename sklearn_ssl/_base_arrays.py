@@ -119,6 +119,20 @@ class BaseViewTransformer(BaseSSLTransformer):
     augment: Callable | list | None = param(None, callable, list, tuple, None)
 
 
+class BaseMultiCropTransformer(BaseViewTransformer):
+    """Base class of the methods that compare views of all and of parts of a row.
+
+    Parameters
+    ----------
+    n_local : int, default=None
+        Local views of each row, which show less of it; those of images and series have half the
+        sides. None is 4 for images from 64 pixels on the shorter side, and else 0: a part of a
+        small image hardly says what it comes from.
+    """
+
+    n_local: int | None = param(None, Interval(Integral, 0, defaults.DEEPEST, closed="both"), None)
+
+
 class BaseTableTransformer(EncoderParameters, TableParameters, BaseArrayTransformer):
     """Base class of self-supervised transformers of tables.
 

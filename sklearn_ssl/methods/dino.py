@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from sklearn_ssl import defaults
-from sklearn_ssl._base_arrays import BaseViewTransformer
+from sklearn_ssl._base_arrays import BaseMultiCropTransformer
 from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.augment import MultiCrop
@@ -89,7 +89,7 @@ class DINOTask(PretextTask):
         ema_update(self.teacher, student, cosine_schedule(self.momentum, 1.0, progress))
 
 
-class DINOTransformer(BaseViewTransformer):
+class DINOTransformer(BaseMultiCropTransformer):
     """Representations by self-distillation without labels (DINO).
 
     A student gives each view of a row, also those that show a small part of it, a distribution over
@@ -113,10 +113,6 @@ class DINOTransformer(BaseViewTransformer):
     momentum : float, default=None
         What the teacher keeps of itself at the first step, in [0, 1); it rises to 1 on a cosine.
         None looks back on a quarter of the fit, and is 0.9 at least and 0.996 at most.
-    n_local : int, default=None
-        Local views of each row, which show less of it; those of images and series have half the
-        sides. None is 4 for images from 64 pixels on the shorter side, and else 0: a part of a
-        small image hardly says what it comes from.
     weight_decay : float, default=0.04
         Decay of kernels and matrices at the first step; biases and normalisations have none.
     weight_decay_end : float, default=0.4
@@ -151,7 +147,6 @@ class DINOTransformer(BaseViewTransformer):
     teacher_temperature: float = param(0.04, Interval(Real, 0, None, closed="neither"))
     centre_momentum: float = param(0.9, Interval(Real, 0, 1, closed="left"))
     momentum: float | None = param(None, Interval(Real, 0, 1, closed="left"), None)
-    n_local: int | None = param(None, Interval(Integral, 0, defaults.DEEPEST, closed="both"), None)
     weight_decay: float = 0.04
     weight_decay_end: float = param(0.4, Interval(Real, 0, None, closed="left"))
     clip: float | None = param(3.0, Interval(Real, 0, None, closed="neither"), None)

@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional as F
 
 from sklearn_ssl import defaults
-from sklearn_ssl._base_arrays import BaseViewTransformer
+from sklearn_ssl._base_arrays import BaseMultiCropTransformer
 from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.augment import MultiCrop
@@ -53,7 +53,7 @@ class LeJEPATask(PretextTask):
         return (1 - self.weight) * prediction + self.weight * sigreg(z, directions)
 
 
-class LeJEPATransformer(BaseViewTransformer):
+class LeJEPATransformer(BaseMultiCropTransformer):
     """Representations that agree between views and are normally distributed (LeJEPA).
 
     The embeddings of all views of a row, also those that show a small part of it, shall be close to
@@ -67,10 +67,6 @@ class LeJEPATransformer(BaseViewTransformer):
         Weight of the distance from a Gaussian, in [0, 1]; the agreement of the views has the rest.
     n_directions : int, default=64
         Random directions along which embeddings are looked at, drawn anew at every step.
-    n_local : int, default=None
-        Local views of each row, which show less of it; those of images and series have half the
-        sides. None is 4 for images from 64 pixels on the shorter side, and else 0: a part of a
-        small image hardly says what it comes from.
 
     References
     ----------
@@ -89,7 +85,6 @@ class LeJEPATransformer(BaseViewTransformer):
 
     weight: float = param(0.05, Interval(Real, 0, 1, closed="both"))
     n_directions: int = param(64, Interval(Integral, 1, defaults.MOST, closed="both"))
-    n_local: int | None = param(None, Interval(Integral, 0, defaults.DEEPEST, closed="both"), None)
 
     _relative_cost = 1.1
     _collapse_remedies = {"weight": "larger", "lr": "smaller"}

@@ -15,7 +15,7 @@ from numbers import Integral, Real
 import torch
 
 from sklearn_ssl import defaults
-from sklearn_ssl._base_arrays import BaseViewTransformer
+from sklearn_ssl._base_arrays import BaseMultiCropTransformer
 from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.augment import MultiCrop
@@ -50,7 +50,7 @@ class SwAVTask(PretextTask):
             self.prototypes.weight.grad = None
 
 
-class SwAVTransformer(BaseViewTransformer):
+class SwAVTransformer(BaseMultiCropTransformer):
     """Representations by clusters that are swapped between views (SwAV).
 
     Each batch is clustered on the fly: the embeddings of two views are assigned to learnt
@@ -66,10 +66,6 @@ class SwAVTransformer(BaseViewTransformer):
         Divisor of the similarities to the prototypes, where they are predictions.
     epsilon : float, default=0.05
         Divisor of the similarities where they are assignments: a small one makes them sharp.
-    n_local : int, default=None
-        Local views of each row, which show less of it; those of images and series have half the
-        sides. None is 4 for images from 64 pixels on the shorter side, and else 0: a part of a
-        small image hardly says what it comes from.
 
     References
     ----------
@@ -91,7 +87,6 @@ class SwAVTransformer(BaseViewTransformer):
     )
     temperature: float = param(0.1, Interval(Real, 0, None, closed="neither"))
     epsilon: float = param(0.05, Interval(Real, 0, None, closed="neither"))
-    n_local: int | None = param(None, Interval(Integral, 0, defaults.DEEPEST, closed="both"), None)
 
     _relative_cost = 1.1
     _collapse_remedies = {"epsilon": "smaller", "lr": "smaller"}
