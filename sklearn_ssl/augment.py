@@ -182,7 +182,7 @@ class MultiCrop(nn.Module):
         super().__init__()
         self.n_local = n_local
         if n_local is None:
-            self.n_local = defaults.n_local(spec.modality, spec.shape)
+            self.n_local = spec.n_local
         self.augment = resolve_augmentation(augment, spec)
         self.local_augment = self.augment.local(spec)
         size = self.local_augment.size
@@ -512,16 +512,13 @@ class SeriesAugmentation(Augmentation):
         return views.masked_fill_(masked[:, None], 0)
 
 
-DEFAULTS = {cls.modality: cls for cls in (ImageAugmentation, FeatureCorruption, SeriesAugmentation)}
-
-
 def resolve_augmentation(augment, spec):
     """Return the augmentation that an estimator's parameter means, adapted to the data.
 
     Parameters
     ----------
     augment : None, Augmentation, callable, list or tuple
-        None is the augmentation of the modality. A list, a tuple or an ``nn.Sequential`` are some
+        None is the augmentation of the kind of data. A list, a tuple or an ``nn.Sequential`` are some
         of these, one after another. The parameter itself is never changed.
     spec : InputSpec
 
@@ -534,10 +531,16 @@ def resolve_augmentation(augment, spec):
     TypeError
         If it is not made of functions of a batch.
     ValueError
-        If it is empty, or is made for another kind of data.
+        If it is empty, or is made for another kind of data; or if it is None, and there is no
+        augmentation for the kind of data.
     """
     if augment is None:
-        augment = DEFAULTS[spec.modality]()
+        if spec.default_augmentation is None:
+            raise ValueError(
+                f"Data of the kind {spec.modality!r} has no default augmentation: pass a function "
+                "of a batch as augment."
+            )
+        augment = spec.default_augmentation()
     if isinstance(augment, Augmentation):
         if augment.modality not in (None, spec.modality):
             raise ValueError(

@@ -6,8 +6,6 @@ images, and enough steps for a few hundred rows.
 
 import math
 
-# Rows a network sees in a fit, all epochs together.
-ROWS_TO_SEE = {"image": 600_000, "table": 1_000_000, "series": 500_000, "video": 60_000}
 FEWEST_EPOCHS, MOST_EPOCHS = 4, 200
 TOKENS_TO_SEE, MOST_TEXT_EPOCHS = 12_000_000, 100
 TOKENS_IN_A_STEP = 2048
@@ -21,12 +19,12 @@ MOST = 2**20  # prototypes, entries of a queue, tokens
 FROZEN_PROTOTYPES = 0.02
 
 
-def max_epochs(modality, n_samples, cost=1.0):
+def max_epochs(rows_to_see, n_samples, cost=1.0):
     """Return how often the data is seen: as often as the rows to see allow, 4 to 200 times.
 
-    `cost` is the time that a method takes for a row, compared with SimCLR: all take about as long.
+    `rows_to_see` depends on the kind of data, and `cost` is the time that a method takes for a row, compared with SimCLR: all take about as long.
     """
-    epochs = ROWS_TO_SEE[modality] / cost / n_samples
+    epochs = rows_to_see / cost / n_samples
     return int(min(max(epochs, FEWEST_EPOCHS), MOST_EPOCHS))
 
 
@@ -41,14 +39,6 @@ def fine_tuning_epochs(n_rows, batch_size):
     The more steps, the further the encoder moves; with few labels it had better stay near.
     """
     return min(max(2000 // math.ceil(n_rows / batch_size), 5), 30)
-
-
-def n_quantiles(n_features):
-    """Return how many values stand for the marginal of a column: 256, or down to 48 if it is wide.
-
-    They are saved with the estimator, and must stay small beside the weights.
-    """
-    return int(min(max(65_536 // n_features, 48), 256))
 
 
 def inference_batch_size(shape):
@@ -119,23 +109,6 @@ def n_prototypes(n_samples):
 def expander_dims():
     """Return the widths of the head of Barlow Twins and VICReg, which compare many components."""
     return 512, 512, 512
-
-
-def n_local(modality, shape):
-    """Return the local views of multi-crop: 4 of images from 64 pixels on, and none elsewhere.
-
-    A part of a small image, of a table's row or of a series hardly says which row it comes from:
-    with local views, SwAV was both slower and worse on images of 8 and of 28 pixels.
-    """
-    return 4 if modality == "image" and min(shape[1:]) >= 64 else 0
-
-
-def mask_ratio(modality):
-    """Return the part of its pieces that a masked autoencoder hides.
-
-    Images are redundant: with less hidden, neighbouring patches give the answer away.
-    """
-    return {"image": 0.75, "series": 0.5, "table": 0.5}[modality]
 
 
 def series_patch_size(time):

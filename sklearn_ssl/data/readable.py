@@ -8,10 +8,15 @@ from os import PathLike
 import numpy as np
 import torch
 
-from sklearn_ssl._columns import column_names
+from sklearn_ssl.data.columns import column_names
 
 TAKEN = "Expected is an array of numbers, a data frame, or a list of arrays"
 FILE_NAME = re.compile(r"\S*\.[A-Za-z]\w{1,4}")
+TO_RESIZE = (
+    "Images must have one size: resize them, for example by PIL's image.resize((width, height)), "
+    'and their number of channels, for example by image.convert("RGB")'
+)
+TO_PAD = "Series of different lengths are taken by TS2VecTransformer and NextFrameEmbedder"
 TEXT_ESTIMATORS = "MaskedLMEmbedder, CausalLMEmbedder and SimCSETransformer"
 
 
@@ -68,6 +73,16 @@ def read_rows(X, name):
     if hasattr(first, "getbands"):  # images of PIL
         return [np.asarray(row) for row in rows]
     return rows if np.ndim(first) else X
+
+
+def count_dims(X):
+    """Return the number of dimensions of X, as far as its first row tells; None if it does not."""
+    try:
+        if isinstance(X, list | tuple) and len(X):
+            return 1 + np.ndim(X[0])
+        return len(X.shape if hasattr(X, "shape") else np.shape(X))
+    except (TypeError, ValueError):  # a row of lists of different lengths, for example
+        return None
 
 
 def _tensor_as_array(X):
@@ -159,14 +174,14 @@ def _rows_in_one_dimension(X):
     return list(X) if is_objects else None
 
 
-def refuse_ragged(rows, modality, name):
+def refuse_ragged(rows, advice, name):
     """Refuse a list of rows whose shapes differ, and say what to do.
 
     Parameters
     ----------
     rows : list
-    modality : str or None
-        What X holds, as far as it is known.
+    advice : str
+        For rows of the kind that X holds.
     name : str
         Of the estimator, for messages.
     """
@@ -175,12 +190,6 @@ def refuse_ragged(rows, modality, name):
     other = next((shape for shape in shapes if shape != shapes[0]), None)
     if other is None:
         return
-    resize = (
-        "Images must have one size: resize them, for example by PIL's image.resize((width, "
-        'height)), and their number of channels, for example by image.convert("RGB")'
-    )
-    pad = "Series of different lengths are taken by TS2VecTransformer and NextFrameEmbedder"
-    advice = {"image": resize, "series": pad, "table": pad}.get(modality, f"{resize}. {pad}")
     raise ValueError(
         f"X is a list of rows of inhomogeneous shapes, such as {shapes[0]} and {other}; {name} "
         f"takes rows of one shape. {advice}."

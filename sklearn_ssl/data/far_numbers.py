@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from sklearn_ssl._columns import among
+from sklearn_ssl.data.columns import among
 
 MOST_DEVIATIONS = 1e6  # from the mean of a column; what is further away is clipped
 MANY_DEVIATIONS = 1e3  # of which a warning tells
@@ -22,15 +22,15 @@ def check_lone_values(estimator, sample, spec):
     ----------
     estimator : estimator
     sample : ndarray of shape (n, *spec.shape)
-    spec : InputSpec
+    spec : ScaledSpec
     """
     by_row = np.moveaxis(sample, 1, -1).reshape(-1, spec.shape[0])
-    numbers = np.flatnonzero(np.array(spec.cardinalities or [0] * spec.shape[0]) == 0)
+    numbers = np.flatnonzero(spec.is_number())
     found = {j: lone for j in numbers if (lone := _lone_value(by_row[:, j])) is not None}
     if not found:
         return
     listed = [
-        f"{_place(estimator, spec, j)} ({value:g}; the others are {low:g} to {high:g})"
+        f"{spec.name_of(estimator, j)} ({value:g}; the others are {low:g} to {high:g})"
         for j, (value, low, high) in found.items()
     ]
     warnings.warn(
@@ -70,14 +70,13 @@ def check_deviations(estimator, X, spec):
     estimator : estimator
     X : ndarray
         Read in blocks.
-    spec : InputSpec
+    spec : ScaledSpec
     """
-    axes = (0, 2) if spec.modality == "series" else 0
     least, most = np.inf, -np.inf
     for start in range(0, len(X), ROWS_AT_ONCE):
         block = X[start : start + ROWS_AT_ONCE].reshape(-1, *spec.shape)
-        least = np.fmin(least, np.fmin.reduce(block, axis=axes, keepdims=True)[0])
-        most = np.fmax(most, np.fmax.reduce(block, axis=axes, keepdims=True)[0])
+        least = np.fmin(least, np.fmin.reduce(block, axis=spec.axes, keepdims=True)[0])
+        most = np.fmax(most, np.fmax.reduce(block, axis=spec.axes, keepdims=True)[0])
     with np.errstate(over="ignore"):
         below, above = (spec.shift - least) * spec.scale, (most - spec.shift) * spec.scale
     deviations = np.fmax(below, above)
@@ -88,7 +87,7 @@ def check_deviations(estimator, X, spec):
     value = (least if below.flat[place] > above.flat[place] else most).flat[place]
     clipped = f"; {name} clips it at a million" if deviations.max() > MOST_DEVIATIONS else ""
     warnings.warn(
-        f"X has a value of {value:g} in {_place(estimator, spec, place)}, more than a thousand "
+        f"X has a value of {value:g} in {spec.name_of(estimator, place)}, more than a thousand "
         f"deviations away from the mean in fit, {spec.shift.flat[place]:g}{clipped}. If X is in "
         f"another unit than in fit, bring it to that. {_remedy(estimator, spec)}",
         UserWarning,
@@ -96,17 +95,9 @@ def check_deviations(estimator, X, spec):
     )
 
 
-def _place(estimator, spec, j):
-    if spec.modality == "series":
-        return f"channel {j}"
-    names = getattr(estimator, "feature_names_in_", None)
-    return f"column {j}" if names is None else f"column {names[j]!r}"
-
-
 def _remedy(estimator, spec):
-    by = "NaN" if spec.modality in estimator._missing_allowed else "a usual value"
-    kind = "channel" if spec.modality == "series" else "column"
+    by = "NaN" if spec.takes_missing(estimator) else "a usual value"
     return (
-        f"If it marks a missing number, replace it by {by}; if it is meant, transform the {kind}, "
-        "for example by a logarithm."
+        f"If it marks a missing number, replace it by {by}; if it is meant, transform the "
+        f"{spec.unit}, for example by a logarithm."
     )

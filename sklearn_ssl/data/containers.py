@@ -4,8 +4,6 @@ import sys
 
 import numpy as np
 
-WHOLE = ("image", "video")  # modalities in which no value may be missing
-
 
 def opened(X):
     """Return X as it is, but what Arrow has as a Table or a list.
@@ -43,15 +41,15 @@ def _refuse_datasets(X):
         )
 
 
-def unmasked(X, modality):
+def unmasked(X, whole=None):
     """Return X as it is, but a masked array as one in which masked values are missing.
 
     Parameters
     ----------
     X : object
         A masked array, a list of some, or anything else.
-    modality : str or None
-        What X holds.
+    whole : str, default=None
+        What X holds, if no value of it may be missing: "images", "videos".
 
     Returns
     -------
@@ -62,17 +60,17 @@ def unmasked(X, modality):
     Raises
     ------
     ValueError
-        If values of images or videos are masked.
+        If values are masked that may not be missing.
     """
     if isinstance(X, list | tuple) and any(isinstance(row, np.ma.MaskedArray) for row in X):
-        return [unmasked(row, modality) for row in X]
+        return [unmasked(row, whole) for row in X]
     if not isinstance(X, np.ma.MaskedArray):
         return X
     if not np.ma.is_masked(X):
         return X.data
-    if modality in WHOLE:
+    if whole:
         raise ValueError(
-            f"X has {np.ma.count_masked(X)} masked values, but {modality}s must be whole. Fill "
+            f"X has {np.ma.count_masked(X)} masked values, but {whole} must be whole. Fill "
             "them, by X.filled(0) for example, or leave the rows out that have some."
         )
     dtype = {"f": X.dtype, "b": float, "i": float, "u": float}.get(X.dtype.kind, object)

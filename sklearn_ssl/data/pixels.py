@@ -1,12 +1,16 @@
-"""Images and videos: the shape of their rows, and the range of their pixels."""
+"""Pixels, of images and of videos: their range, their units, the order of their axes."""
 
 import warnings
-from numbers import Integral
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
+import torch
+
+from sklearn_ssl.data.rows import RowBlocks, evenly_spaced
+from sklearn_ssl.data.spec import ArraySpec
 
 MOST_COLORS = 4  # channels of usual images: gray, with alpha, RGB, RGBA
-MOST_BANDS = 1000  # more would be rows
 FAR = 10  # times as far from the middle as all others: a pixel that is no brightness
 FEWEST_LEVELS = 8  # different values that pixels must have for that; masks have less
 FEWEST_JUDGED = 1000  # pixels
@@ -15,140 +19,64 @@ ROUNDING = 1e-9  # pixels that differ by less are all the same
 N_JUDGED = 100_000  # pixels, evenly spaced, among which those are looked for
 PIXELS_AT_ONCE = 2**18
 
-# Shapes -------------------------------------------------------------------------------------------
 
+@dataclass(frozen=True, kw_only=True)
+class PixelSpec(ArraySpec):
+    """Base of images and videos, whose pixels are from 0 to 1 in a batch.
 
-def read_image_shape(row_shape, image_shape, X_shape, *, is_named=False):
-    """Return (channels, height, width) of images that come as `row_shape`.
-
-    Parameters
+    Attributes
     ----------
-    row_shape : tuple of int
-    image_shape : tuple of int or None
-        As the user gives it.
-    X_shape : str
-        That of X, for messages.
-    is_named : bool
-        Whether the user says ``modality="image"``: with `image_shape`, that settles what is
-        doubtful.
+    shift, scale : float
+        A batch is ``(X - shift) * scale``: the range of the training data becomes [0, 1]; uint8 is
+        0 to 255. Pixels that a wide gap separates from all others, such as marks of missing ones,
+        do not count for the range, and what is further from it than ten times its width is clipped.
+    whole_numbers : bool
+        Whether the pixels were whole numbers.
     """
-    if image_shape is not None:
-        _check_image_shape(row_shape, image_shape, X_shape)
-    elif len(row_shape) == 1:
-        raise ValueError(
-            f"X has shape {X_shape}: pass image_shape=(height, width) or (height, width, "
-            "channels) to have its rows read as images."
-        )
-    height, width, channels = (*(image_shape or row_shape), 1)[:3]
-    got = f"X has shape {X_shape}"
-    remedy = "Use np.moveaxis(X, 1, -1)."
-    if len(row_shape) == 1:
-        got = f"image_shape={tuple(image_shape)}"
-        remedy = (
-            f"Give it as (height, width, channels); rows that hold one channel behind the other "
-            f"become images by np.moveaxis(X.reshape(-1, {height}, {width}, {channels}), 1, -1)."
-        )
-    _check_channels_last(
-        (height, width, channels), got, remedy, is_settled=is_named and image_shape is not None
-    )
-    return channels, height, width
 
+    shift: float
+    scale: float
+    whole_numbers: bool = False
 
-def _check_image_shape(row_shape, image_shape, X_shape):
-    if len(image_shape) not in (2, 3) or not all(
-        isinstance(length, Integral) and length > 0 for length in image_shape
-    ):
-        raise ValueError(
-            "image_shape must be (height, width) or (height, width, channels), positive integers; "
-            f"got {image_shape}."
-        )
-    image_shape = tuple(image_shape)
-    if np.prod(image_shape) != np.prod(row_shape):
-        raise ValueError(
-            f"image_shape={image_shape} has {np.prod(image_shape)} values, but the rows of "
-            f"X, of shape {X_shape}, have {np.prod(row_shape)}."
-        )
-    if len(row_shape) > 1 and (*row_shape, 1)[:3] != (*image_shape, 1)[:3]:
-        raise ValueError(
-            f"X has shape {X_shape}, and image_shape={image_shape} would mix its pixels; it is for "
-            f"flat rows. {axes_to_move(row_shape, image_shape) or 'Leave it out.'}"
+    is_whole: ClassVar[bool] = True
+    raw_title: ClassVar[str] = "raw pixels"
+
+    @classmethod
+    def describe(cls, rows, shape):
+        """Measure the training rows, at most 10,000 of them."""
+        sample = evenly_spaced(rows)
+        shift, scale = pixel_range(sample)
+        return cls(
+            n_samples=len(rows),
+            row_shape=sample.shape[1:],
+            shape=shape,
+            shift=shift,
+            scale=scale,
+            whole_numbers=is_whole(sample),
         )
 
+    def check_training(self, estimator, rows):
+        first, *further = rows.blocks
+        # The range of X_unlabeled is to be that of X.
+        known = self.describe(RowBlocks(first), self.shape) if further else self
+        for block in rows.blocks:
+            known.check_values(estimator, block)
 
-def axes_to_move(got, expected):
-    """Say how rows of a shape become those of another, if they differ in the order of axes."""
-    if len(got) != len(expected) or sorted(got) != sorted(expected) or len(got) < 2:
-        return ""
-    if len(got) > 2 and (*got[1:], got[0]) == tuple(expected):
-        return "Use np.moveaxis(X, 1, -1)."
-    if len(got) > 2 and (got[-1], *got[:-1]) == tuple(expected):
-        return "Use np.moveaxis(X, -1, 1)."
-    changed = [axis for axis, pair in enumerate(zip(got, expected), 1) if pair[0] != pair[1]]
-    if len(changed) == 2:
-        return f"Use np.swapaxes(X, {changed[0]}, {changed[1]})."
-    return ""
+    def check_values(self, estimator, X):
+        check_pixels(X, self, type(estimator).__name__)
 
+    def to_tensor(self, rows, device="cpu"):
+        channels, height, width = self.shape[-3:]
+        # A copy: the rows may be the user's own, read-only, reversed or big-endian.
+        dtype = np.uint8 if rows.dtype == np.uint8 else np.float32
+        with np.errstate(over="ignore"):  # what float32 cannot hold is clipped
+            batch = torch.from_numpy(np.array(rows, dtype=dtype, order="C")).to(device)
+        batch = batch.reshape(len(rows), *self.shape[:-3], height, width, channels)
+        batch = batch.movedim(-1, -3)  # [..., c, h, w], in the memory order channels_last
+        return batch.to(torch.float32).sub_(self.shift).mul_(self.scale).clamp_(-FAR, 1 + FAR)
 
-def _check_channels_last(shape, got, remedy, *, is_settled=False):
-    """Refuse images with channels first, and warn where that is doubtful."""
-    height, width, channels = shape
-    if height == width or (channels <= MOST_COLORS and not 1 < width == channels):
-        return
-    looks = f"{got}, which looks like channels first; images are expected as"
-    if height <= MOST_COLORS < channels:
-        raise ValueError(f"{looks} (n, height, width, channels). {remedy}")
-    if is_settled:
-        return
-    if width == channels > MOST_COLORS:
-        raise ValueError(
-            f"{looks} (n, height, width, channels). {remedy} If these are {channels} channels of "
-            f'{height} x {width} pixels, say so with modality="image" and image_shape={shape}.'
-        )
-    if channels > MOST_BANDS or width <= MOST_COLORS < min(height, channels):
-        doubt, remedy = "rows last", "np.moveaxis(X, -1, 0)"
-    elif channels <= MOST_COLORS or (_is_oblong(height, width) and not _is_oblong(width, channels)):
-        doubt, remedy = "channels first", "np.moveaxis(X, 1, -1)"
-    else:
-        return
-    warnings.warn(
-        f"{got}, which is read as (n, height, width, channels), and may have {doubt}. If so, use "
-        f'{remedy}; if not, silence this with modality="image" and image_shape={shape}.',
-        UserWarning,
-        stacklevel=2,
-    )
-
-
-def _is_oblong(height, width):
-    return max(height, width) > 2 * min(height, width)
-
-
-def read_video_shape(row_shape, X_shape):
-    """Return (time, channels, height, width) of videos that come as `row_shape`."""
-    time, height, width, channels = (*row_shape, 1)[:4]
-    expected = (
-        "videos are expected as (n, time, height, width) or (n, time, height, width, channels)"
-    )
-    if len(row_shape) == 3 and width <= MOST_COLORS < min(time, height):
-        raise ValueError(
-            f"X has shape {X_shape}, which looks like images in color, (n, height, width, "
-            f"channels); {expected}. Methods for images take it as it is."
-        )
-    if channels > MOST_COLORS and height != width:
-        axis = 1 if time <= MOST_COLORS < height else 2
-        looks = f"X has shape {X_shape}, which looks like channels first; {expected}"
-        if height <= MOST_COLORS or (axis == 1 and width == channels):
-            raise ValueError(f"{looks}. Use np.moveaxis(X, {axis}, -1).")
-        if width == channels or (_is_oblong(height, width) and not _is_oblong(width, channels)):
-            warnings.warn(
-                f"{looks}. If so, use np.moveaxis(X, {axis}, -1); if not, silence this with "
-                f'warnings.filterwarnings("ignore", "X has shape .* which looks like").',
-                UserWarning,
-                stacklevel=2,
-            )
-    return time, channels, height, width
-
-
-# Pixels -------------------------------------------------------------------------------------------
+    def from_tensor(self, batch):
+        return self.as_rows((batch.double() / self.scale + self.shift).float())
 
 
 def pixel_range(sample):

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from sklearn_ssl._columns import (
+from sklearn_ssl.data.columns import (
     among,
     column_names,
     holds_numbers_only,

@@ -4,11 +4,14 @@ import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
 
-from sklearn_ssl._containers import opened
+from sklearn_ssl.data.containers import opened
+from sklearn_ssl.data.spec import Spec
 from sklearn_ssl.tokenization import encode
 
 OF_NUMBERS = (
@@ -18,8 +21,8 @@ OF_NUMBERS = (
 
 
 @dataclass(frozen=True)
-class TextSpec:
-    """What an estimator knows of its training texts.
+class TextSpec(Spec):
+    """What an estimator knows of its training texts. A batch holds ids, ``(n, length)``.
 
     Attributes
     ----------
@@ -38,9 +41,6 @@ class TextSpec:
         The configuration of a transformers model, as JSON.
     pooling : str
         What the states of a row become if the parameter does not say so.
-    modality : "text"
-    categories : None
-        Only tables have some.
     """
 
     tokenizer: str = field(repr=False)  # a page of JSON
@@ -54,12 +54,18 @@ class TextSpec:
     n_tokens: int = 0
     pretrained: str | None = field(default=None, repr=False)
     pooling: str = "mean"
-    modality: str = "text"
-    categories: None = None
+
+    modality: ClassVar[str] = "text"
+    raw_title: ClassVar[str] = "TF-IDF"
 
     def to_tensor(self, rows, device="cpu"):
         """Turn rows of ids into an int64 batch on the device."""
         return torch.from_numpy(rows).to(device, torch.int64)
+
+    def raw_features(self, estimator, pretrain, others):
+        texts = [text for block in pretrain for text in block]
+        model = TfidfVectorizer().fit(texts)
+        return [model.transform(block) for block in (texts, *others)]
 
 
 class TokenRows:

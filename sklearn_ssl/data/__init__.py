@@ -1,0 +1,79 @@
+"""Kinds of data: one file for each says how it is read, described, made to tensors and back.
+
+A new kind is a subclass of :class:`~sklearn_ssl.data.spec.ArraySpec` and an entry in :data:`KINDS`.
+"""
+
+from sklearn_ssl.data.image import ImageSpec
+from sklearn_ssl.data.readable import count_dims
+from sklearn_ssl.data.series import SeriesSpec
+from sklearn_ssl.data.spec import TAKEN_BY, ArraySpec, shape_of_X
+from sklearn_ssl.data.table import TableSpec
+from sklearn_ssl.data.text import TextSpec
+from sklearn_ssl.data.video import VideoSpec
+
+KINDS = {
+    kind.modality: kind for kind in (TableSpec, ImageSpec, SeriesSpec, VideoSpec, TextSpec)
+}
+# The kind of X by the number of its dimensions, unless the estimator or the user names another.
+AUTO_MODALITY = {2: "table", 4: "image"}
+
+
+def kind_of(estimator, X):
+    """Return the kind of data that X holds, a subclass of Spec.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its parameters `modality` and `image_shape`, where it has them, name the kind; otherwise
+        the number of dimensions of X does.
+    X : array-like
+        As :func:`~sklearn_ssl.data.readable.read_rows` returns it.
+
+    Raises
+    ------
+    ValueError
+        If neither tells, or if the estimator does not take such data.
+    """
+    modality = modality_of(estimator, X)
+    if modality is None:
+        _refuse(estimator, X)
+    if modality not in taken_by(estimator):
+        raise ValueError(
+            f"{type(estimator).__name__} has modality={modality!r}, but takes "
+            f"{', '.join(map(repr, ('auto', *taken_by(estimator))))}."
+        )
+    return KINDS[modality]
+
+
+def modality_of(estimator, X):
+    """Return the name of the kind of data that X holds; None if nothing tells."""
+    if getattr(estimator, "image_shape", None) is not None:
+        return ImageSpec.modality
+    named = getattr(estimator, "modality", "auto")
+    return estimator._auto_modality.get(count_dims(X)) if named == "auto" else named
+
+
+def taken_by(estimator):
+    """Return the names of the kinds of data that an estimator takes; a class will do."""
+    with_views = [name for name, kind in KINDS.items() if kind.default_augmentation is not None]
+    return estimator._modalities or tuple(with_views)
+
+
+def _refuse(estimator, X):
+    """Say what is wrong with X, whose dimensions tell of no kind: in scikit-learn's words first."""
+    (X,) = ArraySpec.as_arrays(estimator, [X])
+    row_shape = ArraySpec.checked(estimator, X, reset=True, min_samples=2).shape[1:]
+    n_dims, by_dims = len(row_shape) + 1, estimator._auto_modality
+    got = f"X has shape {shape_of_X(row_shape)}"
+    if n_dims == 3 and by_dims is AUTO_MODALITY:
+        raise ValueError(
+            f"{got}: it may hold gray images (n, height, width) or series (n, channels, time). Say "
+            'which with modality="image" or modality="series".'
+        )
+    raise ValueError(f"{got}, expected {_among(by_dims)} dimensions.{TAKEN_BY.get(n_dims, '')}")
+
+
+def _among(by_dims):
+    """Name the numbers of dimensions that X may have; three of them may be gray images."""
+    *most, last = sorted({*by_dims, 3} if 4 in by_dims else by_dims)
+    return f"{', '.join(map(str, most))} or {last}" if most else str(last)

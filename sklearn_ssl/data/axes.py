@@ -1,0 +1,19 @@
+"""The order of axes: what to do with rows whose axes come in another order."""
+
+
+def axes_to_move(got, expected):
+    """Say how rows of a shape become those of another, if they differ in the order of axes."""
+    if len(got) != len(expected) or sorted(got) != sorted(expected) or len(got) < 2:
+        return ""
+    if len(got) > 2 and (*got[1:], got[0]) == tuple(expected):
+        return "Use np.moveaxis(X, 1, -1)."
+    if len(got) > 2 and (got[-1], *got[:-1]) == tuple(expected):
+        return "Use np.moveaxis(X, -1, 1)."
+    changed = [axis for axis, pair in enumerate(zip(got, expected), 1) if pair[0] != pair[1]]
+    if len(changed) == 2:
+        return f"Use np.swapaxes(X, {changed[0]}, {changed[1]})."
+    return ""
+
+
+def is_oblong(height, width):
+    return max(height, width) > 2 * min(height, width)

@@ -1,0 +1,156 @@
+"""Images: pixels in rows and columns, and in channels."""
+
+import warnings
+from dataclasses import dataclass
+from functools import partial
+from numbers import Integral
+from typing import ClassVar
+
+import numpy as np
+
+from sklearn_ssl import defaults
+from sklearn_ssl.augment import ImageAugmentation
+from sklearn_ssl.data.axes import axes_to_move, is_oblong
+from sklearn_ssl.data.pixels import MOST_COLORS, PixelSpec
+from sklearn_ssl.data.readable import TO_RESIZE
+from sklearn_ssl.data.spec import shape_of_X
+from sklearn_ssl.encoders.image import ConvEncoder, torchvision_encoder
+from sklearn_ssl.encoders.vit import ViTEncoder
+
+MOST_BANDS = 1000  # more would be rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSpec(PixelSpec):
+    """What an estimator knows of images. A batch has the shape ``(n, channels, height, width)``."""
+
+    modality: ClassVar[str] = "image"
+    n_dims: ClassVar[tuple] = (2, 3, 4)
+    expected: ClassVar[str] = (
+        "(n, height, width) or (n, height, width, channels), or flat rows and image_shape"
+    )
+    plural: ClassVar[str] = "images"
+    rows_to_see: ClassVar[int] = 600_000
+    ragged_advice: ClassVar[str] = TO_RESIZE
+    default_augmentation: ClassVar = ImageAugmentation
+
+    @classmethod
+    def batch_shape(cls, estimator, row_shape):
+        named, image_shape = estimator.modality, estimator.image_shape
+        if image_shape is not None and named not in ("auto", cls.modality):
+            raise ValueError(
+                f'image_shape={image_shape} goes with modality="image", got modality={named!r}.'
+            )
+        cls.check_dims(row_shape)
+        is_named = named == cls.modality
+        return read_image_shape(row_shape, image_shape, is_named=is_named)
+
+    @property
+    def n_local(self):
+        """4 from 64 pixels on the shorter side, and none below.
+
+        A part of a small image, of a table's row or of a series hardly says which row it comes
+        from: with local views, SwAV was both slower and worse on images of 8 and of 28 pixels.
+        """
+        return 4 if min(self.shape[1:]) >= 64 else 0
+
+    def as_rows(self, batch):
+        return super().as_rows(batch.movedim(1, -1))
+
+    def default_encoder(self, shape):
+        return ConvEncoder(shape)
+
+    def named_encoder(self, name, shape):
+        return ViTEncoder(shape) if name == "vit" else torchvision_encoder(name, shape)
+
+    def token_encoder(self, patch_size, pooling):
+        patch_size = patch_size or defaults.masked_patch_size(self.shape)
+        # Wide and shallow: as good as deeper, and quicker.
+        return partial(ViTEncoder, patch_size=patch_size, pooling=pooling, width=128, depth=2)
+
+    def mild_augmentation(self):
+        return ImageAugmentation(jitter=0, grey=0, blur=0)
+
+
+def read_image_shape(row_shape, image_shape, *, is_named=False):
+    """Return (channels, height, width) of images that come as `row_shape`.
+
+    Parameters
+    ----------
+    row_shape : tuple of int
+    image_shape : tuple of int or None
+        As the user gives it.
+    is_named : bool
+        Whether the user says ``modality="image"``: with `image_shape`, that settles what is
+        doubtful.
+    """
+    if image_shape is not None:
+        _check_image_shape(row_shape, image_shape)
+    elif len(row_shape) == 1:
+        raise ValueError(
+            f"X has shape {shape_of_X(row_shape)}: pass image_shape=(height, width) or (height, width, "
+            "channels) to have its rows read as images."
+        )
+    height, width, channels = (*(image_shape or row_shape), 1)[:3]
+    got = f"X has shape {shape_of_X(row_shape)}"
+    remedy = "Use np.moveaxis(X, 1, -1)."
+    if len(row_shape) == 1:
+        got = f"image_shape={tuple(image_shape)}"
+        remedy = (
+            f"Give it as (height, width, channels); rows that hold one channel behind the other "
+            f"become images by np.moveaxis(X.reshape(-1, {height}, {width}, {channels}), 1, -1)."
+        )
+    _check_channels_last(
+        (height, width, channels), got, remedy, is_settled=is_named and image_shape is not None
+    )
+    return channels, height, width
+
+
+def _check_image_shape(row_shape, image_shape):
+    if len(image_shape) not in (2, 3) or not all(
+        isinstance(length, Integral) and length > 0 for length in image_shape
+    ):
+        raise ValueError(
+            "image_shape must be (height, width) or (height, width, channels), positive integers; "
+            f"got {image_shape}."
+        )
+    image_shape = tuple(image_shape)
+    if np.prod(image_shape) != np.prod(row_shape):
+        raise ValueError(
+            f"image_shape={image_shape} has {np.prod(image_shape)} values, but the rows of "
+            f"X, of shape {shape_of_X(row_shape)}, have {np.prod(row_shape)}."
+        )
+    if len(row_shape) > 1 and (*row_shape, 1)[:3] != (*image_shape, 1)[:3]:
+        raise ValueError(
+            f"X has shape {shape_of_X(row_shape)}, and image_shape={image_shape} would mix its pixels; it is for "
+            f"flat rows. {axes_to_move(row_shape, image_shape) or 'Leave it out.'}"
+        )
+
+
+def _check_channels_last(shape, got, remedy, *, is_settled=False):
+    """Refuse images with channels first, and warn where that is doubtful."""
+    height, width, channels = shape
+    if height == width or (channels <= MOST_COLORS and not 1 < width == channels):
+        return
+    looks = f"{got}, which looks like channels first; images are expected as"
+    if height <= MOST_COLORS < channels:
+        raise ValueError(f"{looks} (n, height, width, channels). {remedy}")
+    if is_settled:
+        return
+    if width == channels > MOST_COLORS:
+        raise ValueError(
+            f"{looks} (n, height, width, channels). {remedy} If these are {channels} channels of "
+            f'{height} x {width} pixels, say so with modality="image" and image_shape={shape}.'
+        )
+    if channels > MOST_BANDS or width <= MOST_COLORS < min(height, channels):
+        doubt, remedy = "rows last", "np.moveaxis(X, -1, 0)"
+    elif channels <= MOST_COLORS or (is_oblong(height, width) and not is_oblong(width, channels)):
+        doubt, remedy = "channels first", "np.moveaxis(X, 1, -1)"
+    else:
+        return
+    warnings.warn(
+        f"{got}, which is read as (n, height, width, channels), and may have {doubt}. If so, use "
+        f'{remedy}; if not, silence this with modality="image" and image_shape={shape}.',
+        UserWarning,
+        stacklevel=2,
+    )

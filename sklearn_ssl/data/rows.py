@@ -1,0 +1,65 @@
+"""Rows as batches read them: several arrays as one, a subset of them, evenly spaced ones."""
+
+import numpy as np
+
+N_DESCRIBED = 10_000  # rows, evenly spaced, from which ranges and moments are taken
+
+
+class RowBlocks:
+    """Several arrays read as if they were one, without copying them.
+
+    Parameters
+    ----------
+    *blocks : ndarray
+        Arrays, memory-mapped ones included, with equal shapes after the first axis.
+    """
+
+    def __init__(self, *blocks):
+        self.blocks = blocks
+        self.starts = np.cumsum([0, *map(len, blocks)])
+
+    def __len__(self):
+        return int(self.starts[-1])
+
+    def __getitem__(self, indices):
+        """Return a copy of the rows at `indices`, a sorted array of integers."""
+        if len(self.blocks) == 1:
+            return self.blocks[0][indices]
+        cuts = np.searchsorted(indices, self.starts)
+        pieces = [
+            block[indices[first:last] - start]
+            for block, start, first, last in zip(self.blocks, self.starts, cuts, cuts[1:])
+        ]
+        return np.concatenate(pieces)
+
+
+class RowSubset:
+    """Some of the rows of a :class:`RowBlocks`, without copying them.
+
+    Parameters
+    ----------
+    rows : RowBlocks
+    indices : ndarray of int
+        Sorted.
+    """
+
+    def __init__(self, rows, indices):
+        self.rows = rows
+        self.indices = indices
+
+    def __len__(self):
+        return len(self.indices)
+
+    def __getitem__(self, indices):
+        return self.rows[self.indices[indices]]
+
+    @property
+    def lengths(self):
+        """Lengths of the rows, where they differ."""
+        return self.rows.lengths[self.indices]
+
+
+def evenly_spaced(rows):
+    """Return at most :data:`N_DESCRIBED` of the rows, evenly spaced."""
+    n = len(rows)
+    return rows[np.linspace(0, n - 1, min(n, N_DESCRIBED)).astype(np.intp)]

@@ -1,0 +1,415 @@
+"""What all kinds of data have in common: how X is read, and what is known of it afterwards.
+
+::
+
+    rows, spec = Kind.read(estimator, blocks)   # fit: check, describe
+    batch = spec.to_tensor(rows[indices])       # every step: raw rows -> float32 batch
+    X = spec.check(estimator, X)                # transform: check against fit
+    X = spec.from_tensor(batch)                 # a prediction in the units of X
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from sklearn_ssl._sklearn_compat import check_array, validate_data
+from sklearn_ssl.data.axes import axes_to_move
+from sklearn_ssl.data.categories import encode_table
+from sklearn_ssl.data.columns import holds_numbers_only, is_frame
+from sklearn_ssl.data.containers import opened, unmasked
+from sklearn_ssl.data.readable import TO_PAD, TO_RESIZE, count_dims, read_rows, refuse_ragged
+from sklearn_ssl.data.rows import RowBlocks
+
+# Estimators that take rows that another one does not, by the number of dimensions of X.
+TAKEN_BY = {
+    2: " SimCLRTransformer takes tables, for example.",
+    3: " TS2VecTransformer takes series, and SimCLRTransformer gray images, for example.",
+    4: " SimCLRTransformer takes images, for example.",
+    5: " NextFrameEmbedder takes videos.",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """What an estimator knows of its training data; each kind of data has its own subclass.
+
+    Attributes
+    ----------
+    modality : str
+        Name of the kind.
+    n_samples : int
+        Number of rows in ``fit``, from which defaults are derived.
+    """
+
+    n_samples: int
+
+    modality: ClassVar[str | None] = None
+    raw_title: ClassVar[str] = "raw values"  # of the features that a representation has to beat
+    rows_to_see: ClassVar[int] = 1_000_000  # in a fit, all epochs together
+    default_augmentation: ClassVar = None  # a function that returns one, or None
+    n_local: ClassVar[int] = 0  # local views of multi-crop
+
+    def to_tensor(self, rows, device="cpu"):
+        """Turn rows of X into a batch on the device."""
+        raise NotImplementedError(f"{type(self).__name__} must define to_tensor(rows, device)")
+
+    def raw_features(self, estimator, pretrain, others):
+        """Return what a user would learn from without pretraining.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Fitted.
+        pretrain : list of array-like
+            Blocks of rows that pretraining has seen.
+        others : list of array-like
+            Further blocks.
+
+        Returns
+        -------
+        features : list of ndarray or sparse matrix of shape (n, features)
+            Those of all rows of `pretrain` in one, then those of each other block.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define raw_features")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArraySpec(Spec):
+    """Base of the kinds of data whose rows are arrays of one shape.
+
+    A new kind defines ``modality``, ``n_dims``, ``expected``, ``describe``, ``to_tensor``,
+    ``from_tensor`` and ``default_encoder``, and is entered in
+    :data:`sklearn_ssl.data.KINDS`.
+
+    Attributes
+    ----------
+    row_shape : tuple of int
+        Shape of one row of X as the user gives it.
+    shape : tuple of int
+        Shape of one row of a batch.
+    """
+
+    row_shape: tuple
+    shape: tuple
+
+    n_dims: ClassVar[tuple]  # that X may have
+    expected: ClassVar[str]  # shape of X, for messages
+    plural: ClassVar[str] = "rows"
+    is_whole: ClassVar[bool] = False  # whether no value may be missing, for whichever estimator
+    ragged_advice: ClassVar[str] = f"{TO_RESIZE}. {TO_PAD}"
+    missing_advice: ClassVar[str] = (
+        "Replace them, for example by np.nan_to_num(X, nan=np.nanmedian(X))"
+    )
+
+    # Only tables have columns of categories.
+    cardinalities: ClassVar = None
+    categories: ClassVar = None
+
+    # Reading X --------------------------------------------------------------------------------
+
+    @classmethod
+    def read(cls, estimator, blocks):
+        """Check training data, measure it, and warn of what is probably a mistake.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Its parameters say how X is meant; its ``n_features_in_`` and ``feature_names_in_`` are
+            set.
+        blocks : list of array-like
+            X and further rows, as :func:`~sklearn_ssl.data.readable.read_rows` returns them.
+
+        Returns
+        -------
+        rows : RowBlocks
+        spec : Spec
+        """
+        rows = cls._checked_blocks(estimator, cls.as_arrays(estimator, blocks))
+        shape = cls.batch_shape(estimator, rows.blocks[0].shape[1:])
+        spec = cls.describe(rows, shape)
+        spec.check_training(estimator, rows)
+        return rows, spec
+
+    @classmethod
+    def as_arrays(cls, estimator, blocks, spec=None):
+        """Return blocks of rows as arrays or frames: masks are read, and lists of rows.
+
+        Parameters
+        ----------
+        estimator : estimator
+        blocks : list of array-like
+        spec : Spec or None
+            That of an earlier fit.
+        """
+        blocks = [unmasked(X, cls.plural if cls.is_whole else None) for X in blocks]
+        lists = [X for X in blocks if isinstance(X, list | tuple) and len(X)]
+        return cls.from_lists(estimator, blocks, lists, spec) if lists else blocks
+
+    @classmethod
+    def from_lists(cls, estimator, blocks, lists, spec):
+        """Return blocks of which some are lists of rows; scikit-learn makes arrays of them."""
+        for X in lists:
+            refuse_ragged(X, cls.ragged_advice, type(estimator).__name__)
+        return blocks
+
+    @classmethod
+    def batch_shape(cls, estimator, row_shape):
+        """Return the shape that rows of X have in a batch; an error if they are of another kind."""
+        cls.check_dims(row_shape)
+        return row_shape
+
+    @classmethod
+    def check_dims(cls, row_shape):
+        if len(row_shape) + 1 not in cls.n_dims:
+            raise ValueError(
+                f"X has shape {shape_of_X(row_shape)}, expected {cls.expected}."
+                f"{TAKEN_BY.get(len(row_shape) + 1, '')}"
+            )
+
+    @classmethod
+    def describe(cls, rows, shape):
+        """Measure the training rows: return a spec.
+
+        Parameters
+        ----------
+        rows : RowBlocks
+        shape : tuple of int
+            As :meth:`batch_shape` returns it.
+        """
+        raise NotImplementedError(f"{cls.__name__} must define describe(rows, shape)")
+
+    def check_training(self, estimator, rows):
+        """Warn of training data that is probably a mistake."""
+        for block in rows.blocks:
+            self.check_values(estimator, block)
+
+    def read_more(self, estimator, blocks, *, reset):
+        """Check rows with which the training continues, as :meth:`read` checks the first ones.
+
+        Parameters
+        ----------
+        estimator : estimator
+        blocks : list of array-like
+        reset : bool
+            Whether this is a new fit, which may see other names of columns.
+        """
+        rows = self._checked_blocks(
+            estimator,
+            self.as_arrays(estimator, blocks, self),
+            reset=reset,
+            row_shape=None if reset else self.row_shape,
+            categories=self.categories,
+        )
+        got = rows.blocks[0].shape[1:]
+        if got != self.row_shape:
+            raise ValueError(
+                f"warm_start=True continues a fit on rows of shape {self.row_shape}, got rows of "
+                f"shape {got}. Use warm_start=False to start over."
+            )
+        for block in rows.blocks:
+            self.check_values(estimator, block)
+        return rows
+
+    def check(self, estimator, X, min_samples=1):
+        """Return X as numbers, checked against the rows of ``fit``."""
+        X = read_rows(opened(X), type(estimator).__name__)
+        (X,) = self.as_arrays(estimator, [X], self)
+        X = self.checked(
+            estimator,
+            X,
+            reset=False,
+            row_shape=self.row_shape,
+            min_samples=min_samples,
+            categories=self.categories,
+        )
+        self.check_values(estimator, X)
+        return X
+
+    def check_values(self, estimator, X):
+        """Warn of numbers that lie far from those in ``fit``."""
+
+    @classmethod
+    def _checked_blocks(cls, estimator, blocks, *, reset=True, row_shape=None, categories=None):
+        X, *further = blocks
+        X = cls.checked(
+            estimator,
+            X,
+            reset=reset,
+            row_shape=row_shape,
+            min_samples=2,
+            categories=categories,
+        )
+        further = [
+            cls.checked(estimator, U, reset=False, row_shape=X.shape[1:], categories=categories)
+            for U in further
+        ]
+        return RowBlocks(X, *further)
+
+    @classmethod
+    @np.errstate(over="ignore", invalid="ignore")  # sums in which infinity is looked for
+    def checked(
+        cls, estimator, X, *, reset, row_shape=None, min_samples=1, categories=None
+    ):
+        """Validate X and return it as a numeric ndarray, without a copy where it was one.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Named in messages; its ``n_features_in_`` and ``feature_names_in_`` are set or checked.
+        X : array-like
+            Finite numbers; NaN too in the kinds of data in which the estimator takes it.
+        reset : bool
+            Whether to set these attributes, as ``fit`` does, or to check X against them.
+        row_shape : tuple of int or None
+            Shape that the rows must have.
+        min_samples : int, default=1
+            Fewer rows are an error.
+        categories : tuple or None
+            Those of the columns of a table. The table is copied then, with codes in their place,
+            and so is one of objects.
+
+        Raises
+        ------
+        ValueError, TypeError
+            In scikit-learn's words where it checks the same thing.
+        """
+        if row_shape is not None and (len(row_shape) > 1 or (count_dims(X) or 0) > 2):
+            _check_row_shape(estimator, np.shape(X), row_shape)
+        checks = {
+            "allow_nd": True,
+            "ensure_min_samples": min_samples,
+            "ensure_all_finite": "allow-nan" if cls.takes_missing(estimator) else True,
+        }
+        table = cls.table_in(X)
+        try:
+            if table is None or (categories is None and holds_numbers_only(table)):
+                X = validate_data(estimator, X, reset=reset, **checks)
+            else:
+                validate_data(estimator, table, reset=reset, skip_check_array=True)
+                X = encode_table(table, categories, type(estimator).__name__)
+                X = check_array(X, input_name="X", estimator=estimator, **checks)
+        except ValueError as error:
+            if "contains NaN" not in str(error):
+                raise
+            raise ValueError(cls._no_missing(estimator)) from error
+        if row_shape is not None:  # rows of two dimensions may begin with the right length
+            _check_row_shape(estimator, X.shape, row_shape)
+        if 0 in X.shape[1:]:
+            raise ValueError(f"X has shape {X.shape}: its rows are empty.")
+        if min_samples > 1 and _all_missing(X):
+            raise ValueError("X holds no numbers: all of them are missing (NaN).")
+        return X
+
+    @classmethod
+    def takes_missing(cls, estimator):
+        """Say whether an estimator takes NaN in this kind of data."""
+        return cls.modality in estimator._missing_allowed
+
+    @classmethod
+    def table_in(cls, X):
+        """Return X if its columns may be of any dtype; None if it is an array of numbers."""
+        return X if is_frame(X) else None
+
+    @classmethod
+    def _no_missing(cls, estimator):
+        """Say what to do about NaN where an estimator cannot take it."""
+        return (
+            f"Input X contains NaN. {type(estimator).__name__} takes no missing numbers in data of "
+            f"the kind {cls.modality!r}. {cls.missing_advice}."
+        )
+
+    # To batches and back ----------------------------------------------------------------------
+
+    def from_tensor(self, batch):
+        """Turn a batch back into rows in the shape and the units of X.
+
+        Parameters
+        ----------
+        batch : torch.Tensor of shape (n, ...)
+
+        Returns
+        -------
+        rows : ndarray
+            Codes in the place of categories, see :meth:`decode`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define from_tensor(batch)")
+
+    def as_rows(self, batch):
+        """Return a batch as an array in the shape of X, its values as they are."""
+        return batch.cpu().numpy().reshape(len(batch), *self.row_shape)
+
+    def decode(self, rows):
+        """Return rows with categories in the place of their codes, where there are any."""
+        return rows
+
+    # Features and networks --------------------------------------------------------------------
+
+    def raw_features(self, estimator, pretrain, others):
+        features = [self.features(self.check(estimator, X)) for X in (*pretrain, *others)]
+        return [np.concatenate(features[: len(pretrain)]), *features[len(pretrain) :]]
+
+    def features(self, rows):
+        """Return checked rows as features in float32: numbers only, none of them missing."""
+        return np.nan_to_num(rows.reshape(len(rows), -1).astype(np.float32))
+
+    @property
+    def encoder_options(self):
+        """What an encoder must know of columns, by keyword: nothing, except in tables."""
+        return {}
+
+    def default_encoder(self, shape):
+        """Build the network that suits rows of a batch of this shape, and a CPU."""
+        raise NotImplementedError(f"{type(self).__name__} must define default_encoder(shape)")
+
+    def named_encoder(self, name, shape):
+        """Build the network that a string names."""
+        raise ValueError(
+            f"encoder={name!r} names an image model, but X is a {self.modality}. Use "
+            "encoder=None or a function that returns a module."
+        )
+
+    def token_encoder(self, patch_size, pooling):
+        """Return a function that builds a TokenEncoder, which can be shown a part of each row."""
+        raise ValueError(
+            f"There is no default token encoder for data of the kind {self.modality!r}: pass a "
+            "function that returns one as encoder."
+        )
+
+    def mild_augmentation(self):
+        """Return what changes rows that are then to be predicted; None if nothing should."""
+
+
+def shape_of_X(row_shape):
+    """Write the shape of X as messages do."""
+    return f"(n, {', '.join(map(str, row_shape))})"
+
+
+def _all_missing(X):
+    return bool(np.isnan(X[0]).all() and np.isnan(X).all())
+
+
+def _check_row_shape(estimator, shape, row_shape):
+    if shape[1:] != row_shape:
+        takes_gaps = "series" in estimator._missing_allowed
+        raise ValueError(
+            f"X has rows of shape {shape[1:]}, but {type(estimator).__name__} is expecting rows of "
+            f"shape {row_shape} as input. {_shape_advice(shape, row_shape, takes_gaps)}"
+        )
+
+
+def _shape_advice(shape, row_shape, takes_gaps):
+    got = shape[1:]
+    if shape == row_shape:
+        return "If X is a single row, pass X[np.newaxis]."
+    is_one_flat = 1 in (len(got), len(row_shape)) and np.prod(got) == np.prod(row_shape)
+    if is_one_flat or _long_axes(got) == _long_axes(row_shape):
+        return f"Use X.reshape(-1, {', '.join(map(str, row_shape))})."
+    if takes_gaps and got[:-1] == row_shape[:-1] and got[-1] < row_shape[-1]:
+        return "Pad its end with NaN, or pass list(X)."
+    return axes_to_move(got, row_shape) or "Resize or reshape X to match, or fit again."
+
+
+def _long_axes(shape):
+    return [length for length in shape if length > 1]

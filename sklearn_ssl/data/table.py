@@ -1,0 +1,204 @@
+"""Tables: columns of numbers, some of them missing, and columns of categories."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import ClassVar
+
+import numpy as np
+import torch
+from scipy.special import ndtri
+
+from sklearn_ssl.augment import FeatureCorruption
+from sklearn_ssl.data.categories import decode_table, learn_categories
+from sklearn_ssl.data.columns import table_of
+from sklearn_ssl.data.readable import TO_PAD
+from sklearn_ssl.data.rows import N_DESCRIBED, evenly_spaced
+from sklearn_ssl.data.scaled import ScaledSpec, columns_may_be_empty, moments
+from sklearn_ssl.encoders.tabular import MLPEncoder
+from sklearn_ssl.encoders.tokens import FeatureTokenEncoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableSpec(ScaledSpec):
+    """What an estimator knows of a table. A batch has the shape ``(n, features)``.
+
+    Attributes
+    ----------
+    marginals : ndarray of shape (n_quantiles, features)
+        Quantiles of each column of a batch, each of them a value seen in the column: 256, or fewer
+        from 257 columns on. Missing numbers have their share of NaN.
+    cardinalities : tuple of int
+        How many categories each column has: 0 for one of numbers.
+    missing : tuple of bool
+        Whether numbers of a column were missing.
+    categories : tuple or None
+        Those of each column, as :func:`~sklearn_ssl.data.categories.learn_categories` returns
+        them. Code 1 is the first. None if all columns hold numbers.
+    quantiles : ndarray of shape (n_quantiles, features) or None
+        With ``scaling="quantile"``, those of X, at the levels ``(i + 1 / 2) / n_quantiles``.
+    """
+
+    marginals: object
+    cardinalities: tuple
+    missing: tuple
+    categories: tuple | None = None
+    quantiles: object = None
+
+    modality: ClassVar[str] = "table"
+    n_dims: ClassVar[tuple] = (2,)
+    expected: ClassVar[str] = "(n, features)"
+    raw_title: ClassVar[str] = "raw features"
+    rows_to_see: ClassVar[int] = 1_000_000
+    ragged_advice: ClassVar[str] = TO_PAD
+    axes: ClassVar[tuple] = (0,)
+    unit: ClassVar[str] = "column"
+    default_augmentation: ClassVar = FeatureCorruption
+
+    @classmethod
+    def read(cls, estimator, blocks):
+        blocks = cls.as_arrays(estimator, blocks)
+        categories = learn_categories(blocks, estimator.categorical_features)
+        rows = cls._checked_blocks(estimator, blocks, categories=categories)
+        shape = cls.batch_shape(estimator, rows.blocks[0].shape[1:])
+        spec = cls.describe(rows, shape, categories=categories, scaling=estimator.scaling)
+        spec.check_training(estimator, rows)
+        return rows, spec
+
+    @classmethod
+    def describe(cls, rows, shape, *, categories=None, scaling="standard"):
+        """Measure the training rows; except for missing numbers, at most 10,000 of them are read.
+
+        Parameters
+        ----------
+        rows : RowBlocks
+            With codes in the place of categories.
+        shape : tuple of int
+        categories : tuple or None
+        scaling : {"standard", "quantile"}
+        """
+        sample = evenly_spaced(rows).astype(np.float64, copy=False)
+        shift, scale = moments(sample, cls.axes)
+        cardinalities = tuple(len(values or ()) for values in categories or [None] * shape[0])
+        coded = np.array(cardinalities) > 0
+        levels = _levels(n_quantiles(shape[0]))
+        spec = cls(
+            n_samples=len(rows),
+            row_shape=shape,
+            shape=shape,
+            shift=np.where(coded, 0, shift),
+            scale=np.where(coded, 1, scale),
+            marginals=None,
+            cardinalities=cardinalities,
+            missing=_missing(rows, shape),
+            categories=categories,
+            quantiles=_quantiles(sample, levels) if scaling == "quantile" else None,
+        )
+        ranks = np.ceil(levels * len(sample)).astype(np.intp) - 1
+        marginals = spec.scaled(np.sort(sample, axis=0)[ranks])  # NaN comes last, in its share
+        return replace(spec, marginals=marginals.astype(np.float32))
+
+    @classmethod
+    def table_in(cls, X):
+        return table_of(X)
+
+    def check_training(self, estimator, rows):
+        if self.quantiles is None:  # which no extreme value can stretch
+            super().check_training(estimator, rows)
+
+    def check_values(self, estimator, X):
+        if self.quantiles is None:
+            super().check_values(estimator, X)
+
+    def scaled(self, rows):
+        scaled = super().scaled(rows)
+        if self.quantiles is not None:
+            scaled = self._normal_scores(scaled, rows.astype(np.float64, copy=False))
+        if np.isnan(scaled).any():
+            # A column without missing numbers in fit has nothing to say of one: it gets the mean.
+            scaled = np.where(np.isnan(scaled) & ~np.array(self.missing), 0, scaled)
+        return scaled
+
+    def _normal_scores(self, scaled, rows):
+        """Replace numbers by those of a normal distribution at the same quantiles of their column.
+
+        As scikit-learn's QuantileTransformer does, with two differences for which it is not used:
+        its smallest and largest values become -5.2 and 5.2, however few rows there are, which here
+        are the quantiles of half a step, 2.9 for 256 of them; and it validates every batch anew,
+        which takes longer than the scores of one.
+        """
+        levels = _levels(len(self.quantiles))
+        for j in np.flatnonzero(self.is_number()):
+            x, q = rows[:, j], self.quantiles[:, j]
+            # From both sides: a value that fills several quantiles lies in their middle.
+            below, above = np.interp(x, q, levels), np.interp(-x, -q[::-1], levels)
+            scaled[:, j] = ndtri((below + 1 - above) / 2)
+        return scaled
+
+    def unscaled(self, batch):
+        values = super().unscaled(batch)
+        if self.quantiles is None:
+            return values
+        quantiles = torch.from_numpy(self.quantiles).to(batch.device)
+        last = len(quantiles) - 1
+        place = (torch.special.ndtr(batch) * len(quantiles) - 0.5).clamp(0, last)
+        below = place.long()
+        above = (below + 1).clamp(max=last)
+        numbers = quantiles.gather(0, below).lerp(quantiles.gather(0, above), place - below)
+        is_number = torch.from_numpy(self.is_number()).to(batch.device)
+        return torch.where(is_number, numbers, values)
+
+    def decode(self, rows):
+        return rows if self.categories is None else decode_table(rows, self.categories)
+
+    def is_number(self):
+        return np.array(self.cardinalities) == 0
+
+    def name_of(self, estimator, j):
+        names = getattr(estimator, "feature_names_in_", None)
+        return f"column {j}" if names is None else f"column {names[j]!r}"
+
+    def features(self, rows):
+        """Return standardized numbers, marks of missing ones, and one-hot categories."""
+        numbers = ((rows - self.shift) * self.scale)[:, self.is_number()]
+        holes = np.isnan(rows[:, np.array(self.missing)])
+        one_hot = [rows[:, [j]] == np.arange(1, n + 1) for j, n in enumerate(self.cardinalities)]
+        return np.hstack([np.nan_to_num(numbers), holes, *one_hot]).astype(np.float32)
+
+    @property
+    def encoder_options(self):
+        if not any((*self.cardinalities, *self.missing)):
+            return {}
+        return {"cardinalities": self.cardinalities, "missing": self.missing}
+
+    def default_encoder(self, shape):
+        return MLPEncoder(shape)
+
+    def token_encoder(self, patch_size, pooling):
+        return partial(FeatureTokenEncoder, pooling=pooling)
+
+
+def n_quantiles(n_features):
+    """Return how many values stand for the marginal of a column: 256, or down to 48 if it is wide.
+
+    They are saved with the estimator, and must stay small compared with the weights.
+    """
+    return int(min(max(65_536 // n_features, 48), 256))
+
+
+def _levels(n):
+    return (np.arange(n) + 0.5) / n
+
+
+def _quantiles(sample, levels):
+    """Return quantiles of what is not missing in each column; zeros where all is."""
+    with columns_may_be_empty():
+        return np.nan_to_num(np.nanquantile(sample, levels, axis=0))
+
+
+def _missing(rows, shape):
+    """Return for each column whether numbers are missing; all rows are read, block by block."""
+    missing = np.zeros(shape, dtype=bool)
+    for start in range(0, len(rows), N_DESCRIBED):
+        block = rows[np.arange(start, min(start + N_DESCRIBED, len(rows)))]
+        missing |= np.isnan(block).any(axis=0)
+    return tuple(missing.tolist())
