@@ -46,12 +46,12 @@ from lightly.transforms import (
     VICRegTransform,
 )
 from PIL import Image
+from sklearn_ssl._inputs import RowBlocks, describe
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 import sklearn_ssl
-from sklearn_ssl._inputs import RowBlocks, describe
 
 # Training ---------------------------------------------------------------------------------------
 

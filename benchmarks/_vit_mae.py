@@ -2,12 +2,12 @@
 
 import torch
 from PIL import Image
+from sklearn_ssl._inputs import RowBlocks, describe
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 from transformers import ViTMAEConfig, ViTMAEForPreTraining
 
 import sklearn_ssl  # noqa: F401 - its import sets what torch does with idle threads
-from sklearn_ssl._inputs import RowBlocks, describe
 from sklearn_ssl.encoders.vit import PIXEL_DEVIATION, PIXEL_MEAN
 
 

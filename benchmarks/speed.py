@@ -26,6 +26,7 @@ from time import perf_counter
 
 import numpy as np
 import torch
+from sklearn_ssl._inputs import RowBlocks, describe
 from skorch.callbacks import Callback
 
 from benchmarks._memory import in_new_process, sampled_peak
@@ -57,7 +58,6 @@ from sklearn_ssl import (
     VICRegTransformer,
     defaults,
 )
-from sklearn_ssl._inputs import RowBlocks, describe
 from sklearn_ssl._seeds import draw_seed
 from sklearn_ssl.augment import ImageAugmentation, make_views
 from sklearn_ssl.training.runtime import (

@@ -12,22 +12,14 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssl import defaults
-from sklearn_ssl._inputs import (
-    RowBlocks,
-    RowSubset,
-    check_input,
-    check_training_rows,
-    check_values,
-    describe,
-    read_blocks,
-)
-from sklearn_ssl._modality import AUTO_MODALITY, MODALITIES, modality_of, resolve_modality
 from sklearn_ssl._parameters import FieldParametersMixin, param
 from sklearn_ssl._persistence import SavedAsArraysMixin
 from sklearn_ssl._seeds import draw_seed
-from sklearn_ssl._series import check_axes
 from sklearn_ssl._sklearn_compat import CallbackSupportMixin, Interval, StrOptions, _fit_context
-from sklearn_ssl._tables import learn_categories
+from sklearn_ssl.data import AUTO_MODALITY, kind_of, modality_of
+from sklearn_ssl.data.containers import opened
+from sklearn_ssl.data.readable import read_rows
+from sklearn_ssl.data.rows import RowBlocks, RowSubset
 from sklearn_ssl.training.collapse import CollapseWatch
 from sklearn_ssl.training.estimator_callbacks import CallbacksParameterMixin, FitCallbacks
 from sklearn_ssl.training.inference import embed, embeds_finitely, pretext_loss
@@ -120,8 +112,9 @@ class BasePretrainer(
         Number of epochs that were run.
     batch_size_ : int
         The batch size that was used.
-    input_spec_ : InputSpec
-        What is known of the training data: kind, shape, range.
+    input_spec_ : Spec
+        What is known of the training data: kind, shape, range. Each kind of data has its own
+        subclass of :class:`~sklearn_ssl.data.spec.Spec`.
     """
 
     max_epochs: int | None = param(None, Interval(Integral, 1, None, closed="left"), None)
@@ -139,7 +132,7 @@ class BasePretrainer(
     verbose: int = param(0, "verbose")
     random_state: int | np.random.RandomState | None = param(None, "random_state")
 
-    _modalities = MODALITIES  # what X may hold
+    _modalities = None  # kinds of data that X may hold; None is any that has views
     _auto_modality = AUTO_MODALITY  # what modality="auto" makes of the number of dimensions
     _missing_allowed = ("table",)  # modalities in which X may hold NaN
     _relative_cost = 1.0  # time of a row in a fit, compared with SimCLR
@@ -159,10 +152,11 @@ class BasePretrainer(
         """Build the untrained pretext task for data described by an InputSpec."""
         raise NotImplementedError(f"{type(self).__name__} must define _make_task(spec)")
 
-    def _planned_epochs(self, modality, n_samples):
-        return self.max_epochs or defaults.max_epochs(modality, n_samples, self._cost(modality))
+    def _planned_epochs(self, spec, n_samples):
+        cost = self._cost(spec)
+        return self.max_epochs or defaults.max_epochs(spec.rows_to_see, n_samples, cost)
 
-    def _cost(self, modality):
+    def _cost(self, spec):
         """Return the time of a row in a fit, compared with SimCLR."""
         return self._relative_cost
 
@@ -171,7 +165,7 @@ class BasePretrainer(
         if self.momentum is not None:
             return self.momentum
         batch_size = self.batch_size or defaults.batch_size(spec.n_samples)
-        n_epochs = self._planned_epochs(spec.modality, spec.n_samples)
+        n_epochs = self._planned_epochs(spec, spec.n_samples)
         return defaults.momentum(n_epochs * spec.n_samples / batch_size)
 
     # Fitting ----------------------------------------------------------------------------------
@@ -201,9 +195,9 @@ class BasePretrainer(
         """
         with self._draft() as draft:
             go_on = self.warm_start and hasattr(draft, "task_")
-            rows, known = draft._read_training_rows(X, X_unlabeled, reset=True, go_on=go_on)
-            callbacks = FitCallbacks(self, X, y)
-            draft._fit(rows, known, callbacks, go_on=go_on)
+            known = draft.input_spec_ if go_on else None
+            rows, spec = draft._read(X, X_unlabeled, known, reset=True)
+            draft._fit(rows, spec, FitCallbacks(self, X, y), go_on=go_on)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -228,44 +222,31 @@ class BasePretrainer(
         """
         with self._draft() as draft:
             go_on = hasattr(draft, "task_")
-            rows, known = draft._read_training_rows(X, None, reset=not go_on, go_on=go_on)
-            callbacks = FitCallbacks(self, X, y)
-            draft._fit(rows, known, callbacks, go_on=go_on, partial=True)
+            known = draft.input_spec_ if go_on else None
+            rows, spec = draft._read(X, None, known, reset=not go_on)
+            draft._fit(rows, spec, FitCallbacks(self, X, y), go_on=go_on, partial=True)
         return self
 
-    def _read_training_rows(self, X, X_unlabeled, *, reset, go_on):
-        """Return the rows as they are read in batches, and what :meth:`_describe` is to know.
+    def _read(self, X, X_unlabeled, known, *, reset):
+        """Return the rows as they are read in batches, and their description.
 
-        That is the categories of the columns of a table.
+        That is `known`, the description of an earlier fit, unless it is None.
         """
-        spec = self.input_spec_ if go_on else None
+        name = type(self).__name__
         blocks = [X] if X_unlabeled is None else [X, X_unlabeled]
-        X, *further = read_blocks(self, blocks, spec)
-        modality = spec.modality if go_on else modality_of(self, X)
-        if go_on:
-            categories = spec.categories
-        elif modality == "table":
-            categories = learn_categories([X, *further], self.categorical_features)
-        else:
-            categories = None
-        known = {"modality": modality, "categories": categories}
-        row_shape = None if reset else spec.row_shape
-        X = check_input(self, X, reset=reset, row_shape=row_shape, min_samples=2, **known)
-        blocks = [
-            check_input(self, U, reset=False, row_shape=X.shape[1:], **known) for U in further
-        ]
-        return RowBlocks(X, *blocks), categories
+        blocks = [read_rows(opened(block), name) for block in blocks]
+        if known is None:
+            return kind_of(self, blocks[0]).read(self, blocks)
+        return known.read_more(self, blocks, reset=reset), known
 
     @torch_settings()
-    def _fit(self, rows, known, callbacks, *, go_on, partial=False):
-        """Learn from rows; `known` is what :meth:`_describe` needs beside them."""
+    def _fit(self, rows, spec, callbacks, *, go_on, partial=False):
+        """Learn from rows that `spec` describes; `go_on` continues an earlier fit."""
         device = resolve_device(self.device)
         seed = draw_seed(self.random_state)
         if go_on:
-            self._check_same_rows(rows)
-            spec, task = self.input_spec_, copy.deepcopy(self.task_)
+            task = copy.deepcopy(self.task_)
         else:
-            spec = self._describe(rows, known)
             with seeded_global_stream(seed):
                 task = self._first_task(spec)
             params = self.get_params(deep=False)  # but callbacks, which may hold what no file can
@@ -276,7 +257,7 @@ class BasePretrainer(
         self.input_spec_ = spec
         self.batch_size_ = self.batch_size or self._default_batch_size(rows)
         self._n_features_out = task.encoder.output_dim
-        max_epochs = self._planned_epochs(spec.modality, len(rows))
+        max_epochs = self._planned_epochs(spec, len(rows))
         n_epochs = 1 if partial else max_epochs
         early_stopping = self.early_stopping and not partial and n_epochs > 0
         train_rows, valid_rows = self._hold_out(rows, seed) if early_stopping else (rows, None)
@@ -323,23 +304,6 @@ class BasePretrainer(
         self.n_iter_ = len(self.loss_curve_)
         callbacks.end(self._fitted_attributes())
 
-    def _describe(self, rows, categories):
-        """Measure the training rows: return an InputSpec."""
-        modality, shape = resolve_modality(
-            rows.blocks[0].shape[1:], self.modality, self.image_shape, self._auto_modality
-        )
-        spec = describe(rows, modality, shape, categories=categories, scaling=self.scaling)
-        if modality == "series":
-            check_axes(rows, shape, type(self).__name__)
-        check_training_rows(self, rows, spec)
-        X, *further = rows.blocks
-        # The range of X_unlabeled is to be that of X.
-        pictures = further and modality in ("image", "video")
-        of_X = describe(RowBlocks(X), modality, shape) if pictures else spec
-        for block in (X, *further):
-            check_values(self, block, of_X)
-        return spec
-
     def _first_task(self, spec):
         """Build the task that a training starts from."""
         return self._make_task(spec)
@@ -361,16 +325,6 @@ class BasePretrainer(
         remedies = {name: (change, used[name]) for name, change in self._collapse_remedies.items()}
         name = type(self).__name__
         return CollapseWatch(name, remedies, self._fewest_directions, self._lengths_count)
-
-    def _check_same_rows(self, rows):
-        expected, got = self.input_spec_.row_shape, rows.blocks[0].shape[1:]
-        if got != expected:
-            raise ValueError(
-                f"warm_start=True goes on from a fit on rows of shape {expected}, got rows of "
-                f"shape {got}. Use warm_start=False to start anew."
-            )
-        for block in rows.blocks:
-            check_values(self, block, self.input_spec_)
 
     def _hold_out(self, rows, seed):
         n_held_out = max(2, round(self.validation_fraction * len(rows)))
@@ -478,18 +432,7 @@ class BasePretrainer(
 
     def _check_rows(self, X, min_samples=1):
         """Return X as numbers, checked against the rows of ``fit``."""
-        (X,) = read_blocks(self, [X], self.input_spec_)
-        X = check_input(
-            self,
-            X,
-            reset=False,
-            modality=self.input_spec_.modality,
-            categories=self.input_spec_.categories,
-            row_shape=self.input_spec_.row_shape,
-            min_samples=min_samples,
-        )
-        check_values(self, X, self.input_spec_)
-        return X
+        return self.input_spec_.check(self, X, min_samples)
 
     def _task_device(self):
         return next(self.task_.parameters()).device

@@ -17,7 +17,6 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from sklearn_ssl import defaults
 from sklearn_ssl._base import BasePretrainer, of_one_fit
-from sklearn_ssl._containers import opened
 from sklearn_ssl._fine_tune_task import (
     FineTuneTask,
     LabeledRows,
@@ -25,7 +24,6 @@ from sklearn_ssl._fine_tune_task import (
     LinearHead,
     mean_loss,
 )
-from sklearn_ssl._inputs import RowSubset
 from sklearn_ssl._label_weights import label_weights
 from sklearn_ssl._labels import (
     check_class_labels,
@@ -49,13 +47,14 @@ from sklearn_ssl._sklearn_compat import (
     _safe_indexing,
 )
 from sklearn_ssl.augment import resolve_augmentation
+from sklearn_ssl.data.containers import opened
+from sklearn_ssl.data.rows import RowSubset
 from sklearn_ssl.training.estimator_callbacks import CallbacksParameterMixin
 from sklearn_ssl.training.loop import TrainingPlan, train
 from sklearn_ssl.training.runtime import resolve_precision, seeded_global_stream, torch_settings
 
 WORSE = 3  # times the loss at the start, or that of a guess of standardized numbers, which is 1
 N_SCALED = 500  # rows from which the scale of the representation is taken
-UNCHANGED = ("text", "video")  # kinds of data without an augmentation
 
 # What a linear layer takes from a probe.
 Start = namedtuple("Start", ["coef", "intercept", "penalty", "lr_factor"])
@@ -387,7 +386,7 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
     def _augmentation(self, transformer):
         """Return the function that changes labeled rows: by default, that of the pretraining."""
         spec = transformer.input_spec_
-        if self.augment is None or (self.augment == "auto" and spec.modality in UNCHANGED):
+        if self.augment is None or (self.augment == "auto" and spec.default_augmentation is None):
             return None
         own = getattr(transformer, "augment", None)
         return resolve_augmentation(own if self.augment == "auto" else self.augment, spec)

@@ -15,7 +15,7 @@ from sklearn_ssl import defaults, tokenization
 from sklearn_ssl._base import BasePretrainer
 from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval, StrOptions
-from sklearn_ssl._texts import TextSpec, TokenRows, check_texts
+from sklearn_ssl.data.text import TextSpec, TokenRows, check_texts
 from sklearn_ssl.encoders._pretrained_folder import load_pretrained, read_pretrained
 from sklearn_ssl.encoders.huggingface import build_pretrained
 from sklearn_ssl.encoders.text import POOLINGS, TextEncoder
@@ -117,15 +117,15 @@ class BaseTextTransformer(BasePretrainer):
 
     # Fitting ----------------------------------------------------------------------------------
 
-    def _read_training_rows(self, X, X_unlabeled, *, reset, go_on):
+    def _read(self, X, X_unlabeled, known, *, reset):
         """Return the pieces of all texts, and the description of the texts."""
         name = type(self).__name__
         texts = check_texts(X, name)
         if X_unlabeled is not None:
             texts += check_texts(X_unlabeled, name)
-        spec = self.input_spec_ if go_on else self._read_vocabulary(texts)
+        spec = known or self._read_vocabulary(texts)
         rows = TokenRows(texts, spec)
-        if not go_on:
+        if known is None:
             self._warn_of_unknown_tokens(rows.ids, spec)
         rows.keep(rows.n_ids > 0)
         if len(rows) < 2:
@@ -133,6 +133,8 @@ class BaseTextTransformer(BasePretrainer):
                 f"{name} needs texts of two pieces at least to train on, of up to "
                 f"{spec.max_length} tokens each; got {len(texts)} text(s) with {len(rows)}."
             )
+        if known is not None:
+            return rows, known
         return rows, replace(spec, n_samples=len(rows), n_tokens=int(rows.lengths.sum()))
 
     def _warn_of_unknown_tokens(self, ids, spec):
@@ -190,12 +192,6 @@ class BaseTextTransformer(BasePretrainer):
             pooling=pooling,
         )
 
-    def _describe(self, rows, spec):
-        return spec
-
-    def _check_same_rows(self, rows):
-        """Rows that the known tokenizer has made are always of the same kind."""
-
     def _make_encoder(self, spec):
         return self._make_encoder_and_head(spec)[0]
 
@@ -250,10 +246,9 @@ class BaseTextTransformer(BasePretrainer):
     def _default_batch_size(self, rows):
         return defaults.text_batch_size(rows.lengths.mean())
 
-    def _planned_epochs(self, modality, n_samples):
+    def _planned_epochs(self, spec, n_samples):
         if self.max_epochs is not None:
             return self.max_epochs
-        spec = self.input_spec_
         n_tokens = n_samples * spec.n_tokens / spec.n_samples
         return defaults.text_epochs(n_tokens, self._relative_cost)
 

@@ -12,7 +12,6 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.exceptions import NotFittedError
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import Pipeline
@@ -187,7 +186,7 @@ class Bench:
 
     def _raw(self):
         _, Z_train, Z_test = raw_features(self.ssl, self.rows)
-        return RAW_TITLES[self.ssl.input_spec_.modality], self._probe(Z_train, Z_test)
+        return self.ssl.input_spec_.raw_title, self._probe(Z_train, Z_test)
 
     def _pca(self):
         Z, Z_train, Z_test = raw_features(self.ssl, self.rows)
@@ -248,13 +247,6 @@ BASELINES = {
     "supervised": Bench._supervised,
 }
 OF_EACH = ("untrained", "supervised")  # depend on the representation, the others on its width only
-RAW_TITLES = {
-    "table": "raw features",
-    "image": "raw pixels",
-    "series": "raw values",
-    "video": "raw pixels",
-    "text": "TF-IDF",
-}
 
 
 def default_head(*, regression):
@@ -285,26 +277,8 @@ def raw_features(ssl, rows):
     features : list of three ndarrays of shape (n, features), or of sparse matrices for texts
     """
     more = [] if rows.X_unlabeled is None else [rows.X_unlabeled]
-    if ssl.input_spec_.modality == "text":
-        texts = [text for block in (rows.X_pretrain, *more) for text in block]
-        model = TfidfVectorizer().fit(texts)
-        return [model.transform(block) for block in (texts, rows.X_train, rows.X_test)]
-    features = [
-        _features_of(ssl._check_rows(X), ssl.input_spec_)
-        for X in (rows.X_pretrain, *more, rows.X_train, rows.X_test)
-    ]
-    return [np.concatenate(features[:-2]), *features[-2:]]
-
-
-def _features_of(rows, spec):
-    """Return rows as features in float32: numbers only, and none missing."""
-    if spec.modality != "table":  # series of different lengths end in NaN
-        return np.nan_to_num(rows.reshape(len(rows), -1).astype(np.float32))
-    is_number = np.array(spec.cardinalities) == 0
-    numbers = ((rows - spec.shift) * spec.scale)[:, is_number]
-    holes = np.isnan(rows[:, np.array(spec.missing)])
-    one_hot = [rows[:, [j]] == np.arange(1, n + 1) for j, n in enumerate(spec.cardinalities)]
-    return np.hstack([np.nan_to_num(numbers), holes, *one_hot]).astype(np.float32)
+    pretrain, others = [rows.X_pretrain, *more], [rows.X_train, rows.X_test]
+    return ssl.input_spec_.raw_features(ssl, pretrain, others)
 
 
 def _scaled(Z_train, Z_test):

@@ -110,12 +110,12 @@ def embed_views(estimator, X, n_views=2, augment=None, random_state=0):
             "Views are made for transformers of sklearn_ssl, or a Pipeline that ends in one; got "
             f"{type(estimator).__name__}. {WITHOUT_VIEWS}"
         )
-    if spec.modality == "text":
+    if not isinstance(spec, ArraySpec):
         raise ValueError(f"{type(estimator).__name__}: texts have no views. {WITHOUT_VIEWS}")
-    if spec.modality == "video" and augment is None:
+    if spec.default_augmentation is None and augment is None:
         raise ValueError(
-            "Videos have no default augmentation: pass a function of a batch as augment. "
-            f"{WITHOUT_VIEWS}"
+            f"{spec.plural.capitalize()} have no default augmentation: pass a function of a batch "
+            f"as augment. {WITHOUT_VIEWS}"
         )
     X = estimator._check_rows(X)
     seed = draw_seed(random_state)

@@ -6,10 +6,10 @@ from contextlib import ExitStack, contextmanager
 import pytest
 import skops.io
 import torch
-
-from benchmarks.datasets import DatasetNotFoundError
 from sklearn_ssl._inputs import RowBlocks, describe
 from sklearn_ssl._modality import resolve_modality
+
+from benchmarks.datasets import DatasetNotFoundError
 
 
 def batch_of(X, modality="auto"):

@@ -13,11 +13,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn_ssl._inputs import RowBlocks, describe
 from torch import nn
 from torchvision.transforms.v2 import functional as reference
 
 from sklearn_ssl import defaults
-from sklearn_ssl._inputs import RowBlocks, describe
 from sklearn_ssl.augment import (
     Augmentation,
     FeatureCorruption,

@@ -5,11 +5,11 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
-
-from sklearn_ssl import MaskedAutoencoder, NextFrameEmbedder, SimCLRTransformer
 from sklearn_ssl._images import pixel_range
 from sklearn_ssl._inputs import RowBlocks, describe
 from sklearn_ssl._modality import resolve_modality
+
+from sklearn_ssl import MaskedAutoencoder, NextFrameEmbedder, SimCLRTransformer
 
 rng = np.random.default_rng(0)
 

@@ -13,10 +13,10 @@ from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
-
-from sklearn_ssl import SimCLRTransformer
 from sklearn_ssl._inputs import RowBlocks, describe
 from sklearn_ssl._tables import decode_table, encode_table, learn_categories
+
+from sklearn_ssl import SimCLRTransformer
 
 N = 120
 CITIES = ("Lima", "Oslo", "Rome", None)

@@ -11,9 +11,7 @@ from sklearn_ssl.data.table import TableSpec
 from sklearn_ssl.data.text import TextSpec
 from sklearn_ssl.data.video import VideoSpec
 
-KINDS = {
-    kind.modality: kind for kind in (TableSpec, ImageSpec, SeriesSpec, VideoSpec, TextSpec)
-}
+KINDS = {kind.modality: kind for kind in (TableSpec, ImageSpec, SeriesSpec, VideoSpec, TextSpec)}
 # The kind of X by the number of its dimensions, unless the estimator or the user names another.
 AUTO_MODALITY = {2: "table", 4: "image"}
 

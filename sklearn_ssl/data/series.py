@@ -33,9 +33,7 @@ class SeriesSpec(ScaledSpec):
     plural: ClassVar[str] = "series"
     rows_to_see: ClassVar[int] = 500_000
     ragged_advice: ClassVar[str] = TO_PAD
-    missing_advice: ClassVar[str] = (
-        "TS2VecTransformer and NextFrameEmbedder do; or interpolate X"
-    )
+    missing_advice: ClassVar[str] = "TS2VecTransformer and NextFrameEmbedder do; or interpolate X"
     axes: ClassVar[tuple] = (0, 2)
     unit: ClassVar[str] = "channel"
     default_augmentation: ClassVar = SeriesAugmentation

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import torch
 
 from sklearn_ssl._sklearn_compat import check_array, validate_data
 from sklearn_ssl.data.axes import axes_to_move
@@ -249,9 +248,7 @@ class ArraySpec(Spec):
 
     @classmethod
     @np.errstate(over="ignore", invalid="ignore")  # sums in which infinity is looked for
-    def checked(
-        cls, estimator, X, *, reset, row_shape=None, min_samples=1, categories=None
-    ):
+    def checked(cls, estimator, X, *, reset, row_shape=None, min_samples=1, categories=None):
         """Validate X and return it as a numeric ndarray, without a copy where it was one.
 
         Parameters

@@ -4,8 +4,6 @@ import warnings
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from sklearn_ssl.data.axes import is_oblong
 from sklearn_ssl.data.padding import pad_lists
 from sklearn_ssl.data.pixels import MOST_COLORS, PixelSpec
@@ -18,9 +16,7 @@ class VideoSpec(PixelSpec):
 
     modality: ClassVar[str] = "video"
     n_dims: ClassVar[tuple] = (4, 5)
-    expected: ClassVar[str] = (
-        "(n, time, height, width) or (n, time, height, width, channels)"
-    )
+    expected: ClassVar[str] = "(n, time, height, width) or (n, time, height, width, channels)"
     plural: ClassVar[str] = "videos"
     rows_to_see: ClassVar[int] = 60_000
 

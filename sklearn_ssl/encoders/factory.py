@@ -6,14 +6,10 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from sklearn_ssl.encoders.image import ConvEncoder, torchvision_encoder
-from sklearn_ssl.encoders.series import SeriesEncoder
-from sklearn_ssl.encoders.tabular import FeatureEmbedding, MLPEncoder
+from sklearn_ssl.encoders.tabular import FeatureEmbedding
 from sklearn_ssl.encoders.temporal import TemporalEncoder
-from sklearn_ssl.encoders.vit import ViTEncoder
 
 N_TRIED = 3  # rows that show what an encoder returns
-DEFAULT_ENCODERS = {"image": ConvEncoder, "table": MLPEncoder, "series": SeriesEncoder}
 
 
 def make_encoder(encoder, spec, n_components=None):
@@ -22,12 +18,13 @@ def make_encoder(encoder, spec, n_components=None):
     Parameters
     ----------
     encoder : None, str or callable
-        None is the default of the modality. For images, "vit" is :class:`ViTEncoder`, and any other
-        string a torchvision model. A callable is given the shape of one row of a batch and returns
-        a module. In front of the encoder of a table with categories or missing numbers stands a
-        :class:`FeatureEmbedding`; the encoder is given its outputs, and their number as shape.
-    spec : InputSpec
-        Its ``modality`` and ``shape`` are read, and of a table ``cardinalities`` and ``missing``.
+        None is the default of the kind of data. For images, "vit" is :class:`ViTEncoder`, and any
+        other string a torchvision model. A callable is given the shape of one row of a batch and
+        returns a module. A table with categories or missing numbers passes through a
+        :class:`FeatureEmbedding` first; the encoder is given its outputs, and their number as
+        shape.
+    spec : Spec
+        The kind of data brings the default and the named encoders, and the shape of a row.
     n_components : int or None
         Width of a linear layer behind the encoder; None keeps the encoder's own width.
 
@@ -43,11 +40,11 @@ def make_encoder(encoder, spec, n_components=None):
     TypeError
         If the callable does not return a module, or is a module itself.
     """
-    if spec.modality == "table" and any((*(spec.cardinalities or ()), *(spec.missing or ()))):
-        embedding = FeatureEmbedding(spec.cardinalities, spec.missing)
-        module = nn.Sequential(embedding, _build(encoder, spec.modality, (embedding.output_dim,)))
+    if spec.encoder_options:
+        embedding = FeatureEmbedding(**spec.encoder_options)
+        module = nn.Sequential(embedding, _build(encoder, spec, (embedding.output_dim,)))
     else:
-        module = _build(encoder, spec.modality, spec.shape)
+        module = _build(encoder, spec, spec.shape)
     output_dim = _output_dim(module, encoder, spec.shape)
     if n_components is not None:
         module = nn.Sequential(module, nn.Linear(output_dim, n_components))
@@ -56,18 +53,11 @@ def make_encoder(encoder, spec, n_components=None):
     return module
 
 
-def _build(encoder, modality, shape):
+def _build(encoder, spec, shape):
     if encoder is None:
-        return DEFAULT_ENCODERS[modality](shape)
+        return spec.default_encoder(shape)
     if isinstance(encoder, str):
-        if modality != "image":
-            raise ValueError(
-                f"encoder={encoder!r} names an image model, but X is a {modality}. Use "
-                "encoder=None or a function that returns a module."
-            )
-        if encoder == "vit":
-            return ViTEncoder(shape)
-        return torchvision_encoder(encoder, shape)
+        return spec.named_encoder(encoder, shape)
     return build_module(encoder, shape)
 
 

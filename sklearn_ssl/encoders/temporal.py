@@ -102,6 +102,11 @@ def as_frames(batch):
     return batch.transpose(1, 2) if batch.ndim == 3 else batch
 
 
+def as_batch(frames):
+    """Return frames ``(n, time, ...)`` as the batch that :func:`as_frames` makes them of."""
+    return frames.transpose(1, 2) if frames.ndim == 3 else frames
+
+
 def observed_frames(frames):
     """Return which frames ``(n, time, ...)`` have a number at all: bool, ``(n, time)``."""
     return ~frames.flatten(2).isnan().all(dim=2)

@@ -12,9 +12,9 @@
 
 import math
 from collections.abc import Callable
-from functools import partial
 from numbers import Integral, Real
 
+import numpy as np
 import torch
 from sklearn.utils import Bunch
 from torch import nn
@@ -25,23 +25,23 @@ from sklearn_ssl._base import of_one_fit
 from sklearn_ssl._base_arrays import BaseArrayTransformer, KindParameters
 from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval, StrOptions
-from sklearn_ssl._tables import decode_table
-from sklearn_ssl.augment import ImageAugmentation, make_views, resolve_augmentation
+from sklearn_ssl.augment import make_views, resolve_augmentation
 from sklearn_ssl.encoders._transformer import Block, initialise
 from sklearn_ssl.encoders.factory import build_module
 from sklearn_ssl.encoders.tokens import (
     POOLINGS,
-    FeatureTokenEncoder,
-    SeriesTokenEncoder,
     TokenEncoder,
     gather_tokens,
 )
-from sklearn_ssl.encoders.vit import ViTEncoder
 from sklearn_ssl.optim import adamw
 from sklearn_ssl.pretext import PretextTask
 from sklearn_ssl.reconstruction import feature_loss
 from sklearn_ssl.training.runtime import torch_settings
 
+# Part of the pieces that is hidden. Images are redundant: with less hidden, neighboring patches
+# would give the answer away. 0.5 for other kinds of data.
+MASK_RATIOS = {"image": 0.75}
+COSTS = {"image": 0.7, "series": 0.6, "table": 2.4}  # tables have the most tokens
 N_HEADS = 4  # of the decoder's attention
 SHOWN_SEED = 0  # of the masks that `reconstruct` draws
 
@@ -354,41 +354,29 @@ class MaskedAutoencoder(KindParameters, BaseArrayTransformer):
     optimizer: Callable = adamw
     weight_decay: float = 0.05
 
-    def _cost(self, modality):
-        return {"image": 0.7, "series": 0.6, "table": 2.4}[modality]  # tables have the most tokens
+    def _cost(self, spec):
+        return COSTS.get(spec.modality, 1.0)
 
     def _make_task(self, spec):
         encoder = self._make_encoder(spec)
         decoder = Decoder(encoder, self.decoder_width, self.decoder_depth)
-        if spec.modality == "table":
-            head = FeatureHead(spec.cardinalities, self.decoder_width)
-        else:
+        if spec.cardinalities is None:
             head = PatchHead(encoder, self.decoder_width, self.norm_pix_loss)
-        mask_ratio = self.mask_ratio or defaults.mask_ratio(spec.modality)
+        else:
+            head = FeatureHead(spec.cardinalities, self.decoder_width)
+        mask_ratio = self.mask_ratio or MASK_RATIOS.get(spec.modality, 0.5)
         return MAETask(encoder, decoder, head, mask_ratio, self._augmentation(spec))
 
     def _make_encoder(self, spec):
-        build = self.encoder or self._default_encoder(spec)
-        of_columns = {}
-        if any((*(spec.cardinalities or ()), *(spec.missing or ()))):
-            of_columns = {"cardinalities": spec.cardinalities, "missing": spec.missing}
-        encoder = build_module(build, spec.shape, kind=TokenEncoder, **of_columns)
+        build = self.encoder or spec.token_encoder(self.patch_size, self.pooling)
+        encoder = build_module(build, spec.shape, kind=TokenEncoder, **spec.encoder_options)
         self._check_pieces(encoder.grid, spec)
         return encoder
-
-    def _default_encoder(self, spec):
-        if spec.modality == "table":
-            return partial(FeatureTokenEncoder, pooling=self.pooling)
-        if spec.modality == "series":
-            return partial(SeriesTokenEncoder, patch_size=self.patch_size, pooling=self.pooling)
-        patch_size = self.patch_size or defaults.masked_patch_size(spec.shape)
-        size = {"width": 128, "depth": 2}  # wide and shallow: as good as deeper, and quicker
-        return partial(ViTEncoder, patch_size=patch_size, pooling=self.pooling, **size)
 
     def _check_pieces(self, grid, spec):
         if math.prod(grid) > 1:
             return
-        if spec.modality == "table":
+        if len(spec.shape) == 1:
             raise ValueError(
                 "X has 1 feature(s), and MaskedAutoencoder predicts some from the others: 2 are "
                 "needed at least."
@@ -400,9 +388,7 @@ class MaskedAutoencoder(KindParameters, BaseArrayTransformer):
         )
 
     def _augmentation(self, spec):
-        augment = self.augment
-        if augment is None and spec.modality == "image":
-            augment = ImageAugmentation(jitter=0, grey=0, blur=0)
+        augment = self.augment or spec.mild_augmentation()
         return None if augment is None else resolve_augmentation(augment, spec)
 
     @of_one_fit
@@ -438,16 +424,12 @@ class MaskedAutoencoder(KindParameters, BaseArrayTransformer):
                 batch = spec.to_tensor(X[rows.numpy()], self._task_device())
                 filled = self.task_.reconstruct(batch, mask[rows].to(batch.device))
                 prediction[rows] = filled.float().cpu()
-        hidden = self.encoder_.spread(mask).cpu()
-        hidden, prediction = (
-            as_rows(batch, spec) for batch in (hidden, in_units(prediction, spec))
-        )
-        limits = torch.finfo(torch.float32)
-        X = torch.from_numpy(X.clip(limits.min, limits.max).astype("float32"))
-        shown = [X.numpy(), torch.where(hidden, prediction, X).numpy()]
-        if spec.categories is not None:
-            shown = [decode_table(table, spec.categories) for table in shown]
-        return Bunch(input=shown[0], mask=hidden.numpy(), prediction=shown[1])
+        hidden = spec.as_rows(self.encoder_.spread(mask))
+        prediction = spec.from_tensor(prediction).astype(np.float32)
+        limits = np.finfo(np.float32)
+        X = X.clip(limits.min, limits.max).astype(np.float32)
+        filled = np.where(hidden, prediction, X)
+        return Bunch(input=spec.decode(X), mask=hidden, prediction=spec.decode(filled))
 
     def _mask_of(self, X, mask):
         """Return which pieces are hidden, ``(n, length)`` of bool."""
@@ -475,24 +457,3 @@ def equally_masked(mask, batch_size):
     for count in counts.unique().tolist():
         if count:
             yield from (counts == count).nonzero()[:, 0].split(batch_size)
-
-
-def in_units(batch, spec):
-    """Return a batch in the units of X: what InputSpec.to_tensor does to numbers, undone."""
-    values = batch.double() / torch.as_tensor(spec.scale) + torch.as_tensor(spec.shift)
-    if spec.quantiles is not None:
-        quantiles = torch.from_numpy(spec.quantiles)  # at the levels (i + 1 / 2) / length
-        last = len(quantiles) - 1
-        place = (torch.special.ndtr(batch.double()) * len(quantiles) - 0.5).clamp(0, last)
-        below = place.long()
-        above = (below + 1).clamp(max=last)
-        numbers = quantiles.gather(0, below).lerp(quantiles.gather(0, above), place - below)
-        values = torch.where(torch.tensor(spec.cardinalities) > 0, values, numbers)
-    return values.float()
-
-
-def as_rows(batch, spec):
-    """Return a batch in the shape of X."""
-    if spec.modality == "image":
-        batch = batch.movedim(1, -1)
-    return batch.reshape(len(batch), *spec.row_shape)

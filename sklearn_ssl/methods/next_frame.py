@@ -14,7 +14,6 @@ https://arxiv.org/abs/1807.03748), with frames themselves for targets.
 
 from numbers import Integral
 
-import numpy as np
 import torch
 from sklearn.utils import check_scalar
 from torch import nn
@@ -27,6 +26,7 @@ from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.encoders.factory import make_temporal_encoder
 from sklearn_ssl.encoders.temporal import (
     FrameStates,
+    as_batch,
     as_frames,
     forward_fill,
     last_observed,
@@ -166,22 +166,18 @@ class NextFrameEmbedder(BaseSeriesTransformer):
     _missing_allowed = ("series", "video")
 
     def _make_task(self, spec):
-        video = spec.modality == "video"
-        time = spec.shape[0 if video else 1]
+        time, *frame_shape = as_frames(torch.empty(1, *spec.shape)).shape[1:]
         horizon = min(self.horizon, time - 1)
-        if video:
-            frame_shape = spec.shape[1:]
-            frame_encoder = FrameEncoder(frame_shape)
-            channels = frame_encoder.output_dim
-        else:
-            frame_encoder, channels = None, spec.shape[0]
+        are_pictures = len(frame_shape) > 1
+        frame_encoder = FrameEncoder(frame_shape) if are_pictures else None
+        channels = frame_encoder.output_dim if are_pictures else frame_shape[0]
         temporal, width = make_temporal_encoder(self.encoder, (channels, time), causal=True)
-        encoder = FrameStates(temporal, width, frame_encoder)
-        if video:
-            decoder = FrameDecoder(width, frame_shape, horizon)
-        else:
-            decoder = SeriesDecoder(width, channels, horizon)
-        return NextFrameTask(encoder, decoder, horizon)
+        decoder = (
+            FrameDecoder(width, frame_shape, horizon)
+            if are_pictures
+            else SeriesDecoder(width, channels, horizon)
+        )
+        return NextFrameTask(FrameStates(temporal, width, frame_encoder), decoder, horizon)
 
     @of_one_fit
     def predict_next(self, X, steps=1):
@@ -205,13 +201,7 @@ class NextFrameEmbedder(BaseSeriesTransformer):
             of X.
         """
         steps = check_scalar(steps, "steps", Integral, min_val=1, max_val=defaults.MOST)
-        spec = self.input_spec_
-        frames = self._embed(Rollout(self.task_, steps), X)
-        if spec.modality == "video":
-            channels, height, width = spec.shape[1:]
-            frames = np.moveaxis(frames.reshape(-1, steps, channels, height, width), 2, -1)
-            frames = frames / spec.scale + spec.shift
-            return frames.reshape(len(frames), steps, *spec.row_shape[1:])
-        frames = frames.reshape(len(frames), steps, -1).transpose(0, 2, 1)
-        frames = frames / spec.scale + spec.shift
-        return frames.reshape(len(frames), *spec.row_shape[:-1], steps)
+        frames = torch.from_numpy(self._embed(Rollout(self.task_, steps), X))
+        frame_shape = as_frames(torch.empty(1, *self.input_spec_.shape)).shape[2:]
+        frames = frames.view(len(frames), steps, *frame_shape)
+        return self.input_spec_.from_tensor(as_batch(frames))

@@ -4,9 +4,9 @@ from functools import partial
 
 import pytest
 import torch
+from sklearn_ssl._inputs import InputSpec
 from torch import nn
 
-from sklearn_ssl._inputs import InputSpec
 from sklearn_ssl.encoders import ConvEncoder, MLPEncoder, SeriesEncoder, make_encoder
 
 SHAPES = {"image": (3, 12, 9), "table": (7,), "series": (2, 20)}

@@ -5,11 +5,11 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from sklearn_ssl._inputs import InputSpec
 from torch import nn
 from torch.nn import functional as F
 
 from sklearn_ssl import SimCLRTransformer
-from sklearn_ssl._inputs import InputSpec
 from sklearn_ssl.encoders import ConvEncoder, ViTEncoder, make_encoder
 from sklearn_ssl.encoders.vit import patchify
 

@@ -11,10 +11,10 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn_ssl._inputs import RowBlocks, describe
 from transformers import ViTMAEConfig, ViTMAEForPreTraining
 
 from benchmarks.datasets import load_fashion_mnist
-from sklearn_ssl._inputs import RowBlocks, describe
 from sklearn_ssl.augment import ImageAugmentation
 from sklearn_ssl.encoders import ConvEncoder, ViTEncoder
 from sklearn_ssl.encoders.tokens import FeatureTokenEncoder, SeriesTokenEncoder

@@ -10,9 +10,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn_ssl._inputs import RowBlocks, describe
 
 from sklearn_ssl import VIMETransformer
-from sklearn_ssl._inputs import RowBlocks, describe
 from sklearn_ssl.semi_supervised import draw_labels
 from tests.helpers import Outputs, batch_of, make_task, train_step
 
