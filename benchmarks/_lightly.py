@@ -46,12 +46,13 @@ from lightly.transforms import (
     VICRegTransform,
 )
 from PIL import Image
-from sklearn_ssl._inputs import RowBlocks, describe
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 import sklearn_ssl
+from sklearn_ssl.data.image import ImageSpec
+from sklearn_ssl.data.rows import RowBlocks
 
 # Training ---------------------------------------------------------------------------------------
 
@@ -116,7 +117,7 @@ class PILImages(Dataset):
 
 def make_recipe(estimator, X):
     """Return the recipe of lightly for the task that an estimator would make for X."""
-    task = estimator._make_task(describe(RowBlocks(X), "image", (1, *X.shape[1:])))
+    task = estimator._make_task(ImageSpec.describe(RowBlocks(X), (1, *X.shape[1:])))
     recipe = RECIPES[type(estimator)](task, side=X.shape[1])
     ours, lightlys = weight_shapes(task), weight_shapes(recipe)
     if ours != lightlys:

@@ -2,11 +2,11 @@
 
 import numpy as np
 import torch
-from sklearn_ssl._texts import TokenRows
 
 from benchmarks._timing import compare, interleaved, timed
 from benchmarks.datasets import load_brown, load_minilm_folder, load_sentiment_sentences
 from sklearn_ssl import CausalLMEmbedder, MaskedLMEmbedder
+from sklearn_ssl.data.text import TokenRows
 from sklearn_ssl.masking import corrupt_tokens
 from sklearn_ssl.tokenization import train_tokenizer
 

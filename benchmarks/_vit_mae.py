@@ -2,12 +2,13 @@
 
 import torch
 from PIL import Image
-from sklearn_ssl._inputs import RowBlocks, describe
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 from transformers import ViTMAEConfig, ViTMAEForPreTraining
 
 import sklearn_ssl  # noqa: F401 - its import sets what torch does with idle threads
+from sklearn_ssl.data.image import ImageSpec
+from sklearn_ssl.data.rows import RowBlocks
 from sklearn_ssl.encoders.vit import PIXEL_DEVIATION, PIXEL_MEAN
 
 
@@ -33,7 +34,7 @@ def vit_mae_epoch(estimator, X, n_workers=None):
     epoch : callable
         Returns the mean loss.
     """
-    task = estimator._make_task(describe(RowBlocks(X), "image", (1, *X.shape[1:])))
+    task = estimator._make_task(ImageSpec.describe(RowBlocks(X), (1, *X.shape[1:])))
     model = as_transformers(task).train()
     check_same_matrices(task, model)
     optimizer = torch.optim.AdamW(

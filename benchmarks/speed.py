@@ -26,7 +26,6 @@ from time import perf_counter
 
 import numpy as np
 import torch
-from sklearn_ssl._inputs import RowBlocks, describe
 from skorch.callbacks import Callback
 
 from benchmarks._memory import in_new_process, sampled_peak
@@ -60,6 +59,8 @@ from sklearn_ssl import (
 )
 from sklearn_ssl._seeds import draw_seed
 from sklearn_ssl.augment import ImageAugmentation, make_views
+from sklearn_ssl.data.image import ImageSpec
+from sklearn_ssl.data.rows import RowBlocks
 from sklearn_ssl.training.runtime import (
     N_THREADS,
     resolve_precision,
@@ -364,7 +365,7 @@ def augmentation(size):
     from benchmarks._lightly import PILImages, two_views
 
     X = load_fashion_mnist()[0][: size.images // 4]
-    spec = describe(RowBlocks(X), "image", (1, *X.shape[1:]))
+    spec = ImageSpec.describe(RowBlocks(X), (1, *X.shape[1:]))
     augment = ImageAugmentation().adapt(spec)
     generator = torch.Generator().manual_seed(0)
     dataset = PILImages(X, two_views(augment, side=28))

@@ -133,7 +133,7 @@ class BasePretrainer(
     random_state: int | np.random.RandomState | None = param(None, "random_state")
 
     _modalities = None  # kinds of data that X may hold; None is any that has views
-    _auto_modality = AUTO_MODALITY  # what modality="auto" makes of the number of dimensions
+    _auto_modality = AUTO_MODALITY  # the kind by the number of dimensions, where there are several
     _missing_allowed = ("table",)  # modalities in which X may hold NaN
     _relative_cost = 1.0  # time of a row in a fit, compared with SimCLR
     _collapse_remedies = {"lr": "smaller"}  # what a CollapseWarning advises, in this order
@@ -142,14 +142,8 @@ class BasePretrainer(
     # A fit that keeps the first weights; batch normalisations get their statistics all the same.
     _untrained_params = {"max_epochs": 1, "lr": 1e-12}
 
-    # Stand in until the kind of data is found without them, in estimators without such parameters.
-    modality = "auto"
-    image_shape = None
-    categorical_features = "from_dtype"
-    scaling = "standard"
-
     def _make_task(self, spec):
-        """Build the untrained pretext task for data described by an InputSpec."""
+        """Build the untrained pretext task for data described by a Spec."""
         raise NotImplementedError(f"{type(self).__name__} must define _make_task(spec)")
 
     def _planned_epochs(self, spec, n_samples):

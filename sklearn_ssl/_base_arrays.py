@@ -7,7 +7,6 @@ from numpy.typing import ArrayLike
 
 from sklearn_ssl import defaults
 from sklearn_ssl._base import BasePretrainer
-from sklearn_ssl._modality import MODALITIES
 from sklearn_ssl._parameters import FieldParametersMixin, param
 from sklearn_ssl._sklearn_compat import Interval, StrOptions
 from sklearn_ssl.encoders import make_encoder
@@ -89,7 +88,7 @@ class KindParameters(TableParameters):
         ``(height, width)`` or ``(height, width, channels)`` of images that come as flat rows.
     """
 
-    modality: str = param("auto", StrOptions({"auto", *MODALITIES}))
+    modality: str = param("auto", str)
     image_shape: tuple | None = param(None, "array-like", None)
 
 
@@ -146,8 +145,6 @@ class BaseTableTransformer(EncoderParameters, TableParameters, BaseArrayTransfor
     """
 
     _modalities = ("table",)
-    _auto_modality = {2: "table"}
-    modality = "table"  # stands in, see BasePretrainer
 
 
 class BaseSeriesTransformer(BaseArrayTransformer):
@@ -162,7 +159,6 @@ class BaseSeriesTransformer(BaseArrayTransformer):
     """
 
     _modalities = ("series",)
-    _auto_modality = {2: "series", 3: "series"}
     _missing_allowed = ("series",)
 
     encoder: Callable | None = param(None, None, callable)

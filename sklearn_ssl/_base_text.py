@@ -111,7 +111,6 @@ class BaseTextTransformer(BasePretrainer):
     weight_decay: float = 0.01
 
     _modalities = ("text",)
-    modality = "text"  # stands in, see BasePretrainer
     _causal = False  # whether a token sees only what is before it
     _untrained_params = {"max_epochs": 0}  # a fit that keeps the first weights
 

@@ -6,8 +6,8 @@ import numpy as np
 from scipy.special import entr, logsumexp
 from sklearn.utils import check_array
 
-from sklearn_ssl._containers import unmasked
 from sklearn_ssl._sklearn_compat import Interval, validate_params
+from sklearn_ssl.data.containers import unmasked
 
 # Representations come in single precision: what is smaller, in parts of their length, is rounding.
 ROUNDING = float(np.finfo(np.float32).eps)

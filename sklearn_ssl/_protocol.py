@@ -10,7 +10,6 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
-from sklearn_ssl._containers import opened
 from sklearn_ssl._draws import draw_labels
 from sklearn_ssl._labels import (
     check_class_labels,
@@ -20,6 +19,7 @@ from sklearn_ssl._labels import (
     plain_labels,
 )
 from sklearn_ssl._sklearn_compat import _num_samples, _safe_indexing
+from sklearn_ssl.data.containers import opened
 
 N_LABELS = (1, 5, 10, 100)  # of each class
 N_NUMBERS = (20, 60, 200)  # to be predicted

@@ -39,7 +39,7 @@ class Augmentation(nn.Module):
 
         Parameters
         ----------
-        spec : InputSpec
+        spec : Spec
             Its ``shape`` and ``marginals`` are read.
         """
         return copy.deepcopy(self)
@@ -49,7 +49,7 @@ class Augmentation(nn.Module):
 
         Parameters
         ----------
-        spec : InputSpec
+        spec : Spec
         """
         return self.adapt(spec)
 
@@ -168,7 +168,7 @@ class MultiCrop(nn.Module):
         its method ``local``; any other callable makes them as it makes the others.
     n_local : int or None
         Local views of each row. None is 4 for images from 64 pixels on the shorter side, else 0.
-    spec : InputSpec
+    spec : Spec
     encoder : torch.nn.Module
         If it cannot take local views of another shape than the rows, they get the rows' shape.
 
@@ -518,9 +518,9 @@ def resolve_augmentation(augment, spec):
     Parameters
     ----------
     augment : None, Augmentation, callable, list or tuple
-        None is the augmentation of the kind of data. A list, a tuple or an ``nn.Sequential`` are some
-        of these, one after another. The parameter itself is never changed.
-    spec : InputSpec
+        None is the augmentation of the kind of data. A list, a tuple or an ``nn.Sequential`` holds
+        several, one after another. The parameter itself is never changed.
+    spec : Spec
 
     Returns
     -------

@@ -22,7 +22,8 @@ FROZEN_PROTOTYPES = 0.02
 def max_epochs(rows_to_see, n_samples, cost=1.0):
     """Return how often the data is seen: as often as the rows to see allow, 4 to 200 times.
 
-    `rows_to_see` depends on the kind of data, and `cost` is the time that a method takes for a row, compared with SimCLR: all take about as long.
+    `rows_to_see` depends on the kind of data. `cost` is the time that a method takes for a row,
+    compared with SimCLR: all take about as long.
     """
     epochs = rows_to_see / cost / n_samples
     return int(min(max(epochs, FEWEST_EPOCHS), MOST_EPOCHS))

@@ -24,6 +24,7 @@ from sklearn_ssl._measures import (
 )
 from sklearn_ssl._seeds import draw_seed
 from sklearn_ssl._sklearn_compat import Interval, validate_params
+from sklearn_ssl.data.spec import ArraySpec
 from sklearn_ssl.training import inference
 from sklearn_ssl.training.runtime import torch_settings
 

@@ -2,19 +2,46 @@
 
 import sys
 from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import skops.io
 import torch
-from sklearn_ssl._inputs import RowBlocks, describe
-from sklearn_ssl._modality import resolve_modality
 
 from benchmarks.datasets import DatasetNotFoundError
+from sklearn_ssl.data import AUTO_MODALITY, KINDS, modality_of
+from sklearn_ssl.data.rows import RowBlocks
+
+
+def batch_shape(row_shape, modality="auto", image_shape=None):
+    """Return the shape that rows have in a batch, and the kind of data that they are."""
+    estimator = SimpleNamespace(
+        modality=modality,
+        image_shape=image_shape,
+        _modalities=tuple(KINDS),
+        _auto_modality=AUTO_MODALITY,
+    )
+    kind = KINDS[modality_of(estimator, np.empty((0, *row_shape)))]
+    return kind.batch_shape(estimator, row_shape), kind
+
+
+def describe(X, modality="auto", **options):
+    """Return the description of rows, as a fit makes it."""
+    shape, kind = batch_shape(X.shape[1:], modality)
+    return kind.describe(RowBlocks(X), shape, **options)
+
+
+def spec_of(modality, shape, n=40, seed=0):
+    """Describe random data whose batches have rows of a shape."""
+    row_shape = (*shape[1:], shape[0]) if modality == "image" else shape
+    rows = RowBlocks(np.random.default_rng(seed).random((n, *row_shape)))
+    return KINDS[modality].describe(rows, shape)
 
 
 def batch_of(X, modality="auto"):
     """Return rows as the batch that a task is given, and their description."""
-    spec = describe(RowBlocks(X), *resolve_modality(X.shape[1:], modality))
+    spec = describe(X, modality)
     return spec.to_tensor(X), spec
 
 

@@ -13,7 +13,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn_ssl._inputs import RowBlocks, describe
 from torch import nn
 from torchvision.transforms.v2 import functional as reference
 
@@ -28,6 +27,7 @@ from sklearn_ssl.augment import (
     make_views,
     resolve_augmentation,
 )
+from tests.helpers import describe, spec_of
 
 LUMA = torch.tensor([0.299, 0.587, 0.114])
 IDENTITY = {"scale": (1, 1), "ratio": (1, 1), "flip": 0, "jitter": 0, "grey": 0, "blur": 0}
@@ -35,13 +35,6 @@ IDENTITY = {"scale": (1, 1), "ratio": (1, 1), "flip": 0, "jitter": 0, "grey": 0,
 
 def _generator(seed=0):
     return torch.Generator().manual_seed(seed)
-
-
-def _spec(modality, shape, n=40, seed=0):
-    """Describe random data whose batches have rows of a shape."""
-    row_shape = (*shape[1:], shape[0]) if modality == "image" else shape
-    X = np.random.default_rng(seed).random((n, *row_shape))
-    return describe(RowBlocks(X), modality, shape)
 
 
 def _ramps(n, height, width):
@@ -66,7 +59,7 @@ CASES = {
 def augment_and_batch(request):
     """An adapted augmentation and 16 equal rows."""
     augment, shape = CASES[request.param]
-    augment = augment.adapt(_spec(request.param.split()[0], shape))
+    augment = augment.adapt(spec_of(request.param.split()[0], shape))
     return augment, torch.rand(1, *shape, generator=_generator()).repeat(16, *[1] * len(shape))
 
 
@@ -132,7 +125,7 @@ def test_forward_must_be_written():
 @pytest.mark.parametrize("n_views", [1, 2, 5])
 def test_make_views_stacks_views_of_each_row(n_views):
     batch = torch.randn(7, 4)
-    corruption = FeatureCorruption(rate=0.0).adapt(_spec("table", (4,)))
+    corruption = FeatureCorruption(rate=0.0).adapt(spec_of("table", (4,)))
     views = make_views(corruption, batch, n_views, _generator())
     assert torch.equal(views, batch.repeat(n_views, 1))
 
@@ -180,15 +173,15 @@ def test_make_views_refuses_another_number_of_rows(wrong, n_rows):
     ],
 )
 def test_resolve_augmentation_has_a_default_for_each_modality(modality, shape, kind):
-    augment = resolve_augmentation(None, _spec(modality, shape))
+    augment = resolve_augmentation(None, spec_of(modality, shape))
     assert type(augment) is kind
     assert augment(torch.zeros(3, *shape), _generator()).shape == (3, *shape)
 
 
 def test_resolve_augmentation_never_changes_the_parameter():
     image, table = ImageAugmentation(), FeatureCorruption(rate=0.5)
-    adapted_image = resolve_augmentation(image, _spec("image", (1, 8, 8)))
-    adapted_table = resolve_augmentation(table, _spec("table", (5,)))
+    adapted_image = resolve_augmentation(image, spec_of("image", (1, 8, 8)))
+    adapted_table = resolve_augmentation(table, spec_of("table", (5,)))
     assert image.scale is image.blur is table.marginals is None
     assert adapted_image.scale == defaults.crop_scale(8)
     assert adapted_table.rate == 0.5
@@ -203,7 +196,7 @@ def test_resolve_augmentation_copies_a_foreign_callable():
             return batch
 
     parameter = Counting()
-    resolved = resolve_augmentation(parameter, _spec("table", (5,)))
+    resolved = resolve_augmentation(parameter, spec_of("table", (5,)))
     make_views(resolved, torch.zeros(2, 5), 1, _generator())
     assert (resolved.function.calls, parameter.calls) == (1, 0)
 
@@ -213,7 +206,7 @@ def test_resolve_augmentation_copies_a_foreign_callable():
 
 @pytest.mark.parametrize("side", [8, 31, 32, 63, 64, 200])
 def test_image_adapt_fills_in_what_is_open(side):
-    spec = _spec("image", (1, side, side + 10), n=2)
+    spec = spec_of("image", (1, side, side + 10), n=2)
     adapted = ImageAugmentation().adapt(spec)
     assert adapted.scale == defaults.crop_scale(side)
     assert adapted.blur == defaults.blur_probability(side)
@@ -524,7 +517,7 @@ def test_image_blurs_as_many_as_asked():
 
 
 def _corruption(X, rate):
-    spec = describe(RowBlocks(X), "table", X.shape[1:])
+    spec = describe(X, "table")
     return FeatureCorruption(rate).adapt(spec), spec
 
 
@@ -688,7 +681,7 @@ def test_blur_takes_images_of_any_size(shape):
     ],
 )
 def test_local_views_have_half_the_sides(modality, shape, local_shape):
-    spec = _spec(modality, shape)
+    spec = spec_of(modality, shape)
     augment = resolve_augmentation(None, spec)
     local = augment.local(spec)
     batch = torch.rand(5, *shape, generator=_generator())
@@ -698,7 +691,7 @@ def test_local_views_have_half_the_sides(modality, shape, local_shape):
 
 def test_local_views_of_images_show_less():
     height, width = 20, 20
-    spec = _spec("image", (2, height, width))
+    spec = spec_of("image", (2, height, width))
     settings = IDENTITY | {"scale": (0.4, 0.8)}
     images = _ramps(2000, height, width)
     parts = {}
@@ -718,7 +711,7 @@ def test_local_views_of_images_show_less():
 
 
 def test_local_views_of_images_are_samples_of_the_image():
-    spec = _spec("image", (2, 9, 14))
+    spec = spec_of("image", (2, 9, 14))
     local = ImageAugmentation(**IDENTITY | {"scale": (0.3, 1)}).local(spec)
     x, y = local(_ramps(500, 9, 14), _generator()).unbind(1)
     assert x.shape == (500, 5, 7)
@@ -731,7 +724,7 @@ def test_local_views_of_images_are_samples_of_the_image():
 
 def test_local_views_of_series_are_of_half_as_much_time():
     time = 33
-    spec = _spec("series", (2, time))
+    spec = spec_of("series", (2, time))
     ramp = torch.arange(time).float().expand(2000, 2, -1)
     local = SeriesAugmentation(**NO_CHANGE | {"crop": (0.5, 0.9)}).local(spec)
     views = local(ramp, _generator())
@@ -745,7 +738,7 @@ def test_local_views_of_series_are_of_half_as_much_time():
 
 @pytest.mark.parametrize("rate", [0.0, 0.3, 1.0])
 def test_local_views_of_tables_keep_half_as_many_entries(rate, digits):
-    spec = describe(RowBlocks(digits[0]), "table", (64,))
+    spec = describe(digits[0], "table")
     local = FeatureCorruption(rate).local(spec)
     kept = (local(torch.full((2000, 64), 1e9), _generator()) == 1e9).float().mean().item()
     assert kept == pytest.approx((1 - rate) / 2, abs=0.005)
@@ -755,7 +748,7 @@ def test_local_leaves_the_augmentation_as_it_was(augment_and_batch, request):
     kind = request.node.callspec.params["augment_and_batch"].split()[0]
     augment, batch = augment_and_batch
     before, size = augment(batch, _generator()), augment.size
-    augment.local(_spec(kind, batch.shape[1:]))
+    augment.local(spec_of(kind, batch.shape[1:]))
     assert augment.size is size
     assert torch.equal(augment(batch, _generator()), before)
 
@@ -769,7 +762,7 @@ class Noise(Augmentation):
 
 def test_local_views_of_any_other_augmentation_are_as_the_others():
     batch = torch.zeros(4, 6)
-    local = Noise().local(_spec("table", (6,)))
+    local = Noise().local(spec_of("table", (6,)))
     assert torch.equal(local(batch, _generator()), Noise()(batch, _generator()))
 
 
@@ -806,10 +799,10 @@ def test_multi_crop_makes_two_global_and_some_local_views(
     modality, shape, make_encoder, local_shape, n_local
 ):
     encoder = make_encoder(shape)
-    multi_crop = MultiCrop(None, n_local, _spec(modality, shape), encoder)
+    multi_crop = MultiCrop(None, n_local, spec_of(modality, shape), encoder)
     views = multi_crop(torch.rand(4, *shape, generator=_generator()), _generator())
     if n_local is None:
-        n_local = defaults.n_local(modality, shape)
+        n_local = 4 if min(shape[1:], default=0) >= 64 else 0
     expected = [(2 * 4, *shape)] + ([(n_local * 4, *local_shape)] if n_local else [])
     assert [tuple(group.shape) for group in views] == expected
     for group in views:
@@ -819,7 +812,7 @@ def test_multi_crop_makes_two_global_and_some_local_views(
 def test_multi_crop_shows_less_where_the_encoder_takes_one_shape_only():
     shape = (2, 20, 20)
     augment = ImageAugmentation(**IDENTITY | {"scale": (0.4, 1)})
-    multi_crop = MultiCrop(augment, 1, _spec("image", shape), _of_one_shape(shape))
+    multi_crop = MultiCrop(augment, 1, spec_of("image", shape), _of_one_shape(shape))
     global_views, local_views = multi_crop(_ramps(300, 20, 20), _generator())
     areas = [
         (v.diff(dim=3)[:, 0, 0, 0] * v.diff(dim=2)[:, 1, 0, 0]) for v in (global_views, local_views)
@@ -833,7 +826,7 @@ def test_multi_crop_tries_the_encoder_without_a_trace(training, random_streams_u
     with torch.random.fork_rng():
         encoder = _convolution((3, 8, 8)).train(training)
     before = copy.deepcopy(encoder.state_dict())
-    MultiCrop(None, 2, _spec("image", (3, 8, 8)), encoder)
+    MultiCrop(None, 2, spec_of("image", (3, 8, 8)), encoder)
     assert encoder.training is training
     assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
 
@@ -846,7 +839,7 @@ def test_multi_crop_of_a_foreign_callable_calls_it_once_a_view(n_local):
         seen.append(batch)
         return batch + len(seen)
 
-    spec = _spec("image", (1, 8, 8))
+    spec = spec_of("image", (1, 8, 8))
     multi_crop = MultiCrop(shift, n_local, spec, _convolution((1, 8, 8)))
     batch = torch.zeros(2, 1, 8, 8)
     views = torch.cat(multi_crop(batch, _generator()))
@@ -855,7 +848,7 @@ def test_multi_crop_of_a_foreign_callable_calls_it_once_a_view(n_local):
 
 
 def test_multi_crop_of_an_augmentation_without_local_views():
-    multi_crop = MultiCrop(Noise(), 2, _spec("image", (1, 8, 8)), _convolution((1, 8, 8)))
+    multi_crop = MultiCrop(Noise(), 2, spec_of("image", (1, 8, 8)), _convolution((1, 8, 8)))
     views = multi_crop(torch.zeros(4, 1, 8, 8), _generator())
     assert [len(group) for group in views] == [8, 8]
     assert len(torch.unique(torch.cat(views), dim=0)) == 16
@@ -863,7 +856,7 @@ def test_multi_crop_of_an_augmentation_without_local_views():
 
 def test_multi_crop_never_changes_the_parameter():
     augment = ImageAugmentation(scale=(0.5, 1.0))
-    multi_crop = MultiCrop(augment, 2, _spec("image", (1, 8, 8)), _convolution((1, 8, 8)))
+    multi_crop = MultiCrop(augment, 2, spec_of("image", (1, 8, 8)), _convolution((1, 8, 8)))
     assert multi_crop.augment.scale == augment.scale == (0.5, 1.0)
     assert augment.size is multi_crop.augment.size is augment.blur is None
     assert multi_crop.local_augment.size == (4, 4)
@@ -872,7 +865,7 @@ def test_multi_crop_never_changes_the_parameter():
 def test_multi_crop_draws_from_the_generator_alone(random_streams_untouched):
     with torch.random.fork_rng():
         encoder = _convolution((1, 8, 8))
-    multi_crop = MultiCrop(None, 2, _spec("image", (1, 8, 8)), encoder)
+    multi_crop = MultiCrop(None, 2, spec_of("image", (1, 8, 8)), encoder)
     batch = torch.rand(4, 1, 8, 8, generator=_generator())
     views, same, other = (multi_crop(batch, _generator(seed)) for seed in (1, 1, 2))
     assert all(map(torch.equal, views, same))
@@ -880,7 +873,7 @@ def test_multi_crop_draws_from_the_generator_alone(random_streams_untouched):
 
 
 def test_multi_crop_has_no_state():
-    spec = _spec("table", (6,))
+    spec = spec_of("table", (6,))
     multi_crop = MultiCrop(None, 2, spec, _of_one_shape((6,)))
     assert not multi_crop.state_dict()
     assert not list(multi_crop.parameters())

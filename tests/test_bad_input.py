@@ -170,7 +170,7 @@ BAD_SHAPES = {
     "images or series": (
         {},
         CUBE,
-        r'\(n, 4, 4\).*grey images.*series.*modality="image" or modality="series"',
+        r'\(n, 4, 4\).*gray images.*series.*modality="image" or modality="series"',
     ),
     "five dimensions": ({}, ROWS.reshape(24, 2, 2, 2, 2), r"2, 3 or 4 dimensions\. NextFrame"),
     "cube as table": ({"modality": "table"}, CUBE, r"expected \(n, features\)"),

@@ -33,6 +33,7 @@ from sklearn_ssl import (
     VICRegTransformer,
     VIMETransformer,
 )
+from sklearn_ssl.data import taken_by
 from tests.helpers import through_skops
 
 ESTIMATORS = [
@@ -73,13 +74,13 @@ MORE_CHECKS = [
 every_estimator = pytest.mark.parametrize("Estimator", ESTIMATORS)
 # Each estimator, with each kind of data that it takes.
 every_kind = pytest.mark.parametrize(
-    ("Estimator", "modality"), [(E, modality) for E in ESTIMATORS for modality in E._modalities]
+    ("Estimator", "modality"), [(E, modality) for E in ESTIMATORS for modality in taken_by(E)]
 )
 every_table_estimator = pytest.mark.parametrize(
-    "Estimator", [E for E in ESTIMATORS if "table" in E._modalities]
+    "Estimator", [E for E in ESTIMATORS if "table" in taken_by(E)]
 )
 every_image_estimator = pytest.mark.parametrize(
-    "Estimator", [E for E in ESTIMATORS if "image" in E._modalities]
+    "Estimator", [E for E in ESTIMATORS if "image" in taken_by(E)]
 )
 
 
@@ -254,8 +255,8 @@ LIMITS = {
 @pytest.mark.filterwarnings("ignore:X has (fractions|booleans) from 0 to 1")  # after -128 to 255
 @pytest.mark.parametrize(
     ("Estimator", "modality", "params"),
-    [(E, modality, {}) for E in ESTIMATORS for modality in E._modalities]
-    + [(E, "table", {"scaling": "quantile"}) for E in ESTIMATORS if "table" in E._modalities],
+    [(E, modality, {}) for E in ESTIMATORS for modality in taken_by(E)]
+    + [(E, "table", {"scaling": "quantile"}) for E in ESTIMATORS if "table" in taken_by(E)],
 )
 def test_numbers_of_any_dtype_are_embedded_alike(Estimator, params, fitted):
     fit, X = fitted
@@ -501,7 +502,7 @@ def test_same_seed_same_embedding_in_a_fresh_process(digits, tmp_path):
     jobs = [
         (make(Estimator, inputs[modality][0], max_epochs=2), inputs[modality][1])
         for Estimator in ESTIMATORS
-        for modality in Estimator._modalities
+        for modality in taken_by(Estimator)
     ]
     paths = [str(tmp_path / "in.joblib"), str(tmp_path / "out.joblib")]
     joblib.dump(jobs, paths[0])

@@ -702,7 +702,7 @@ def test_file_names_nothing_but_our_types_and_arrays(Estimator):
     reader.load()
     assert reader.names <= {
         f"{Estimator.__module__}.{Estimator.__name__}",
-        "sklearn_ssl._texts.TextSpec",
+        "sklearn_ssl.data.text.TextSpec",
         "sklearn_ssl.optim.adamw",
         "numpy.ndarray",
         "numpy.dtype",

@@ -42,6 +42,7 @@ from sklearn_ssl._fine_tune_task import FineTuneTask, LinearHead, augmented, lay
 from sklearn_ssl._inputs import RowBlocks
 from sklearn_ssl._targets import Classes
 from sklearn_ssl.augment import FeatureCorruption, ImageAugmentation, SeriesAugmentation
+from sklearn_ssl.data import taken_by
 from sklearn_ssl.pretext import PretextTask
 from sklearn_ssl.semi_supervised import draw_labels
 from sklearn_ssl.training.loop import TrainingPlan, train
@@ -466,7 +467,7 @@ ALL = [
 
 @pytest.mark.parametrize("Transformer", ALL)
 def test_every_estimator_can_be_fine_tuned(Transformer):
-    modality = Transformer._modalities[0]
+    modality = taken_by(Transformer)[0]
     small = SMALL if modality == "text" else {}
     X = {"text": TEXTS, "series": SERIES}.get(modality, KINDS["table"][1])
     transformer = Transformer(max_epochs=1, random_state=0, **small).fit(X)

@@ -4,7 +4,6 @@ import inspect
 import pickle
 import threading
 from numbers import Integral, Real
-from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -33,6 +32,7 @@ from sklearn_ssl.augment import (
     resolve_augmentation,
 )
 from sklearn_ssl.metrics import embed_views
+from tests.helpers import spec_of
 from tests.test_common import ESTIMATORS
 
 BASES = [BaseSSLTransformer, BaseTextTransformer, SimCLRTransformer, FineTuneClassifier]
@@ -355,13 +355,13 @@ class AsModule(nn.Module):
 def test_steps_are_taken_in_their_order():
     batch = torch.ones(4, 6)
     steps = [louder, AsModule(lambda batch: batch + 1), louder]
-    augment = resolve_augmentation(steps, SimpleNamespace(modality="table"))
+    augment = resolve_augmentation(steps, spec_of("table", (6,)))
     assert make_views(augment, batch, 3, None).eq(6).all()
     assert make_views(augment, batch, 3, None).shape == (12, 6)
 
 
 def test_functions_make_each_view_by_itself():
-    augment = resolve_augmentation([torch.clone, noisy], SimpleNamespace(modality="table"))
+    augment = resolve_augmentation([torch.clone, noisy], spec_of("table", (6,)))
     one, other = make_views(augment, torch.zeros(4, 6), 2, None).chunk(2)
     assert not torch.equal(one, other)
 

@@ -114,7 +114,7 @@ def test_file_names_nothing_but_our_types_and_arrays(modality_data):
     reader.load()
     assert reader.names <= {
         "sklearn_ssl.methods.simclr.SimCLRTransformer",
-        "sklearn_ssl._inputs.InputSpec",
+        "sklearn_ssl.data.image.ImageSpec",
         "torch.optim.adamw.AdamW",
         "numpy.ndarray",
         "numpy.dtype",

@@ -6,7 +6,7 @@ A new kind is a subclass of :class:`~sklearn_ssl.data.spec.ArraySpec` and an ent
 from sklearn_ssl.data.image import ImageSpec
 from sklearn_ssl.data.readable import count_dims
 from sklearn_ssl.data.series import SeriesSpec
-from sklearn_ssl.data.spec import TAKEN_BY, ArraySpec, shape_of_X
+from sklearn_ssl.data.spec import TAKEN_BY, ArraySpec, shown_shape
 from sklearn_ssl.data.table import TableSpec
 from sklearn_ssl.data.text import TextSpec
 from sklearn_ssl.data.video import VideoSpec
@@ -32,19 +32,21 @@ def kind_of(estimator, X):
     ValueError
         If neither tells, or if the estimator does not take such data.
     """
-    modality = modality_of(estimator, X)
+    modality, taken = modality_of(estimator, X), taken_by(estimator)
     if modality is None:
         _refuse(estimator, X)
-    if modality not in taken_by(estimator):
+    if modality not in taken:
         raise ValueError(
-            f"{type(estimator).__name__} has modality={modality!r}, but takes "
-            f"{', '.join(map(repr, ('auto', *taken_by(estimator))))}."
+            f"modality={modality!r} must be one of {', '.join(map(repr, ('auto', *taken)))}."
         )
     return KINDS[modality]
 
 
 def modality_of(estimator, X):
     """Return the name of the kind of data that X holds; None if nothing tells."""
+    taken = taken_by(estimator)
+    if len(taken) == 1:
+        return taken[0]
     if getattr(estimator, "image_shape", None) is not None:
         return ImageSpec.modality
     named = getattr(estimator, "modality", "auto")
@@ -62,7 +64,7 @@ def _refuse(estimator, X):
     (X,) = ArraySpec.as_arrays(estimator, [X])
     row_shape = ArraySpec.checked(estimator, X, reset=True, min_samples=2).shape[1:]
     n_dims, by_dims = len(row_shape) + 1, estimator._auto_modality
-    got = f"X has shape {shape_of_X(row_shape)}"
+    got = f"X has shape {shown_shape(row_shape)}"
     if n_dims == 3 and by_dims is AUTO_MODALITY:
         raise ValueError(
             f"{got}: it may hold gray images (n, height, width) or series (n, channels, time). Say "

@@ -13,7 +13,7 @@ from sklearn_ssl.augment import ImageAugmentation
 from sklearn_ssl.data.axes import axes_to_move, is_oblong
 from sklearn_ssl.data.pixels import MOST_COLORS, PixelSpec
 from sklearn_ssl.data.readable import TO_RESIZE
-from sklearn_ssl.data.spec import shape_of_X
+from sklearn_ssl.data.spec import shown_shape
 from sklearn_ssl.encoders.image import ConvEncoder, torchvision_encoder
 from sklearn_ssl.encoders.vit import ViTEncoder
 
@@ -88,11 +88,11 @@ def read_image_shape(row_shape, image_shape, *, is_named=False):
         _check_image_shape(row_shape, image_shape)
     elif len(row_shape) == 1:
         raise ValueError(
-            f"X has shape {shape_of_X(row_shape)}: pass image_shape=(height, width) or (height, width, "
-            "channels) to have its rows read as images."
+            f"X has shape {shown_shape(row_shape)}: pass image_shape=(height, width) or "
+            "(height, width, channels) to have its rows read as images."
         )
     height, width, channels = (*(image_shape or row_shape), 1)[:3]
-    got = f"X has shape {shape_of_X(row_shape)}"
+    got = f"X has shape {shown_shape(row_shape)}"
     remedy = "Use np.moveaxis(X, 1, -1)."
     if len(row_shape) == 1:
         got = f"image_shape={tuple(image_shape)}"
@@ -118,12 +118,13 @@ def _check_image_shape(row_shape, image_shape):
     if np.prod(image_shape) != np.prod(row_shape):
         raise ValueError(
             f"image_shape={image_shape} has {np.prod(image_shape)} values, but the rows of "
-            f"X, of shape {shape_of_X(row_shape)}, have {np.prod(row_shape)}."
+            f"X, of shape {shown_shape(row_shape)}, have {np.prod(row_shape)}."
         )
     if len(row_shape) > 1 and (*row_shape, 1)[:3] != (*image_shape, 1)[:3]:
+        advice = axes_to_move(row_shape, image_shape) or "Leave it out."
         raise ValueError(
-            f"X has shape {shape_of_X(row_shape)}, and image_shape={image_shape} would mix its pixels; it is for "
-            f"flat rows. {axes_to_move(row_shape, image_shape) or 'Leave it out.'}"
+            f"X has shape {shown_shape(row_shape)}, and image_shape={image_shape} would mix its "
+            f"pixels; it is for flat rows. {advice}"
         )
 
 

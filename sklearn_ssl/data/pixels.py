@@ -150,7 +150,7 @@ def check_pixels(X, spec, name):
     ----------
     X : ndarray
         Read in blocks.
-    spec : InputSpec
+    spec : Spec
     name : str
         Of the estimator.
     """

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
 
-from sklearn_ssl._sklearn_compat import check_array, validate_data
 from sklearn_ssl.data.axes import axes_to_move
 from sklearn_ssl.data.categories import encode_table
 from sklearn_ssl.data.columns import holds_numbers_only, is_frame
@@ -163,7 +164,7 @@ class ArraySpec(Spec):
     def check_dims(cls, row_shape):
         if len(row_shape) + 1 not in cls.n_dims:
             raise ValueError(
-                f"X has shape {shape_of_X(row_shape)}, expected {cls.expected}."
+                f"X has shape {shown_shape(row_shape)}, expected {cls.expected}."
                 f"{TAKEN_BY.get(len(row_shape) + 1, '')}"
             )
 
@@ -378,7 +379,7 @@ class ArraySpec(Spec):
         """Return what changes rows that are then to be predicted; None if nothing should."""
 
 
-def shape_of_X(row_shape):
+def shown_shape(row_shape):
     """Write the shape of X as messages do."""
     return f"(n, {', '.join(map(str, row_shape))})"
 

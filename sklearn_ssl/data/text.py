@@ -50,7 +50,7 @@ class TextSpec(Spec):
     mask: int | None
     special: tuple
     max_length: int
-    n_samples: int = 0
+    n_samples: int = field(default=0, kw_only=True)
     n_tokens: int = 0
     pretrained: str | None = field(default=None, repr=False)
     pooling: str = "mean"

@@ -7,7 +7,7 @@ from typing import ClassVar
 from sklearn_ssl.data.axes import is_oblong
 from sklearn_ssl.data.padding import pad_lists
 from sklearn_ssl.data.pixels import MOST_COLORS, PixelSpec
-from sklearn_ssl.data.spec import shape_of_X
+from sklearn_ssl.data.spec import shown_shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +46,12 @@ def read_video_shape(row_shape):
     )
     if len(row_shape) == 3 and width <= MOST_COLORS < min(time, height):
         raise ValueError(
-            f"X has shape {shape_of_X(row_shape)}, which looks like images in color, (n, height, width, "
-            f"channels); {expected}. Methods for images take it as it is."
+            f"X has shape {shown_shape(row_shape)}, which looks like images in color, "
+            f"(n, height, width, channels); {expected}. Methods for images take it as it is."
         )
     if channels > MOST_COLORS and height != width:
         axis = 1 if time <= MOST_COLORS < height else 2
-        looks = f"X has shape {shape_of_X(row_shape)}, which looks like channels first; {expected}"
+        looks = f"X has shape {shown_shape(row_shape)}, which looks like channels first; {expected}"
         if height <= MOST_COLORS or (axis == 1 and width == channels):
             raise ValueError(f"{looks}. Use np.moveaxis(X, {axis}, -1).")
         if width == channels or (is_oblong(height, width) and not is_oblong(width, channels)):

@@ -22,7 +22,7 @@ from sklearn_ssl._base import of_one_fit
 from sklearn_ssl._base_text import BaseTextTransformer
 from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval
-from sklearn_ssl._texts import check_texts
+from sklearn_ssl.data.text import check_texts
 from sklearn_ssl.masking import corrupt_tokens
 from sklearn_ssl.pretext import MAX_GRAD_NORM, PretextTask
 from sklearn_ssl.training.runtime import torch_settings

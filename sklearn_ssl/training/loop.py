@@ -81,7 +81,7 @@ def train(task, rows, plan, *, spec, device, valid_rows=None, resume_state=None)
     rows : RowBlocks
         Rows to train on.
     plan : TrainingPlan
-    spec : InputSpec
+    spec : Spec
     device : torch.device
     valid_rows : RowBlocks or None, default=None
         Rows for the held-out loss.

@@ -4,17 +4,17 @@ from functools import partial
 
 import pytest
 import torch
-from sklearn_ssl._inputs import InputSpec
 from torch import nn
 
 from sklearn_ssl.encoders import ConvEncoder, MLPEncoder, SeriesEncoder, make_encoder
+from tests.helpers import spec_of
 
 SHAPES = {"image": (3, 12, 9), "table": (7,), "series": (2, 20)}
 
 
 def _spec(modality, shape=None):
     shape = shape or SHAPES[modality]
-    return InputSpec(modality, shape, shape, shift=0, scale=1, marginals=None, n_samples=10)
+    return spec_of(modality, shape)
 
 
 @pytest.fixture(params=SHAPES)

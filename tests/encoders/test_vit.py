@@ -5,13 +5,13 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from sklearn_ssl._inputs import InputSpec
 from torch import nn
 from torch.nn import functional as F
 
 from sklearn_ssl import SimCLRTransformer
 from sklearn_ssl.encoders import ConvEncoder, ViTEncoder, make_encoder
 from sklearn_ssl.encoders.vit import patchify
+from tests.helpers import spec_of
 
 SIZES = [(1, 1), (4, 4), (5, 7), (8, 8), (15, 16), (28, 28), (32, 20), (64, 64), (4, 40)]
 
@@ -195,12 +195,8 @@ def test_each_weight_is_of_the_patch_at_its_place():
 # As the parameter of an estimator ---------------------------------------------------------------
 
 
-def _spec(modality, shape):
-    return InputSpec(modality, shape, shape, shift=0, scale=1, marginals=None, n_samples=10)
-
-
 def test_vit_is_a_name_for_images_and_not_the_default():
-    spec = _spec("image", (3, 12, 9))
+    spec = spec_of("image", (3, 12, 9))
     encoder = make_encoder("vit", spec)
     assert type(encoder) is ViTEncoder
     assert encoder.output_dim == encoder(torch.rand(1, 3, 12, 9)).shape[1]
@@ -211,7 +207,7 @@ def test_vit_is_a_name_for_images_and_not_the_default():
 def test_vit_is_no_name_for_other_data(modality, shape):
     message = f"encoder='vit' names an image model, but X is a {modality}"
     with pytest.raises(ValueError, match=message):
-        make_encoder("vit", _spec(modality, shape))
+        make_encoder("vit", spec_of(modality, shape))
 
 
 @pytest.mark.parametrize("n_components", [None, 5])

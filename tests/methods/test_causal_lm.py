@@ -8,11 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
-from sklearn_ssl._texts import TokenRows
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch.nn import functional as F
 
 from sklearn_ssl import CausalLMEmbedder, tokenization
+from sklearn_ssl.data.text import TokenRows
 from sklearn_ssl.methods.causal_lm import draw
 from tests.helpers import make_task
 

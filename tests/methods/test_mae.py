@@ -11,17 +11,16 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn_ssl._inputs import RowBlocks, describe
 from transformers import ViTMAEConfig, ViTMAEForPreTraining
 
 from benchmarks.datasets import load_fashion_mnist
 from sklearn_ssl.augment import ImageAugmentation
 from sklearn_ssl.encoders import ConvEncoder, ViTEncoder
 from sklearn_ssl.encoders.tokens import FeatureTokenEncoder, SeriesTokenEncoder
-from sklearn_ssl.methods.mae import MaskedAutoencoder, in_units, split_places
+from sklearn_ssl.methods.mae import MaskedAutoencoder, split_places
 from sklearn_ssl.semi_supervised import draw_labels
 from sklearn_ssl.training import runtime
-from tests.helpers import batch_of, load_or_skip, make_task
+from tests.helpers import batch_of, describe, load_or_skip, make_task
 
 
 def as_it_is(batch):
@@ -330,7 +329,7 @@ def mixed_batch_and_spec():
     X[:, 1] = rng.integers(0, 4, 40)  # three categories, and unknown ones
     X[:, 4] = rng.integers(1, 3, 40)  # two categories
     X[rng.random(40) < 0.3, 2] = np.nan
-    spec = describe(RowBlocks(rng.normal(size=(40, 5))), "table", (5,))
+    spec = describe(rng.normal(size=(40, 5)), "table")
     spec = replace(
         spec,
         cardinalities=(0, 3, 0, 0, 2),
@@ -485,8 +484,8 @@ def test_series_are_reconstructed_in_their_units(shape):
 
 def test_units_of_quantiles_are_undone():
     X = np.exp(np.random.default_rng(0).normal(size=(500, 3)))
-    spec = describe(RowBlocks(X), "table", (3,), scaling="quantile")
-    back = in_units(spec.to_tensor(X), spec).numpy()
+    spec = describe(X, "table", scaling="quantile")
+    back = spec.from_tensor(spec.to_tensor(X))
     low, high = np.quantile(X, [0.01, 0.99], axis=0)
     inside = (low < X) & (high > X)
     np.testing.assert_allclose(back[inside], X[inside], rtol=0.02)

@@ -8,13 +8,13 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn_ssl._texts import TokenRows
 from skorch.callbacks import Callback
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.nn import functional as F
 
 from benchmarks.datasets import load_brown
 from sklearn_ssl import CausalLMEmbedder, MaskedLMEmbedder, SimCSETransformer
+from sklearn_ssl.data.text import TokenRows
 from sklearn_ssl.masking import corrupt_tokens
 from sklearn_ssl.semi_supervised import draw_labels
 from tests.helpers import load_or_skip, make_task

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from sklearn.utils._param_validation import InvalidParameterError
-from sklearn_ssl._texts import TokenRows
 from torch import nn
 from torch.nn import functional as F
 
 from sklearn_ssl import SimCSETransformer
+from sklearn_ssl.data.text import TokenRows
 from sklearn_ssl.losses import info_nce
 from tests.helpers import make_task
 

@@ -10,11 +10,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn_ssl._inputs import RowBlocks, describe
 
 from sklearn_ssl import VIMETransformer
 from sklearn_ssl.semi_supervised import draw_labels
-from tests.helpers import Outputs, batch_of, make_task, train_step
+from tests.helpers import Outputs, batch_of, describe, make_task, train_step
 
 CARDINALITIES = (0, 0, 3, 2)
 
@@ -26,7 +25,7 @@ def mixed_batch_and_spec():
     rows[::3, 1] = np.nan
     rows[:, 2], rows[:, 3] = 1 + np.arange(60) % 3, 1 + np.arange(60) % 2
     categories = (None, None, ("a", "b", "c"), ("x", "y"))
-    spec = describe(RowBlocks(rows), "table", (4,), categories=categories)
+    spec = describe(rows, "table", categories=categories)
     assert spec.cardinalities == CARDINALITIES
     return spec.to_tensor(rows), spec
 

@@ -17,6 +17,7 @@ from sklearn_ssl import (
     SimCLRTransformer,
     VICRegTransformer,
 )
+from sklearn_ssl.data import taken_by
 from sklearn_ssl.training.collapse import embedding_spread, symptom, watched_embeddings
 
 
@@ -151,7 +152,7 @@ def test_few_rows_span_few_directions(n_rows, digits):
 METHODS = [
     name
     for name in sklearn_ssl.__all__
-    if name.endswith("Transformer") and "table" in getattr(sklearn_ssl, name)._modalities
+    if name.endswith("Transformer") and "table" in taken_by(getattr(sklearn_ssl, name))
 ]
 METHODS.remove("BaseSSLTransformer")
 

@@ -10,10 +10,10 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from sklearn_ssl._columns import read_columns
-from sklearn_ssl._tables import encode_table, learn_categories
 
 from sklearn_ssl import SCARFTransformer
+from sklearn_ssl.data.categories import encode_table, learn_categories
+from sklearn_ssl.data.columns import read_columns
 
 N = 12
 X = np.arange(float(N))

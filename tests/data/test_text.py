@@ -14,10 +14,10 @@ import pytest
 import scipy.sparse
 import torch
 from hypothesis import strategies as st
-from sklearn_ssl._texts import TextSpec, TokenRows, check_texts
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from sklearn_ssl import CausalLMEmbedder, MaskedLMEmbedder, SimCSETransformer
+from sklearn_ssl.data.text import TextSpec, TokenRows, check_texts
 from sklearn_ssl.tokenization import decode, encode, resolve_tokenizer
 
 ESTIMATORS = [MaskedLMEmbedder, CausalLMEmbedder, SimCSETransformer]

@@ -8,7 +8,6 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn_ssl._containers import opened, unmasked
 
 from sklearn_ssl import (
     FineTuneClassifier,
@@ -18,6 +17,7 @@ from sklearn_ssl import (
     SimCLRTransformer,
     TS2VecTransformer,
 )
+from sklearn_ssl.data.containers import opened, unmasked
 from sklearn_ssl.evaluation import evaluate_representation
 from sklearn_ssl.semi_supervised import LabeledOnly, SemiSupervisedSplit
 

@@ -13,10 +13,10 @@ from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn_ssl._inputs import RowBlocks, describe
-from sklearn_ssl._tables import decode_table, encode_table, learn_categories
 
 from sklearn_ssl import SimCLRTransformer
+from sklearn_ssl.data.categories import decode_table, encode_table, learn_categories
+from tests.helpers import describe
 
 N = 120
 CITIES = ("Lima", "Oslo", "Rome", None)
@@ -48,7 +48,7 @@ def simclr(**params):
 def described(X, categories=None, scaling="standard"):
     if categories is not None:
         X = encode_table(X, categories, "Test")
-    return describe(RowBlocks(X), "table", X.shape[1:], categories=categories, scaling=scaling)
+    return describe(X, "table", categories=categories, scaling=scaling)
 
 
 # Categories -----------------------------------------------------------------------------------

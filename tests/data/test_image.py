@@ -5,11 +5,10 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
-from sklearn_ssl._images import pixel_range
-from sklearn_ssl._inputs import RowBlocks, describe
-from sklearn_ssl._modality import resolve_modality
 
 from sklearn_ssl import MaskedAutoencoder, NextFrameEmbedder, SimCLRTransformer
+from sklearn_ssl.data.pixels import pixel_range
+from tests.helpers import batch_shape, describe
 
 rng = np.random.default_rng(0)
 
@@ -56,15 +55,15 @@ DOUBTFUL = {
 @pytest.mark.parametrize(("row", "match"), DOUBTFUL.values(), ids=DOUBTFUL.keys())
 def test_doubtful_axes_are_settled_by_modality_and_shape(row, match):
     with pytest.warns(UserWarning, match=match):
-        read = resolve_modality(row)
-    assert resolve_modality(row, "image", row) == read
+        read = batch_shape(row)
+    assert batch_shape(row, "image", row) == read
 
 
 def test_refused_axes_that_may_be_meant_are_settled_too():
     row = (13, 32, 32)
-    assert resolve_modality(row, "image", row) == ("image", (32, 13, 32))
+    assert batch_shape(row, "image", row)[0] == (32, 13, 32)
     with pytest.raises(ValueError, match="channels first"):
-        resolve_modality((3, 32, 32), "image", (3, 32, 32))  # three pixels high
+        batch_shape((3, 32, 32), "image", (3, 32, 32))  # three pixels high
 
 
 @pytest.mark.parametrize(
@@ -75,7 +74,7 @@ def test_refused_axes_that_may_be_meant_are_settled_too():
     ],
 )
 def test_usual_axes(row):
-    assert resolve_modality(row) == ("image", (row[2], row[0], row[1]))
+    assert batch_shape(row)[0] == (row[2], row[0], row[1])
 
 
 VIDEOS = {
@@ -102,7 +101,7 @@ def test_doubtful_axes_of_videos():
 
 @pytest.mark.parametrize("row", [(5, 12, 12, 3), (3, 8, 10, 1), (4, 12, 14, 13), (6, 8, 8, 8)])
 def test_usual_axes_of_videos(row):
-    time, channels, height, width = resolve_modality(row, "video")[1]
+    time, channels, height, width = batch_shape(row, "video")[0]
     assert (time, height, width, channels) == row
 
 
@@ -274,7 +273,7 @@ def test_ordinary_pixels_keep_their_range(X):
     low, high = (0, 255) if X.dtype == np.uint8 else (float(X.min()), float(X.max()))
     expected = (low, 1 / (high - low) if high > low else 1.0)
     assert pixel_range(X) == expected
-    spec = describe(RowBlocks(X), "image", (1, *X.shape[1:]))
+    spec = describe(X, "image")
     batch = spec.to_tensor(X)  # and none is clipped
     np.testing.assert_allclose(batch.numpy()[:, 0], (X - low) * expected[1], atol=1e-5)
 
