@@ -172,7 +172,7 @@ def lidar(Z, delta=1e-4, eps=1e-7):
     >>> round(lidar(views), 1)
     3.0
     """
-    Z = unmasked(Z, modality=None)
+    Z = unmasked(Z)
     Z = check_array(Z, dtype=np.float64, allow_nd=True, ensure_min_samples=2, input_name="Z")
     if Z.ndim != 3 or Z.shape[1] < 2:
         raise ValueError(
@@ -391,7 +391,7 @@ def _normalized(Z):
 
 
 def _rows(Z, name="Z"):
-    Z = unmasked(Z, modality=None)  # and NaN is refused
+    Z = unmasked(Z)  # and NaN is refused
     return check_array(Z, dtype=np.float64, ensure_min_samples=2, input_name=name)
 
 

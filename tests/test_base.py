@@ -268,7 +268,7 @@ def test_without_warm_start_everything_begins_anew(X):
 def test_warm_start_refuses_other_rows(X):
     estimator = make(warm_start=True).fit(X)
     Z = estimator.transform(X)
-    with pytest.raises(ValueError, match=r"warm_start=True goes on .* \(64,\), got .* \(63,\)"):
+    with pytest.raises(ValueError, match=r"warm_start=True continues .* \(64,\), got .* \(63,\)"):
         estimator.fit(X[:, 1:])
     np.testing.assert_array_equal(estimator.transform(X), Z)
 
