@@ -44,9 +44,7 @@ def language_models(size):
             )
             for precision in ("float32", "auto")
         }
-        spec = Estimator(tokenizer=tokenizer)._read_training_rows(
-            texts, None, reset=True, go_on=False
-        )[1]
+        spec = Estimator(tokenizer=tokenizer)._read(texts, None, None, reset=True)[1]
         model = make(spec.vocabulary_size)
         epochs = {
             dtype: transformers_epoch(model, texts, spec, dtype)

@@ -556,8 +556,8 @@ def test_a_frozen_transformer_is_not_pretrained_again(ssl, data):
     labeled = y != -1
     scores = cross_val_score(classifier, X[labeled], y[labeled], cv=2)
     assert scores.mean() > 0.5
-    search = GridSearchCV(classifier, {"head__C": [0.01, 1.0]}, cv=2)
-    search.estimator.set_params(head=LogisticRegression(max_iter=1000))
+    with_head = clone(classifier).set_params(head=LogisticRegression(max_iter=1000))
+    search = GridSearchCV(with_head, {"head__C": [0.01, 1.0]}, cv=2)
     search.fit(X[labeled], y[labeled])
     assert search.best_estimator_.transformer_.input_spec_.n_samples == 600
     assert clone(classifier).fit(X, y).score(X_test, y_test) == classifier.score(X_test, y_test)
