@@ -65,7 +65,7 @@ settings = {
 }
 ssl = DINOTransformer(**settings, max_epochs=1 if QUICK else 25).fit(X)
 print(f"DINO: fitted in {sum(ssl.history_['duration']):.0f} s")
-untrained = DINOTransformer(**settings, max_epochs=1, lr=1e-12).fit(X)
+untrained = DINOTransformer(**settings, max_epochs=0).fit(X)
 maps = attention_maps(ssl, shown)  # [images, heads, rows, columns]
 rows = {f"head {head + 1}": maps[:, head] for head in range(maps.shape[1])}
 rows["untrained"] = attention_maps(untrained, shown).mean(axis=1)

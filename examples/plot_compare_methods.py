@@ -63,7 +63,7 @@ methods = {
     "LeJEPA": LeJEPATransformer,
 }
 baselines = {
-    "untrained encoder": SimCLRTransformer(**settings, max_epochs=1, lr=1e-12),
+    "untrained encoder": SimCLRTransformer(**settings, max_epochs=0),
     "raw pixels": MinMaxScaler(),
     "PCA, 32 components": PCA(32, random_state=0),
 }

@@ -47,7 +47,7 @@ transformers = {
     "raw pixels": MinMaxScaler(),
     "PCA, 32 components": PCA(32, random_state=0),
     # One epoch at a learning rate of almost 0 learns nothing but the range of the activations.
-    "untrained encoder": SimCLRTransformer(**settings, max_epochs=1, lr=1e-12),
+    "untrained encoder": SimCLRTransformer(**settings, max_epochs=0),
     "SimCLR, photo augmentation": SimCLRTransformer(**settings, max_epochs=max_epochs),
     "SimCLR, zoom and rotation": SimCLRTransformer(
         **settings, augment=zoom_and_rotate, max_epochs=max_epochs

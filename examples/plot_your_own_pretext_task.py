@@ -114,7 +114,7 @@ from sklearn_ssl.semi_supervised import draw_labels
 settings = {"image_shape": (8, 8), "random_state": 0}
 transformers = {
     "raw pixels": MinMaxScaler(),
-    "untrained encoder": RotationTransformer(**settings, max_epochs=1, lr=1e-12),
+    "untrained encoder": RotationTransformer(**settings, max_epochs=0),
     "rotation": RotationTransformer(**settings, max_epochs=1 if QUICK else 20),
 }
 labels_per_class = (1, 5, 10, 50)

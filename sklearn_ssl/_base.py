@@ -20,6 +20,7 @@ from sklearn_ssl.data import AUTO_MODALITY, kind_of, modality_of
 from sklearn_ssl.data.containers import opened
 from sklearn_ssl.data.readable import read_rows
 from sklearn_ssl.data.rows import RowBlocks, RowSubset
+from sklearn_ssl.training.calibration import calibrate_batch_norms
 from sklearn_ssl.training.collapse import CollapseWatch
 from sklearn_ssl.training.estimator_callbacks import CallbacksParameterMixin, FitCallbacks
 from sklearn_ssl.training.inference import embed, embeds_finitely, pretext_loss
@@ -64,7 +65,9 @@ class BasePretrainer(
     ----------
     max_epochs : int, default=None
         How often the data is seen. None lets the networks see about 600,000 images, 1,000,000 rows
-        of a table, 500,000 series or 60,000 videos, but every row 4 to 200 times.
+        of a table, 500,000 series or 60,000 videos, but every row 4 to 200 times. With 0 nothing
+        is trained: the initial weights are kept, as a baseline, and batch normalizations get the
+        statistics of some of the rows.
     batch_size : int, default=None
         Largest number of rows in a step. None is 256, or less, down to 64, below 4,096 rows.
     optimizer : callable, default=torch.optim.AdamW
@@ -117,7 +120,7 @@ class BasePretrainer(
         subclass of :class:`~sklearn_ssl.data.spec.Spec`.
     """
 
-    max_epochs: int | None = param(None, Interval(Integral, 1, None, closed="left"), None)
+    max_epochs: int | None = param(None, Interval(Integral, 0, None, closed="left"), None)
     batch_size: int | None = param(None, Interval(Integral, 2, None, closed="left"), None)
     optimizer: Callable = param(torch.optim.AdamW, callable)
     lr: float = param(2e-3, Interval(Real, 0, None, closed="neither"))
@@ -139,16 +142,15 @@ class BasePretrainer(
     _collapse_remedies = {"lr": "smaller"}  # what a CollapseWarning advises, in this order
     _fewest_directions = 1.2  # embeddings with a smaller effective rank count as collapsed
     _lengths_count = False  # whether the loss looks at the lengths of embeddings
-    # A fit that keeps the first weights; batch normalisations get their statistics all the same.
-    _untrained_params = {"max_epochs": 1, "lr": 1e-12}
 
     def _make_task(self, spec):
         """Build the untrained pretext task for data described by a Spec."""
         raise NotImplementedError(f"{type(self).__name__} must define _make_task(spec)")
 
     def _planned_epochs(self, spec, n_samples):
-        cost = self._cost(spec)
-        return self.max_epochs or defaults.max_epochs(spec.rows_to_see, n_samples, cost)
+        if self.max_epochs is not None:
+            return self.max_epochs
+        return defaults.max_epochs(spec.rows_to_see, n_samples, self._cost(spec))
 
     def _cost(self, spec):
         """Return the time of a row in a fit, compared with SimCLR."""
@@ -159,7 +161,7 @@ class BasePretrainer(
         if self.momentum is not None:
             return self.momentum
         batch_size = self.batch_size or defaults.batch_size(spec.n_samples)
-        n_epochs = self._planned_epochs(spec, spec.n_samples)
+        n_epochs = max(self._planned_epochs(spec, spec.n_samples), 1)
         return defaults.momentum(n_epochs * spec.n_samples / batch_size)
 
     # Fitting ----------------------------------------------------------------------------------
@@ -287,6 +289,10 @@ class BasePretrainer(
             valid_rows=valid_rows,
             resume_state=resume_state,
         )
+        if n_epochs == 0 and not go_on:
+            calibrate_batch_norms(
+                task, rows, spec, batch_size=self.batch_size_, device=device, random_state=seed
+            )
         if not embeds_finitely(task.eval(), rows, spec, device):
             raise ValueError(
                 f"{type(self).__name__} embeds rows of X as NaN or infinity after the training. "

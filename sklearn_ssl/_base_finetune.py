@@ -74,7 +74,8 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         costs twice the time. "auto" leaves texts and videos as they are; texts have dropout.
     max_epochs : int, default=None
         How often the labeled rows are seen in the full training. None is 30 times, or less, down
-        to 5, where that would be more than 2,000 steps.
+        to 5, where that would be more than 2,000 steps. With 0 nothing is trained: "full" keeps a
+        head of zeros, and "probe-then-full" its probe.
     batch_size : int, default=64
         Largest number of rows in a step.
     lr : float, default=None
@@ -122,7 +123,7 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
     augment: Callable | list | str | None = param(
         None, StrOptions({"auto"}), callable, list, tuple, None
     )
-    max_epochs: int | None = param(None, Interval(Integral, 1, None, closed="left"), None)
+    max_epochs: int | None = param(None, Interval(Integral, 0, None, closed="left"), None)
     batch_size: int = param(64, Interval(Integral, 1, None, closed="left"))
     lr: float | None = param(None, Interval(Real, 0, None, closed="neither"), None)
     layer_decay: float = param(0.75, Interval(Real, 0, 1, closed="right"))
@@ -343,7 +344,9 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         device = transformer._task_device()
         task.to(device)
         spec = LabeledSpec(transformer.input_spec_)
-        n_epochs = self.max_epochs or defaults.fine_tuning_epochs(len(train_rows), self.batch_size)
+        n_epochs = self.max_epochs
+        if n_epochs is None:
+            n_epochs = defaults.fine_tuning_epochs(len(train_rows), self.batch_size)
         precision = "float32" if self._Targets.delicate else transformer.precision
         holds_out = valid_rows is not None
         competes = has_start and (holds_out or task.augment is None)

@@ -105,14 +105,12 @@ class BaseTextTransformer(BasePretrainer):
     dropout: float = param(0.1, Interval(Real, 0, 1, closed="left"))
     pooling: str | None = param(None, StrOptions(set(POOLINGS)), None)
     pretrained: str | Path | None = param(None, None, str, Path)
-    max_epochs: int | None = param(None, Interval(Integral, 0, None, closed="left"), None)
     optimizer: Callable = adamw
     lr: float | None = param(None, Interval(Real, 0, None, closed="neither"), None)
     weight_decay: float = 0.01
 
     _modalities = ("text",)
     _causal = False  # whether a token sees only what is before it
-    _untrained_params = {"max_epochs": 0}  # a fit that keeps the first weights
 
     # Fitting ----------------------------------------------------------------------------------
 

@@ -4,7 +4,6 @@ Each has a title and an answer: a function from the places of drawn rows to what
 their labels, and to the test rows as that takes them.
 """
 
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +19,6 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_ssl._base import BasePretrainer
 from sklearn_ssl._scaling import global_scaling
 from sklearn_ssl._sklearn_compat import _safe_indexing
-from sklearn_ssl.collapse import CollapseWarning
 from sklearn_ssl.finetune import FineTuneClassifier, FineTuneRegressor
 
 PRETRAINED = "pretrained"  # name of a single representation among the scores
@@ -69,11 +67,8 @@ class Representation:
     def untrained(self):
         """Return the transformer with the weights that it starts from."""
         if self._start is None:
-            quiet = {"early_stopping": False, "callbacks": None, "verbose": 0}
-            start = seeded_clone(self.ssl, self.seed, **{**self.ssl._untrained_params, **quiet})
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", CollapseWarning)
-                self._start = self._fitted(start)
+            quiet = {"callbacks": None, "verbose": 0}
+            self._start = self._fitted(seeded_clone(self.ssl, self.seed, max_epochs=0, **quiet))
         return self._start
 
     def _fitted(self, ssl):

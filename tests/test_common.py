@@ -33,6 +33,7 @@ from sklearn_ssl import (
     VICRegTransformer,
     VIMETransformer,
 )
+from sklearn_ssl._seeds import draw_seed
 from sklearn_ssl.data import taken_by
 from tests.helpers import through_skops
 
@@ -554,6 +555,74 @@ def test_the_number_of_threads_has_no_say(Estimator, modality_data):
         np.testing.assert_array_equal(fit_and_embed(Estimator, params, X), Z)
     finally:
         torch.set_num_threads(before)
+
+
+# No epochs ------------------------------------------------------------------------------------
+
+
+def initial_task(estimator, X):
+    """Return the task that a fit of an estimator with an int seed starts from."""
+    spec = clone(estimator).fit(X).input_spec_
+    with torch.random.fork_rng():
+        torch.manual_seed(draw_seed(estimator.random_state))
+        return estimator._make_task(spec)
+
+
+def statistics_of(task):
+    """Return what batch normalizations have tracked, by name."""
+    kinds = ("running_mean", "running_var", "num_batches_tracked")
+    return {name: b for name, b in task.state_dict().items() if name.endswith(kinds)}
+
+
+def parameters_equal(a, b):
+    a, b = dict(a.named_parameters()), dict(b.named_parameters())
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@every_kind
+@pytest.mark.parametrize("more", [{}, {"early_stopping": True}, {"verbose": 1}], ids=str)
+def test_no_epochs_leave_the_initial_weights(Estimator, more, fitted):
+    fit, X = fitted
+    estimator = fit(Estimator, max_epochs=0, **more)
+    assert estimator.n_iter_ == 0
+    assert estimator.loss_curve_ == []
+    assert set(map(len, estimator.history_.values())) == {0}
+    task = initial_task(estimator, X)
+    assert parameters_equal(estimator.task_, task)
+    buffers, tracked = task.state_dict(), statistics_of(task)
+    for name, value in estimator.task_.state_dict().items():
+        assert name in tracked or torch.equal(value, buffers[name]), name
+    Z = estimator.transform(X)
+    assert np.isfinite(Z).all()
+    assert np.isfinite(estimator.score(X))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(estimator)).transform(X), Z)
+
+
+@every_kind
+def test_batch_norms_of_no_epochs_know_the_data(Estimator, fitted):
+    fit, _ = fitted
+    tracked = statistics_of(fit(Estimator, max_epochs=0).task_)
+    trained = statistics_of(fit(Estimator, max_epochs=60, lr=1e-30).task_)  # forgets 0 and 1
+    assert tracked.keys() == trained.keys()
+    for name in tracked:
+        if name.endswith("running_var"):
+            mean, deviation = name.replace("_var", "_mean"), (trained[name] + 1e-5).sqrt()
+            assert ((tracked[mean] - trained[mean]) / deviation).abs().mean() < 0.2, mean
+            assert (tracked[name] / trained[name]).log().abs().mean() < 0.3, name
+
+
+@every_kind
+def test_training_after_no_epochs(Estimator, fitted):
+    fit, X = fitted
+    once = fit(Estimator)
+    estimator = fit(Estimator, max_epochs=0)
+    first = estimator.transform(X)
+    assert estimator.partial_fit(X).n_iter_ == 1
+    assert not np.array_equal(estimator.transform(X), first)
+    assert parameters_equal(estimator.task_, clone(estimator).partial_fit(X).task_)
+    estimator.fit(X).set_params(max_epochs=1, warm_start=True).fit(X)
+    assert estimator.n_iter_ == len(estimator.loss_curve_) == 1
+    assert parameters_equal(estimator.task_, once.task_)
 
 
 @every_estimator

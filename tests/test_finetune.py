@@ -195,6 +195,21 @@ def test_the_probe_is_a_logistic_regression_of_the_scaled_representation(ssl, da
     assert classifier.n_iter_ == 0
 
 
+def test_no_epochs_keep_the_encoder_and_the_probe(ssl, data):
+    X, y, X_test, _ = data
+    probe, then_full, full = (
+        FineTuneClassifier(ssl, strategy=strategy, max_epochs=0, random_state=0).fit(X, y)
+        for strategy in ("probe", "probe-then-full", "full")
+    )
+    for classifier in (then_full, full):
+        assert classifier.n_iter_ == 0
+        assert_same_weights(weights_of(classifier.transformer_), weights_of(ssl))
+    np.testing.assert_allclose(
+        then_full.predict_proba(X_test), probe.predict_proba(X_test), atol=1e-5
+    )
+    np.testing.assert_allclose(full.predict_proba(X_test), 1 / len(full.classes_), atol=1e-6)
+
+
 @pytest.mark.parametrize("n_classes", [2, 10])
 def test_the_full_training_starts_from_the_probe(n_classes, ssl, data):
     X, y, X_test, _ = data

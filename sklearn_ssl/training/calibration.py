@@ -1,0 +1,56 @@
+"""Statistics for the batch normalizations of networks that are not trained."""
+
+from itertools import islice
+
+import torch
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from sklearn_ssl.training.inference import twin
+from sklearn_ssl.training.loop import IndexBatches
+from sklearn_ssl.training.runtime import seeded_global_stream
+
+N_BATCHES = 16  # from which the statistics are taken
+
+
+@torch.no_grad()
+def calibrate_batch_norms(task, rows, spec, *, batch_size, device, random_state):
+    """Give the batch normalizations of a task the mean statistics of a few batches.
+
+    Without, they would leave their inputs as they are, and an untrained network would be compared
+    with trained ones at a disadvantage. The batches go through the task as in training, with its
+    views and masks. Parameters and other buffers stay as they are.
+
+    Parameters
+    ----------
+    task : PretextTask
+    rows : RowBlocks
+    spec : InputSpec
+    batch_size : int
+    device : torch.device
+    random_state : int
+        Seed of the choice of rows and of the views.
+    """
+    shadow = twin(task).train()
+    norms = _trained_norms(shadow)
+    if not norms:
+        return
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a cumulative average
+    shadow.generator = torch.Generator(device).manual_seed(random_state)
+    order = torch.Generator().manual_seed(random_state)
+    with seeded_global_stream(random_state, device):
+        for batch in islice(IndexBatches(rows, batch_size, order), N_BATCHES):
+            shadow(spec.to_tensor(batch, device))
+    for own, calibrated in zip(_trained_norms(task.train()), norms):
+        if calibrated.num_batches_tracked:
+            own.load_state_dict(calibrated.state_dict())
+
+
+def _trained_norms(task):
+    """Return the batch normalizations that track statistics, of a task in training mode."""
+    return [
+        module
+        for module in task.modules()
+        if isinstance(module, _BatchNorm) and module.training and module.running_mean is not None
+    ]
