@@ -5,13 +5,13 @@ from itertools import cycle
 from sklearn_ssl._sklearn_compat import check_matplotlib_support
 
 MARKERS = "osD^vPX"
-LINE_STYLES = ("-", "-", "--", "-.")  # PCA as wide as the raw features lies on their curve
+LINE_STYLES = ("-", "-", "--", "-.")  # PCA with all components has the curve of the raw features
 
 
 class LabelCurveDisplay:
-    """Numbers of labels against scores, of representations and its baselines.
+    """Scores of representations and their baselines against numbers of labels.
 
-    It is made by :meth:`from_estimator` or :meth:`from_report`, which draw it as well.
+    Create it with :meth:`from_estimator` or :meth:`from_report`, which also draw it.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class LabelCurveDisplay:
     bands_ : list of matplotlib PolyCollection
         Their 95 % intervals over draws of labels.
     guessing_ : matplotlib Line2D
-        The score of one answer for all rows.
+        The score of one prediction for all rows.
 
     Examples
     --------
@@ -58,7 +58,7 @@ class LabelCurveDisplay:
         ax : matplotlib Axes, default=None
             None makes a new figure.
         **kwargs : dict
-            Handed on to :func:`evaluate_representation`.
+            Passed on to :func:`evaluate_representation`.
 
         Returns
         -------
@@ -79,7 +79,7 @@ class LabelCurveDisplay:
         ax : matplotlib Axes, default=None
             None makes a new figure.
         **kwargs : dict
-            Handed on to :meth:`plot`.
+            Passed on to :meth:`plot`.
 
         Returns
         -------
@@ -96,7 +96,7 @@ class LabelCurveDisplay:
             None makes a new figure.
         legend : bool, default=True
         **kwargs : dict
-            Of the lines, handed on to ``Axes.plot``.
+            Line properties, passed on to ``Axes.plot``.
 
         Returns
         -------

@@ -9,7 +9,7 @@ from sklearn.utils import check_array
 from sklearn_ssl._sklearn_compat import Interval, validate_params
 from sklearn_ssl.data.containers import unmasked
 
-# Representations come in single precision: what is smaller, in parts of their length, is rounding.
+# Representations are float32: anything smaller than this, relative to their length, is rounding.
 ROUNDING = float(np.finfo(np.float32).eps)
 ALIKE = 1e-6  # cosines that differ by less count as equal
 VALUES_AT_ONCE = 2**22  # similarities in a block: 32 MB
@@ -27,24 +27,24 @@ def rankme(Z, eps=1e-7):
     """Measure in how many directions representations extend: RankMe.
 
     It is ``exp(-sum(p * log(p)))`` with ``p = s / sum(s) + eps``, where s are the singular values
-    of Z: **not squared, and of Z as it is, its mean not taken away** [1]_. Implementations differ
-    in both, and give quite different numbers for the same Z.
+    of Z: **not squared, and of Z without subtracting its mean** [1]_. Implementations differ in
+    both, and give very different numbers for the same Z.
     :func:`~sklearn_ssl.collapse.embedding_spread` measures another effective rank: that of
-    normalized and centered rows, from squared singular values, and as a participation ratio. It
-    looks at the widest directions only; RankMe counts narrow ones too.
+    normalized and centered rows, from squared singular values, as a participation ratio. It only
+    counts the widest directions; RankMe also counts narrow ones.
 
     Parameters
     ----------
     Z : array-like of shape (n, width)
-        Finite numbers; two rows at least.
+        Finite numbers; at least two rows.
     eps : float, default=1e-7
         Added to each p, as in the paper.
 
     Returns
     -------
     rank : float
-        From 1 to ``min(n, width)``, but for an excess of the order of eps. Rows that are all equal
-        have 1, all zero or not.
+        From 1 to ``min(n, width)``, plus an excess of the order of eps. It is 1 if all rows are
+        equal, even all zero.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def rankme(Z, eps=1e-7):
     --------
     >>> import numpy as np
     >>> from sklearn_ssl.metrics import rankme
-    >>> round(rankme(np.eye(3).repeat(5, axis=0)), 4)  # three directions, as long as each other
+    >>> round(rankme(np.eye(3).repeat(5, axis=0)), 4)  # three directions of equal length
     3.0
     >>> round(rankme(np.ones((5, 3))), 4)
     1.0
@@ -73,24 +73,23 @@ def rankme(Z, eps=1e-7):
 def alpha_req(Z):
     """Measure how steeply the variances of representations decay: alpha-ReQ.
 
-    The i-th largest eigenvalue of the covariance of Z is taken to be proportional to
-    ``i ** -alpha``: alpha is minus the slope of a straight line through the logarithms of the
-    eigenvalues over those of their ranks i, by least squares [1]_. All eigenvalues that are more
-    than rounding count; implementations that leave out the first or the last ones give other
-    numbers.
+    The i-th largest eigenvalue of the covariance of Z is assumed to be proportional to ``i **
+    -alpha``: alpha is minus the slope of a least-squares line through the logarithms of the
+    eigenvalues over the logarithms of their ranks i [1]_. All eigenvalues above rounding count;
+    implementations that leave out the first or the last ones give other numbers.
 
     Parameters
     ----------
     Z : array-like of shape (n, width)
-        Finite numbers; two rows at least.
+        Finite numbers; at least two rows.
 
     Returns
     -------
     alpha : float
-        0 if all directions vary alike. The paper finds values near 1 to go with good
-        representations: less is noise in all directions, more is few directions. If fewer than two
-        of them vary, no line is defined, and alpha is 46: that of a second eigenvalue at the
-        rounding of float32.
+        0 if all directions vary equally. The paper finds that good representations have values near
+        1: less means noise in all directions, more means few directions. If fewer than two
+        directions vary, no line is defined, and alpha is 46, as if the second eigenvalue were at
+        the rounding of float32.
 
     Raises
     ------
@@ -138,24 +137,24 @@ def lidar(Z, delta=1e-4, eps=1e-7):
     Parameters
     ----------
     Z : array-like of shape (n, n_views, width)
-        Representations of views, as :func:`embed_views` returns them. Two rows and two views at
-        least; the paper takes 1,000 rows and 50 views.
+        Representations of views, as returned by :func:`embed_views`. At least two rows and two
+        views; the paper uses 1,000 rows and 50 views.
     delta : float, default=1e-4
-        Keeps W invertible. It is compared with variances, so that scaling Z to much smaller numbers
-        changes the measure.
+        Keeps W invertible. It is added to variances, so scaling Z to much smaller numbers changes
+        the measure.
     eps : float, default=1e-7
         Added to each p, as in the paper.
 
     Returns
     -------
     rank : float
-        From 1 to ``min(n - 1, width)``, but for an excess of the order of eps. Rows that are all
-        equal have 1.
+        From 1 to ``min(n - 1, width)``, plus an excess of the order of eps. It is 1 if all rows are
+        equal.
 
     Raises
     ------
     ValueError
-        If Z does not hold finite numbers in three dimensions, or too few of them.
+        If Z does not hold finite numbers in three dimensions, or too few rows or views.
 
     References
     ----------
@@ -176,8 +175,8 @@ def lidar(Z, delta=1e-4, eps=1e-7):
     Z = check_array(Z, dtype=np.float64, allow_nd=True, ensure_min_samples=2, input_name="Z")
     if Z.ndim != 3 or Z.shape[1] < 2:
         raise ValueError(
-            "lidar takes representations of shape (n, n_views, width) with two views at least, got "
-            f"{Z.shape}. embed_views(estimator, X, n_views=10) returns such."
+            "lidar takes representations of shape (n, n_views, width) with at least two views, got "
+            f"{Z.shape}. Use embed_views(estimator, X, n_views=10)."
         )
     n, n_views, width = Z.shape
     means = Z.mean(axis=1)  # [n, width]
@@ -190,7 +189,7 @@ def lidar(Z, delta=1e-4, eps=1e-7):
 
 
 def _scaled(Z):
-    """Divide by the largest value, so that no square can overflow or vanish."""
+    """Divide by the largest value, so that no square can overflow or underflow."""
     largest = np.abs(Z).max()
     return Z / largest if largest > 0 else Z
 
@@ -210,7 +209,7 @@ def _exp_entropy(values, eps):
     prefer_skip_nested_validation=True,
 )
 def alignment(Z_a, Z_b, alpha=2):
-    """Measure how far apart two views of the same rows are, at length 1.
+    """Measure how far apart two views of the same rows are, after scaling to length 1.
 
     It is the mean of ``norm(a - b) ** alpha`` over the rows a of Z_a and b of Z_b, after each is
     divided by its length [1]_.
@@ -218,20 +217,20 @@ def alignment(Z_a, Z_b, alpha=2):
     Parameters
     ----------
     Z_a, Z_b : array-like of shape (n, width)
-        Finite numbers; two rows at least.
+        Finite numbers; at least two rows.
     alpha : float, default=2
         Power of the distances.
 
     Returns
     -------
     distance : float
-        From 0 to ``2 ** alpha``, less being better. It cannot stand alone: representations that
-        are all equal have the best value, 0. Rows of zeros stay where they are.
+        From 0 to ``2 ** alpha``; lower is better. Do not use it alone: representations that are all
+        equal have the best value, 0. Rows of zeros stay zero.
 
     Raises
     ------
     ValueError
-        If these are not two tables of finite numbers of the same shape.
+        If Z_a and Z_b are not tables of finite numbers of the same shape.
 
     References
     ----------
@@ -255,20 +254,20 @@ def uniformity(Z, t=2):
     """Measure how evenly representations of length 1 spread over the sphere.
 
     It is ``log(mean(exp(-t * norm(x - y) ** 2)))`` over all pairs of different rows, after each is
-    divided by its length [1]_. The time grows with the square of their number, the memory does not.
+    divided by its length [1]_. Time grows with the square of the number of rows, memory does not.
 
     Parameters
     ----------
     Z : array-like of shape (n, width)
-        Finite numbers; two rows at least.
+        Finite numbers; at least two rows.
     t : float, default=2
         Narrowness of the kernel.
 
     Returns
     -------
     potential : float
-        From ``-4 * t`` to 0, less being better. Rows that are all equal have 0, the worst. Rows of
-        zeros stay where they are.
+        From ``-4 * t`` to 0; lower is better. It is 0, the worst value, if all rows are equal. Rows
+        of zeros stay zero.
 
     Raises
     ------
@@ -290,7 +289,7 @@ def uniformity(Z, t=2):
     n, squares = len(Z), np.einsum("ij,ij->i", Z, Z)
     potentials = []
     for rows in _blocks(n):
-        # Each pair once: the later rows stand right of the diagonal.
+        # Each pair once: later rows are to the right of the diagonal.
         later = slice(rows.start, n)
         distances = squares[rows, None] + squares[None, later] - 2 * Z[rows] @ Z[later].T
         pairs = np.triu(np.ones(distances.shape, bool), k=1)
@@ -304,18 +303,18 @@ def uniformity(Z, t=2):
     prefer_skip_nested_validation=True,
 )
 def knn_agreement(Z_a, Z_b, n_neighbors=10):
-    """Measure how far two representations of the same rows agree on who is near whom.
+    """Measure how well two representations of the same rows agree on nearest neighbors.
 
-    It is the part of a row's nearest neighbors in Z_a that are among those in Z_b, on average over
-    the rows: the mutual nearest-neighbor metric [1]_. Neighbours have the largest cosines; no row
-    is its own. Where several rows are equally near, to 1e-6, it is the part that random choices
-    among them would share on average. The time grows with the square of their number, the memory
-    does not.
+    It is the fraction of a row's nearest neighbors in Z_a that are also neighbors in Z_b, averaged
+    over the rows: the mutual nearest-neighbor metric [1]_. Neighbors have the largest cosines; no
+    row is its own neighbor. If several rows are equally near, to 1e-6, it is the fraction that
+    random choices among them would share on average. Time grows with the square of the number of
+    rows, memory does not.
 
     Parameters
     ----------
     Z_a : array-like of shape (n, width)
-        Finite numbers; two rows at least.
+        Finite numbers; at least two rows.
     Z_b : array-like of shape (n, another width)
         The same rows: in another view, or from another encoder.
     n_neighbors : int, default=10
@@ -323,14 +322,14 @@ def knn_agreement(Z_a, Z_b, n_neighbors=10):
     Returns
     -------
     agreement : float
-        From 0 to 1, the best. ``n_neighbors / (n - 1)`` is chance, and what representations have
-        that are all equal.
+        From 0 to 1; higher is better. ``n_neighbors / (n - 1)`` is chance, and also the value if
+        all representations are equal.
 
     Raises
     ------
     ValueError
-        If these are not tables of finite numbers with equally many rows, or if there are not more
-        rows than neighbors.
+        If Z_a and Z_b are not tables of finite numbers with the same number of rows, or if there
+        are not more rows than neighbors.
 
     References
     ----------
@@ -352,8 +351,8 @@ def knn_agreement(Z_a, Z_b, n_neighbors=10):
     n = len(Z_a)
     if n_neighbors >= n:
         raise ValueError(
-            f"n_neighbors={n_neighbors} neighbors of a row are to be found among {n - 1} others: "
-            "use fewer neighbors, or more rows."
+            f"n_neighbors={n_neighbors} neighbors are needed for each row, but there are only "
+            f"{n - 1} other rows: use fewer neighbors, or more rows."
         )
     shared = sum(
         np.sum(_nearest(Z_a, rows, n_neighbors) * _nearest(Z_b, rows, n_neighbors))
@@ -363,9 +362,9 @@ def knn_agreement(Z_a, Z_b, n_neighbors=10):
 
 
 def _nearest(Z, rows, n_neighbors):
-    """Return how likely each row is among the neighbors of some: of shape ``(len(rows), n)``.
+    """Return the probability that each row is a neighbor of `rows`, ``(len(rows), n)``.
 
-    1 for those nearer than the last neighbor; those as near as the last share what is left.
+    It is 1 for rows nearer than the last neighbor; rows as near as the last share what is left.
     """
     cosines = Z[rows] @ Z.T
     np.fill_diagonal(cosines[:, rows], -np.inf)
@@ -391,7 +390,7 @@ def _normalized(Z):
 
 
 def _rows(Z, name="Z"):
-    Z = unmasked(Z)  # and NaN is refused
+    Z = unmasked(Z)  # NaN is refused below
     return check_array(Z, dtype=np.float64, ensure_min_samples=2, input_name=name)
 
 

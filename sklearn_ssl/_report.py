@@ -1,4 +1,4 @@
-"""The report of an evaluation: a table, the differences draw by draw, and what follows in words."""
+"""The report of an evaluation: a table, the differences draw by draw, and a summary in words."""
 
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ from sklearn_ssl._representations import PRETRAINED
 from sklearn_ssl._sklearn_compat import check_pandas_support
 
 CONFIDENCE = 0.95
-IN_POINTS = (  # metrics from 0 to 1, of which differences are told in hundredths
+IN_POINTS = (  # metrics from 0 to 1, with differences in hundredths
     *("accuracy", "balanced_accuracy", "top_k_accuracy", "average_precision", "roc_auc", "f1"),
     *("precision", "recall", "jaccard"),
 )
@@ -18,46 +18,46 @@ IN_POINTS = (  # metrics from 0 to 1, of which differences are told in hundredth
 
 @dataclass(repr=False, eq=False, kw_only=True)
 class RepresentationReport:
-    """What :func:`evaluate_representation` has measured.
+    """The results of :func:`evaluate_representation`.
 
-    Printed, it is a table of all scores, the differences on the same draws, and what follows.
+    Print it to see a table of all scores, the differences on the same draws, and a summary.
 
     Attributes
     ----------
     labels_per_class : ndarray of shape (n_k,)
-        Numbers of labels drawn from each class; of numbers to be predicted, in all.
+        Numbers of labels drawn from each class, or in total if numbers are predicted.
     scores : dict of str to ndarray of shape (n_k, n_draws)
         Scores on the test rows, of the representations and of the baselines by their names. The
-        draws are the same for all, and more is better.
+        draws are the same for all, and higher is better.
     titles : dict of str to str
         What these names stand for.
     representations : tuple of str
-        Names of what was evaluated: "pretrained", or those of several estimators.
+        Names of what was evaluated: "pretrained", or the names of several estimators.
     belongs_to : dict of str to str
-        Of several estimators, the baselines that are for one of them only, and which.
+        For several estimators: baselines that belong to only one of them, and to which.
     scoring : str
         Name of the metric.
     regression : bool
-        Whether labels are numbers to be predicted.
+        Whether labels are numbers to predict.
     guessing : float
-        What the best answer that is the same for all rows scores.
+        Score of the best prediction that is the same for all rows.
     n_pretrain : int or None
-        Rows that the estimators were pretrained on; None if all of them were fitted before.
+        Number of rows used for pretraining; None if all estimators were fitted before.
     fitted_before : tuple of str
-        Names of those that were, and may have seen the test rows.
+        Names of estimators that were fitted before, and may have seen the test rows.
     labeled_rows : list of list of ndarray
-        For each number of labels and each draw the places of the labeled rows in X.
+        For each number of labels and each draw, the positions of the labeled rows in X.
     test_rows : ndarray or None
-        Places of the test rows in X; None if they came as ``X_test``.
+        Positions of the test rows in X; None if ``X_test`` was given.
     n_test : int
         Number of test rows.
 
     Notes
     -----
-    Intervals are t-intervals over the draws, at 95 %. They say how far the mean of the draws may
-    lie from that of all possible draws. Of chance elsewhere they say nothing: another seed of the
-    pretraining, other test rows, another data set. Nor are they widened for looking at several
-    baselines and numbers of labels at once: one in twenty errs.
+    Intervals are t-intervals over the draws, at 95 %. They say how far the mean of the draws may be
+    from that of all possible draws. They do not cover other sources of chance: another seed of the
+    pretraining, other test rows, another data set. They are not widened for comparing several
+    baselines and numbers of labels at once: one in twenty is wrong.
     """
 
     labels_per_class: np.ndarray
@@ -92,14 +92,14 @@ class RepresentationReport:
     def gain(self, baseline, representation=None):
         """Return how far pretraining is ahead of a baseline, draw by draw.
 
-        The draws are the same for both, so that the differences spread less than the scores do.
+        Both use the same draws, so the differences vary less than the scores do.
 
         Parameters
         ----------
         baseline : str
-            Its name among the scores, or that of another representation.
+            Its name in ``scores``, or the name of another representation.
         representation : str, default=None
-            What is ahead. None is the first one.
+            The representation to compare with it. None means the first one.
 
         Returns
         -------
@@ -118,11 +118,11 @@ class RepresentationReport:
 
     @property
     def summary(self):
-        """What follows: whether pretraining helped, and whether a baseline is better.
+        """Conclusions: whether pretraining helped, and whether a baseline is better.
 
-        Whether it helped is a comparison with the same network before it. A baseline that is better
-        says that something else is worth more, and not that pretraining was in vain. Each
-        representation stands beside the best of its baselines at each number of labels.
+        Whether it helped is decided by a comparison with the untrained network. A better baseline
+        means that something else works better, not that pretraining was useless. Each
+        representation is compared with the best of its baselines at each number of labels.
         """
         sentences = [
             sentence
@@ -131,7 +131,7 @@ class RepresentationReport:
             if sentence
         ]
         return " ".join(sentences) or (
-            "No baseline was measured, so whether pretraining helped cannot be said."
+            "No baseline was measured, so it is unknown whether pretraining helped."
         )
 
     def _about_pretraining(self, name):
@@ -200,7 +200,7 @@ class RepresentationReport:
         ax : matplotlib Axes, default=None
             None makes a new figure.
         **kwargs : dict
-            Handed on to :meth:`LabelCurveDisplay.plot`.
+            Passed on to :meth:`LabelCurveDisplay.plot`.
 
         Returns
         -------
@@ -217,7 +217,7 @@ class RepresentationReport:
             f"{self.titles[name]}: {self._metric} {means[name]}" for name in self.representations
         )
         return (
-            f"<RepresentationReport of {scores} at {ks} {self._labels}, beside "
+            f"<RepresentationReport of {scores} at {ks} {self._labels}, compared with "
             f"{', '.join(self.baselines) or 'nothing'}; print it for more>"
         )
 
@@ -237,7 +237,7 @@ class RepresentationReport:
         return "\n".join([*_aligned(rows), "", self._pretraining(), self.summary])
 
     def _gains(self, name):
-        """Return the rows of the table that say how far a representation is ahead."""
+        """Return the rows of the table that show the lead of a representation."""
         baselines = self._baselines_of(name)
         if not baselines:
             return []
@@ -267,7 +267,7 @@ class RepresentationReport:
         return self.scoring.startswith(IN_POINTS)
 
     def _pretraining(self):
-        """Say what the estimators have seen."""
+        """Return a sentence about the rows that the estimators have seen."""
         sentences = []
         if self.n_pretrain is not None:
             new = [n for n in self.representations if n not in self.fitted_before]
@@ -304,7 +304,7 @@ BETTER = {
     "behind": "A baseline is better",
     "unclear": "It is not clear whether it beats its baselines",
 }
-BLANK = " " * 8  # where another cell has its interval
+BLANK = " " * 8  # in place of an interval
 
 
 def _verdict(verdicts):
@@ -329,7 +329,7 @@ def _listed(parts):
 
 
 def _number(value):
-    """Return three decimals, and fewer of large numbers."""
+    """Return a number with three decimals, large numbers with none."""
     return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
 
 

@@ -1,7 +1,7 @@
 """Representations and their baselines, under the same head.
 
-Each has a title and an answer: a function from the places of drawn rows to what has learned from
-their labels, and to the test rows as that takes them.
+Each has a title and an answer: a function that maps the positions of drawn rows to a model that has
+learned from their labels, and to the test rows in the form the model accepts.
 """
 
 from dataclasses import replace
@@ -27,16 +27,16 @@ PRETRAINED = "pretrained"  # name of a single representation among the scores
 
 
 class Representation:
-    """A transformer of the package, and what stands before and after it in a Pipeline.
+    """A transformer of the package, and the steps before and after it in a Pipeline.
 
     Parameters
     ----------
     estimator : estimator
         A transformer of the package, fitted or not, or a Pipeline with one among its steps.
     seed : int
-        For a transformer that has none of its own.
+        For a transformer without a seed of its own.
     title : str, default=None
-        None is the class of the transformer.
+        None means the class of the transformer.
     """
 
     def __init__(self, estimator, seed, title=None):
@@ -60,12 +60,12 @@ class Representation:
         return self._embedded(self.ssl, self.after)
 
     def embedded_untrained(self):
-        """Return the same, with the weights that the transformer starts from."""
+        """Return the same, with the initial weights of the transformer."""
         start = self.untrained()
         return self._embedded(start, self._fitted_after(start))
 
     def untrained(self):
-        """Return the transformer with the weights that it starts from."""
+        """Return the transformer with its initial weights."""
         if self._start is None:
             quiet = {"callbacks": None, "verbose": 0}
             self._start = self._fitted(seeded_clone(self.ssl, self.seed, max_epochs=0, **quiet))
@@ -89,7 +89,7 @@ class Representation:
         return rows
 
     def _fitted_after(self, ssl):
-        """Return the steps behind the transformer, fitted to what it makes of all rows."""
+        """Return the steps after the transformer, fitted to its output for all rows."""
         steps, Z = [], ssl.transform(self.rows.X_pretrain) if self.after else None
         for step in self.after:
             steps.append(clone(step).fit(Z))
@@ -104,7 +104,7 @@ class Representation:
 
 
 def _parts(estimator):
-    """Return what stands before the transformer, the transformer, and what stands behind it."""
+    """Return the steps before the transformer, the transformer, and the steps after it."""
     frozen = isinstance(estimator, FrozenEstimator)
     estimator = estimator.estimator if frozen else estimator
     if frozen:
@@ -117,8 +117,8 @@ def _parts(estimator):
         raise TypeError(
             "estimator must be a transformer of sklearn_ssl, fitted or not, got "
             f"{type(estimator).__name__}{' with ' + str(len(ours)) if is_pipeline else ''}. A "
-            "Pipeline must have one of them among its steps. What you want to compare with it goes "
-            "into baselines, as (name, classifier)."
+            "Pipeline must have exactly one of them among its steps. Pass models to compare with "
+            "in baselines, as (name, classifier)."
         )
     (i,) = ours
     if not all(hasattr(step, "transform") for step in steps):
@@ -144,7 +144,7 @@ def is_fitted(estimator):
 
 
 def seeded_clone(estimator, seed, **params):
-    """Return a clone; one without a seed of its own gets this one."""
+    """Return a clone, with this seed if it has no seed of its own."""
     copy = clone(estimator)
     if copy.random_state is None:
         copy.random_state = seed
@@ -188,7 +188,7 @@ class Bench:
         width = min(self.ssl._n_features_out, *Z.shape)
         if sparse.issparse(Z):
             model, title = TruncatedSVD(width, random_state=self.seed), "SVD of TF-IDF"
-        else:  # as many directions as there are would only turn the features
+        else:  # all components would only rotate the features
             n_components = width if width < min(Z.shape) else 0.95
             model, title = PCA(n_components, random_state=self.seed), "PCA"
         model.fit(Z)
@@ -201,8 +201,8 @@ class Bench:
         )
 
     def _supervised(self):
-        # Its first layers know nothing yet that a small learning rate would keep, and views help it
-        # more than a pretrained network.
+        # Its first layers have learned nothing that a small learning rate would preserve, and views
+        # help it more than they help a pretrained network.
         kind = FineTuneRegressor if self.rows.regression else FineTuneClassifier
         model = kind(
             FrozenEstimator(self.representation.untrained()),
@@ -241,7 +241,7 @@ BASELINES = {
     "untrained": Bench._untrained,
     "supervised": Bench._supervised,
 }
-OF_EACH = ("untrained", "supervised")  # depend on the representation, the others on its width only
+OF_EACH = ("untrained", "supervised")  # depend on the representation, the others only on its width
 
 
 def default_head(*, regression):
@@ -251,20 +251,20 @@ def default_head(*, regression):
 
 
 def supervised_epochs(n_rows, batch_size):
-    """Return how long a network trains on labels alone: 100 epochs, but about 400 steps at most.
+    """Return the epochs of a network trained on labels alone: 100, but about 400 steps at most.
 
-    That is longer than for a pretrained one, which starts closer to its end.
+    That is longer than for a pretrained network, which starts closer to the optimum.
     """
     return int(np.clip(400 // -(-n_rows // batch_size), 10, 100))
 
 
 def raw_features(ssl, rows):
-    """Return raw features of the rows of pretraining, of training and of the test.
+    """Return raw features of the rows for pretraining, training and testing.
 
     Parameters
     ----------
     ssl : estimator
-        Fitted; it says which columns hold categories, and in which numbers are missing.
+        Fitted; it knows which columns hold categories and which have missing numbers.
     rows : Rows
 
     Returns

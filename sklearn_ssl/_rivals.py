@@ -1,4 +1,4 @@
-"""What users have: rivals of a representation that learn from the drawn rows of X as they are."""
+"""The user's own models: rivals of a representation that learn from the drawn rows of X."""
 
 import numpy as np
 from scipy import sparse
@@ -17,7 +17,7 @@ READ_UNLABELED = (*PROPAGATION, SelfTrainingClassifier, LabeledOnly, BaseFineTun
 
 
 def named_baselines(baselines):
-    """Return a dict of baselines: None for those known by name, or what the user has."""
+    """Return a dict of baselines: None for built-in ones, or the user's model."""
     rivals = {}
     for baseline in baselines:
         is_pair = isinstance(baseline, tuple | list) and len(baseline) == 2
@@ -26,22 +26,23 @@ def named_baselines(baselines):
         if not known or name in (PRETRAINED, *rivals) or (is_pair and not can_predict(model)):
             raise ValueError(
                 f"Each of the baselines must be one of {', '.join(map(repr, BASELINES))}, or "
-                f"(name, classifier) with a name of its own, and stand there once; got {baseline}."
+                "(name, classifier) with a different name, and must not be repeated; got "
+                f"{baseline}."
             )
         rivals[name] = model
     return rivals
 
 
 def can_predict(model):
-    """StackingClassifier has no method predict before it is fitted."""
+    """Return whether a model predicts; StackingClassifier has no ``predict`` until it is fitted."""
     predicts = hasattr(model, "predict") or isinstance(model, ClassifierMixin | RegressorMixin)
     return hasattr(model, "fit") and predicts
 
 
 def prepare_rival(name, model, rows):
-    """Return the title of what the user has, and a function that lets it learn from drawn rows.
+    """Return the title of the user's model, and a function that lets it learn from drawn rows.
 
-    A model that learns from rows without a label as well gets all rows but those of the test.
+    A model that also learns from unlabeled rows gets all rows except the test rows.
     """
     if not _reads_unlabeled(model):
 
@@ -62,7 +63,7 @@ def prepare_rival(name, model, rows):
 
 
 def _reads_unlabeled(model):
-    """Say whether a model learns from rows with -1, or NaN for a number."""
+    """Return whether a model learns from rows with -1, or NaN for numbers."""
     if isinstance(model, BaseSearchCV) and not isinstance(model.cv, SemiSupervisedSplit):
         return False
     inner = _inner(model)
@@ -75,14 +76,14 @@ def _propagates(model):
 
 
 def _inner(model):
-    """Return what learns from the labels: the last step of a Pipeline, what a search fits."""
+    """Return the part that learns from labels: the last step of a Pipeline, or of a search."""
     if isinstance(model, Pipeline):
         return model[-1]
     return model.estimator if isinstance(model, BaseSearchCV) else None
 
 
 def _marked(rows, drawn):
-    """Return labels of all rows that a model may learn from, of which only the drawn have one."""
+    """Return labels of all rows that a model may learn from, missing except for the drawn ones."""
     kind = rows.y_train.dtype.kind
     mark, dtype = (np.nan, float) if rows.regression else (-1, "i8" if kind in "iu" else object)
     y = np.full(rows.n_pretrain, mark, dtype="f8" if kind == "f" else dtype)
@@ -114,7 +115,7 @@ def _has_mask(*arrays):
 
 
 class _OfNumbers(ClassifierMixin, BaseEstimator):
-    """Label propagation of names: it sorts -1 among the labels, which takes numbers."""
+    """Label propagation for string labels: it sorts -1 among the labels, which needs numbers."""
 
     def __init__(self, classifier):
         self.classifier = classifier

@@ -1,11 +1,11 @@
-"""Seeds for torch, from the parameter `random_state` that scikit-learn's estimators have."""
+"""Seeds for torch, from the parameter `random_state` of scikit-learn's estimators."""
 
 import numpy as np
 from sklearn.utils import check_random_state
 
 
 def draw_seed(random_state):
-    """Return a seed: the same for the same int, another one at each call of a RandomState."""
+    """Return a seed: always the same for an int, a new one at each call for a RandomState."""
     (seed,) = draw_seeds(random_state, 1)
     return seed
 

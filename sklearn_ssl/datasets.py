@@ -1,4 +1,4 @@
-"""Data sets that are there wherever this package is, for examples and experiments."""
+"""Data sets that need no other package than this one, for examples and experiments."""
 
 import importlib
 import inspect
@@ -14,18 +14,19 @@ SCIPY_TOPICS = (
 
 
 def load_scipy_docstrings():
-    """Load what SciPy says of its functions and classes: to which of its topics does each belong?
+    """Load SciPy's descriptions of its functions and classes, with the topic of each.
 
-    SciPy is installed wherever this package is. Another version of it has a few other texts.
+    SciPy is always installed with this package. Other versions have slightly different texts.
 
     Returns
     -------
     texts : list of str
-        About 1,240 descriptions of 35 words in the median, without their sections of parameters,
-        notes or examples. Each paragraph is a line; no text comes twice.
+        About 1,240 descriptions with a median of 35 words, without the sections for parameters,
+        notes or examples. Each paragraph is a line; there are no duplicates.
     y : ndarray of shape (n,) of str
-        One of eleven subpackages of SciPy: "special" and "stats" have some 300 texts each, "signal"
-        half of that, "linalg", "optimize" and "ndimage" from 60 to 100, and the others fewer.
+        One of eleven subpackages of SciPy: "special" and "stats" have about 300 texts each,
+        "signal" half of that, "linalg", "optimize" and "ndimage" from 60 to 100, and the others
+        fewer.
     """
     topics = {}
     for topic in SCIPY_TOPICS:
@@ -38,7 +39,7 @@ def load_scipy_docstrings():
 
 
 def _description(name, documented):
-    """Return the paragraphs of a docstring that stand in front of its sections, without markup."""
+    """Return the paragraphs of a docstring before its sections, without markup."""
     if not callable(documented):
         return ""
     text = re.split(r"\n[A-Z][A-Za-z ]+\n-{3,}", inspect.getdoc(documented) or "")[0]
@@ -47,7 +48,7 @@ def _description(name, documented):
 
 
 def make_moving_digits(n_clips, n_frames=10, *, side=20, random_state=0):
-    """Make clips of handwritten digits that slide over a dark canvas and bounce off its borders.
+    """Make clips of handwritten digits that move across a dark canvas and bounce off its borders.
 
     Parameters
     ----------
@@ -55,10 +56,10 @@ def make_moving_digits(n_clips, n_frames=10, *, side=20, random_state=0):
     n_frames : int, default=10
         Frames of each clip.
     side : int, default=20
-        Height and width of the canvas, 9 pixels at least. The digits, those of
+        Height and width of the canvas, at least 9 pixels. The digits, from
         :func:`sklearn.datasets.load_digits`, have 8.
     random_state : int, default=0
-        Seed of the digits, their starting points and their speeds: at most 2 pixels a frame in
+        Seed of the digits, their starting points and their speeds: at most 2 pixels per frame in
         either direction, and not 0 in both.
 
     Returns
@@ -75,7 +76,7 @@ def make_moving_digits(n_clips, n_frames=10, *, side=20, random_state=0):
     speed = rng.choice(speeds, n_clips)
     room = side - 8
     start = rng.integers(0, 2 * room, (n_clips, 2))
-    # A point that goes round a circle of twice the room, seen from the side, goes back and forth.
+    # A point going around a circle of twice the room moves back and forth when seen from the side.
     angle = (start[:, None] + speed[:, None] * np.arange(n_frames)[:, None]) % (2 * room)
     corner = np.minimum(angle, 2 * room - angle)  # [n_clips, n_frames, 2]
     X = np.zeros((n_clips, n_frames, side, side), np.uint8)

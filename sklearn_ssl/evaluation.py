@@ -1,4 +1,4 @@
-"""Evidence: does pretraining beat what you have, with the few labels that you have?
+"""Evidence: with your few labels, does pretraining beat what you have?
 
 ::
 
@@ -66,7 +66,7 @@ def evaluate_representation(
     random_state=0,
     verbose=0,
 ):
-    """Measure what a representation is worth with few labels, beside what has to be beaten.
+    """Measure what a representation is worth with few labels, compared with baselines.
 
     Test rows are set aside, and the estimator is pretrained on all others, labeled or not. Then k
     labels per class are drawn, several times, and the same classifier learns from the same rows on
@@ -76,84 +76,86 @@ def evaluate_representation(
     ----------
     estimator : estimator, list of estimators or dict of str to estimator
         A transformer of this package, or a Pipeline with one among its steps. It is cloned, and the
-        clone is fitted. One that is fitted already, bare or in a
+        clone is fitted. An estimator that is already fitted, alone or in a
         :class:`~sklearn.frozen.FrozenEstimator`, is used as it is; it may have seen the test rows,
-        though not their labels, and the report says so. Several are evaluated on the same rows and
-        draws, under their names or those of their classes.
+        though not their labels, and the report says so. Several estimators are evaluated on the
+        same rows and draws, under their names or the names of their classes.
     X : array-like, DataFrame or list of str
-        As the estimator takes it.
+        Data as the estimator accepts it.
     y : array-like of shape (n,)
-        Labels. Rows with -1, None or NaN have none, and are there for pretraining only. They are
-        numbers to be predicted, of which -1 is one, if `head` is a regressor, if `scoring` measures
-        regression, or if neither is given and some of them are no whole numbers.
+        Labels. Rows with -1, None or NaN have no label, and are used for pretraining only. Labels
+        are numbers to predict, where -1 is an ordinary number, if `head` is a regressor, if
+        `scoring` measures regression, or if neither is given and not all labels are whole numbers.
     labels_per_class : int or array-like of int, default=None
-        Numbers of labels to draw from each class, or in all, of numbers to be predicted. Those for
-        which there are too few training rows are left out, with a warning. None is (1, 5, 10, 100)
-        for classes and (20, 60, 200) for numbers.
+        Numbers of labels to draw from each class, or in total if numbers are to be predicted. Those
+        for which there are too few training rows are left out, with a warning. None means (1, 5,
+        10, 100) for classes and (20, 60, 200) for numbers.
     n_draws : int, default=5
-        Draws of labels at each number of them, at least 2.
+        Number of draws for each number of labels, at least 2.
     test_size : float or int, default=0.25
-        Part, or number, of the labeled rows that are set aside. Classes keep their shares.
+        Fraction or number of the labeled rows to set aside. Classes keep their proportions.
     X_test, y_test : array-like, default=None
-        Test rows and their labels. X is not split then.
+        Test rows and their labels. If given, X is not split.
     X_unlabeled : array-like, default=None
         More rows of the same kind to pretrain on.
     head : classifier or regressor, default=None
-        What learns from the representation, and from the features of the baselines. None is
-        :class:`~sklearn.linear_model.LogisticRegression`, or
-        :class:`~sklearn.linear_model.RidgeCV`.
+        Model that learns from the representation, and from the features of the baselines. None
+        means :class:`~sklearn.linear_model.LogisticRegression`, or
+        :class:`~sklearn.linear_model.RidgeCV` for numbers.
     baselines : array-like, default=("raw", "pca", "untrained", "supervised")
-        What stands beside it:
+        What to compare with:
 
         - "raw": standardized numbers and one-hot categories of tables, pixels, values of series,
           TF-IDF of texts;
-        - "pca": PCA of those to the width of the representation, or, where they have no more
-          directions than that, to those that hold 95 % of their variance; truncated SVD of TF-IDF;
-        - "untrained": the same estimator with the weights that it starts from;
-        - "supervised": the same network, trained on the drawn labels alone from those weights, by
+        - "pca": PCA of these to the width of the representation, or, if they have no more
+          dimensions than that, to the components with 95 % of the variance; truncated SVD of
+          TF-IDF;
+        - "untrained": the same estimator with its initial weights;
+        - "supervised": the same network, trained from these weights on the drawn labels alone, by
           :class:`~sklearn_ssl.FineTuneClassifier` or :class:`~sklearn_ssl.FineTuneRegressor`,
-          with the views of ``augment="auto"``. It takes the longest;
-        - ``(name, model)``: what you have. It gets the drawn rows of X as they are. One that learns
-          from rows without a label too gets all rows but those of the test, with -1 or NaN where no
-          label was drawn: the classifiers of :mod:`sklearn.semi_supervised`, ``LabeledOnly``, the
-          estimators that fine-tune, and a Pipeline or a search with ``SemiSupervisedSplit`` that
+          with the views of ``augment="auto"``. This takes the longest;
+        - ``(name, model)``: what you have. It gets the drawn rows of X as they are. A model that
+          also learns from unlabeled rows gets all rows except the test rows, with -1 or NaN where
+          no label was drawn: the classifiers of :mod:`sklearn.semi_supervised`, ``LabeledOnly``,
+          the fine-tuning estimators, and a Pipeline or a search with ``SemiSupervisedSplit`` that
           ends in one of them.
     scoring : str or callable, default=None
-        Any metric of scikit-learn, as in :func:`~sklearn.model_selection.cross_validate`. None is
+        Any scikit-learn metric, as in :func:`~sklearn.model_selection.cross_validate`. None means
         "accuracy" for classes and "r2" for numbers. "balanced_accuracy" is the mean accuracy over
         classes, for classes of very different sizes.
     random_state : int, RandomState instance or None, default=0
-        Seed of the split and the draws, and of the estimator if that has none of its own.
+        Seed of the split and the draws, and of the estimator if it has no seed of its own.
     verbose : int, default=0
-        From 1 on, what has been measured is printed as the evaluation goes on.
+        If at least 1, results are printed as they are measured.
 
     Returns
     -------
     report : RepresentationReport
-        Printed, it is a table and what follows from it.
+        Print it to see a table and the conclusions.
 
     Raises
     ------
     TypeError
-        If `estimator` is none of this package.
+        If `estimator` does not belong to this package.
     ValueError
-        If there are fewer than two classes, or no number of labels that all classes have; or if
-        `head` cannot learn or be scored.
+        If there are fewer than two classes, if no number of labels is available in all classes, or
+        if `head` cannot learn or be scored.
 
     Warns
     -----
     UserWarning
-        If a baseline fails, which is left out then. Yours are measured before the pretraining.
+        If a baseline fails; it is then left out. Your own baselines are measured before the
+        pretraining.
 
     Notes
     -----
     Representations and dense features are centered and divided by one factor for all columns, so
-    that the penalty of the classifier weighs all of them alike. The baselines learn from the same
-    rows as the estimator, without labels; those that come from an estimator have its seed.
+    that the penalty of the classifier affects all of them equally. The baselines learn from the
+    same rows as the estimator, without labels; baselines made from an estimator have its seed.
 
     See Also
     --------
-    LabelCurveDisplay : The report as a picture.
+    LabelCurveDisplay : Plot of the report.
 
     Examples
     --------
@@ -223,7 +225,7 @@ class Measurements:
         Places of the drawn rows, for each number of labels.
     scorer : callable
     say : callable
-        Tells what has been found.
+        Called with each result, as text.
     """
 
     def __init__(self, rows, draws, scorer, say):
@@ -239,13 +241,14 @@ class Measurements:
             function(*args)
         except Exception as error:
             warnings.warn(
-                f"{name} is left out of the report, for it raised {type(error).__name__}: {error}",
+                f"{name} is left out of the report because it raised {type(error).__name__}: "
+                f"{error}",
                 UserWarning,
                 stacklevel=4,
             )
 
     def add(self, name, prepare, *args):
-        """Measure what a function prepares: a title, and an answer to drawn rows."""
+        """Measure what a function prepares: a title, and a function of drawn rows."""
         title, answer = prepare(*args)
         self.scores[name] = np.array(
             [[self.scorer(*answer(drawn), self.rows.y_test) for drawn in d] for d in self.draws]
@@ -254,15 +257,15 @@ class Measurements:
         n_undefined = int(np.sum(~np.isfinite(self.scores[name])))
         if n_undefined:
             warnings.warn(
-                f"{n_undefined} of the {self.scores[name].size} scores of {name} are no finite "
-                "numbers: the metric is not defined for its answers. Use another scoring.",
+                f"{n_undefined} of the {self.scores[name].size} scores of {name} are not finite: "
+                "the metric is not defined for its predictions. Use another scoring.",
                 UserWarning,
                 stacklevel=4,
             )
         self.say(f"{title}: {', '.join(f'{mean:.3f}' for mean in self.scores[name].mean(axis=1))}")
 
     def add_representation(self, name, representation, head, baselines):
-        """Pretrain a representation, and measure it beside baselines known by name."""
+        """Pretrain a representation, and measure it and its built-in baselines."""
         start = time.perf_counter()
         representation.pretrain(self.rows)
         if not representation.was_fitted:
@@ -281,13 +284,13 @@ class Measurements:
                 self.attempt(key, self.add, key, bench.prepare, baseline)
 
     def keys_of(self, baseline, representations):
-        """Return the names under which a baseline was measured: one, or one for each."""
+        """Return the names under which a baseline was measured: one, or one per representation."""
         keys = [baseline, *(f"{baseline} {name}" for name in representations)]
         return [key for key in keys if key in self.scores]
 
 
 def _resolved(scoring, head, y):
-    """Return the scorer, its name, and whether labels are numbers to be predicted."""
+    """Return the scorer, its name, and whether labels are numbers to predict."""
     scorer = None if scoring is None else check_scoring(scoring=scoring)
     metric = getattr(scorer, "_score_func", None)  # functions of the user have none
     if head is not None:
@@ -304,7 +307,7 @@ def _resolved(scoring, head, y):
 
 
 def _named(estimator, seed, taken):
-    """Return representations by their names; a single one is called pretrained."""
+    """Return representations by their names; a single one is called "pretrained"."""
     if not isinstance(estimator, list | tuple | dict):
         return {PRETRAINED: Representation(estimator, seed)}
     if not isinstance(estimator, dict):
@@ -314,14 +317,14 @@ def _named(estimator, seed, taken):
     ]
     if not estimator or wrong:
         raise ValueError(
-            "estimator must hold one estimator at least, by names that are no baselines'; got "
-            f"{list(estimator)}."
+            "estimator must hold at least one estimator, with names that differ from those of the "
+            f"baselines; got {list(estimator)}."
         )
     return {name: Representation(each, seed, title=name) for name, each in estimator.items()}
 
 
 def _by_class(estimators):
-    """Return estimators by the names of their classes, counted where there are several."""
+    """Return estimators by the names of their classes, numbered if a class is repeated."""
     named = {}
     for estimator in estimators:
         title = name = Representation(estimator, seed=None).title
@@ -333,10 +336,10 @@ def _by_class(estimators):
 
 
 def _try_head(head, rows, drawn, scorer, metric):
-    """Let the head learn from noise: it must learn from so few rows, and give what is scored.
+    """Let the head learn from noise: it must learn from so few rows, and return what is scored.
 
-    Classes are scored by the labels of the test, among which some may be absent; numbers by those
-    that were learned, for some metrics take no number that is far off.
+    Classes are scored with the test labels, in which some classes may be absent; numbers with those
+    that were learned, because some metrics do not accept numbers that are far off.
     """
     y = rows.y_train[drawn]
     y_test = y if rows.regression else rows.y_test
@@ -346,14 +349,14 @@ def _try_head(head, rows, drawn, scorer, metric):
             warnings.simplefilter("ignore")
             score = scorer(clone(head).fit(Z[: len(y)], y), Z[: len(y_test)], y_test)
         if not isinstance(score, Real) or not np.isfinite(score):
-            raise ValueError(f"the score is {score!r}, and no finite number")
+            raise ValueError(f"the score is {score!r}, not a finite number")
     except Exception as error:
         raise ValueError(
             f"A {type(head).__name__} was tried on {len(y)} labeled rows and scored by {metric} "
-            f"before the pretraining, which raised {type(error).__name__}: {error}\n"
-            "Use another head or scoring. Among metrics, those of two classes ask for labels 0 and "
-            "1, or for make_scorer(..., pos_label=...); those of several have names such as "
-            '"roc_auc_ovr" and "f1_macro".'
+            f"before the pretraining, which raised {type(error).__name__}: {error}\nUse another "
+            "head or scoring. Metrics for two classes need labels 0 and 1, or make_scorer(..., "
+            'pos_label=...); metrics for several classes have names such as "roc_auc_ovr" and '
+            '"f1_macro".'
         ) from error
 
 
@@ -362,7 +365,7 @@ def _say_nothing(text):
 
 
 def _guessing(rows, scorer):
-    """Return what the same answer for all rows scores at best; NaN if that cannot be scored."""
+    """Return the best score of one prediction for all rows; NaN if that cannot be scored."""
     y = rows.y_test
     if rows.regression:
         dummies = [DummyRegressor(strategy=strategy) for strategy in ("mean", "median")]

@@ -15,13 +15,13 @@ def mlp_head(dims, *, last_batch_norm=False, last_bias=True, activation=nn.ReLU)
     dims : sequence of int
         Widths, from the input to the output: ``(512, 256, 128)`` has two linear layers.
     last_batch_norm : bool, default=False
-        Whether the output is normalised too, as in SimCLR. Layers in front of a batch
-        normalisation have no bias.
+        Whether the output is normalized too, as in SimCLR. Layers before a batch normalization have
+        no bias.
     last_bias : bool, default=True
-        Whether the last layer has a bias, if it is not normalised. It is in vain where the loss, or
-        a batch normalisation of the next head, takes the mean of the output away.
+        Whether the last layer has a bias, if it is not normalized. The bias has no effect if the
+        loss, or a batch normalization of the next head, subtracts the mean of the output.
     activation : callable, default=torch.nn.ReLU
-        Makes the module that follows each hidden layer.
+        Creates the module that follows each hidden layer.
 
     Returns
     -------

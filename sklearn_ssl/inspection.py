@@ -1,4 +1,4 @@
-"""Looking into a trained encoder."""
+"""Tools to look into a trained encoder."""
 
 import copy
 
@@ -15,8 +15,8 @@ from sklearn_ssl.training.runtime import torch_settings
 def attention_maps(estimator, X):
     """Return which patches of each image a Vision Transformer attends to.
 
-    The maps are the weights that the CLS token gives to the patches in the last block, one map for
-    each head.
+    The maps are the attention weights of the CLS token for the patches in the last block, one map
+    for each head.
 
     Parameters
     ----------
@@ -29,12 +29,13 @@ def attention_maps(estimator, X):
     Returns
     -------
     maps : ndarray of shape (n, n_heads, rows, columns)
-        In float32. Each map sums to a little less than 1, for the CLS token attends to itself too.
+        In float32. Each map sums to a little less than 1, because the CLS token also attends to
+        itself.
 
     Raises
     ------
     TypeError
-        If `estimator` is none of this package.
+        If `estimator` does not belong to this package.
     ValueError
         If its encoder has no attention.
 
@@ -70,7 +71,7 @@ def _with_attention(estimator):
             "attention_maps takes a fitted transformer of sklearn_ssl, got "
             f"{type(estimator).__name__}. The last step of a pipeline is pipeline[-1]."
         )
-    if isinstance(encoder, nn.Sequential):  # n_components has put a linear layer behind it
+    if isinstance(encoder, nn.Sequential):  # n_components adds a linear layer
         encoder = encoder[0]
     if not hasattr(encoder, "attention"):
         raise ValueError(

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 
 def _in_full_precision(loss):
-    """Let a loss compute in float32, under autocast too; float64 stays float64.
+    """Make a loss compute in float32, even under autocast; float64 stays float64.
 
     Exponentials, small temperatures and sums over a batch magnify the rounding of half precision.
     """
@@ -30,23 +30,23 @@ def _float32_or_wider(argument):
 
 @_in_full_precision
 def nt_xent(z_a, z_b, temperature):
-    """Normalised temperature-scaled cross-entropy between two views of a batch.
+    """Normalized temperature-scaled cross-entropy between two views of a batch.
 
-    Each of the 2n embeddings is asked to find the other view of its own row among the 2n - 1
-    others, by cosine similarity [1]_ (equation 1). The mean over the 2n questions is returned.
+    For each of the 2n embeddings, the task is to find the other view of its row among the 2n - 1
+    others, by cosine similarity [1]_ (equation 1). The mean over the 2n cases is returned.
 
     Parameters
     ----------
     z_a, z_b : torch.Tensor of shape (n, d)
-        Projections of the two views; row i of both comes from the same sample. They are
-        normalised here, in float32 or wider.
+        Projections of the two views; row i of both comes from the same sample. They are normalized
+        here, in float32 or wider.
     temperature : float
-        Positive divisor of the similarities. A small one weighs the hardest negatives more.
+        Positive divisor of the similarities. A small one puts more weight on the hardest negatives.
 
     Returns
     -------
     loss : torch.Tensor
-        A scalar. Embeddings that are all alike give ``log(2n - 1)``.
+        A scalar. If all embeddings are equal, it is ``log(2n - 1)``.
 
     References
     ----------
@@ -63,7 +63,7 @@ def nt_xent(z_a, z_b, temperature):
     """
     z = F.normalize(torch.cat([z_a, z_b]), dim=1)  # [2n, d]
     logits = z @ z.T / temperature  # [2n, 2n]
-    logits.fill_diagonal_(-torch.inf)  # a view is no candidate for itself
+    logits.fill_diagonal_(-torch.inf)  # a view is not a candidate for itself
     n = len(z_a)
     other_view = torch.arange(2 * n, device=z.device).roll(n)
     return F.cross_entropy(logits, other_view)
@@ -71,26 +71,26 @@ def nt_xent(z_a, z_b, temperature):
 
 @_in_full_precision
 def queue_info_nce(q, k, queue, temperature):
-    """Contrast of queries with their own keys and a queue of earlier keys (MoCo).
+    """Contrastive loss of queries with their own keys and a queue of earlier keys (MoCo).
 
-    Each query is asked to find its own key among that key and those of the queue, by cosine
-    similarity: equation 1 of [1]_, averaged over the queries. The other keys of the batch are no
+    For each query, the task is to find its own key among that key and those of the queue, by cosine
+    similarity: equation 1 of [1]_, averaged over the queries. The other keys of the batch are not
     candidates.
 
     Parameters
     ----------
     q, k : torch.Tensor of shape (n, d)
         Queries and keys; row i of both comes from the same sample. In MoCo, keys and queue come
-        from a network that is not trained: the caller sees to it that no gradient flows there.
+        from a network that is not trained: the caller must stop the gradient.
     queue : torch.Tensor of shape (K, d)
-        Keys of earlier batches. All three are normalised here.
+        Keys of earlier batches. All three are normalized here.
     temperature : float
         Positive divisor of the similarities.
 
     Returns
     -------
     loss : torch.Tensor
-        A scalar. Embeddings that are all alike give ``log(K + 1)``.
+        A scalar. If all embeddings are equal, it is ``log(K + 1)``.
 
     References
     ----------
@@ -114,22 +114,22 @@ def queue_info_nce(q, k, queue, temperature):
 
 @_in_full_precision
 def info_nce(q, k, temperature):
-    """Contrast of queries with the keys of their batch, in one direction.
+    """Contrastive loss of queries with the keys of their batch, in one direction.
 
-    Row i of ``q`` is asked to find row i of ``k`` among the n rows of ``k``, by cosine similarity
-    [1]_. MoCo v3 [2]_ adds up both directions, each times ``2 * temperature``.
+    For each row i of ``q``, the task is to find row i of ``k`` among the n rows of ``k``, by cosine
+    similarity [1]_. MoCo v3 [2]_ adds both directions, each times ``2 * temperature``.
 
     Parameters
     ----------
     q, k : torch.Tensor of shape (n, d)
-        Queries and keys; row i of both comes from the same sample. They are normalised here.
+        Queries and keys; row i of both comes from the same sample. They are normalized here.
     temperature : float
         Positive divisor of the similarities.
 
     Returns
     -------
     loss : torch.Tensor
-        A scalar. Embeddings that are all alike give ``log(n)``.
+        A scalar. If all embeddings are equal, it is ``log(n)``.
 
     References
     ----------
@@ -160,13 +160,13 @@ def negative_cosine(p, z):
     Parameters
     ----------
     p, z : torch.Tensor of shape (n, d)
-        Predictions, and targets that the caller has detached: without a stopped gradient both
+        Predictions, and targets that the caller must detach: without a stopped gradient, both
         methods collapse.
 
     Returns
     -------
     loss : torch.Tensor
-        A scalar from -1, where all are parallel, to 1.
+        A scalar from -1, if all are parallel, to 1.
 
     References
     ----------
@@ -190,9 +190,9 @@ def negative_cosine(p, z):
 def barlow_twins(z_a, z_b, redundancy_weight):
     """Distance of the cross-correlation of two views from the identity.
 
-    With C the matrix of correlations of the columns of both views over the batch, this is
+    If C is the matrix of correlations between the columns of both views over the batch, this is
     ``sum_i (1 - C_ii)^2 + redundancy_weight * sum_{i != j} C_ij^2``: equations 1 and 2 of [1]_.
-    Columns are standardised as batch normalisation does it, with the biased variance plus 1e-5.
+    Columns are standardized as in batch normalization, with the biased variance plus 1e-5.
 
     Parameters
     ----------
@@ -204,7 +204,7 @@ def barlow_twins(z_a, z_b, redundancy_weight):
     Returns
     -------
     loss : torch.Tensor
-        A scalar. Embeddings that are all alike give ``d``: they correlate with nothing.
+        A scalar. If all embeddings are equal, it is ``d``: they correlate with nothing.
 
     References
     ----------
@@ -238,9 +238,9 @@ def vicreg(z_a, z_b, *, invariance, variance, covariance):
     squared covariances of different columns, divided by d (equations 3 and 4). Variances are
     unbiased.
 
-    As in the code of the paper, and unlike its equations 5 and 6, the first term is divided by d
-    too, and the second is the mean of the views and not their sum. The usual weights are made for
-    that.
+    As in the code of the paper, but unlike its equations 5 and 6, the first term is also divided by
+    d, and the second is the mean over the views, not their sum. The usual weights are meant for
+    this.
 
     Parameters
     ----------
@@ -252,7 +252,7 @@ def vicreg(z_a, z_b, *, invariance, variance, covariance):
     Returns
     -------
     loss : torch.Tensor
-        A scalar. Embeddings that are all alike give ``0.99 * variance``.
+        A scalar. If all embeddings are equal, it is ``0.99 * variance``.
 
     References
     ----------
@@ -285,7 +285,7 @@ def sinkhorn(scores, epsilon, n_iterations=3):
     """Soft assignment of a batch to prototypes that uses all prototypes equally (SwAV's codes).
 
     ``exp(scores / epsilon)`` is scaled, in turn, to equal sums over the prototypes and to equal
-    sums over the rows: equations 3 to 5 of [1]_. In logarithms, so that nothing under- or
+    sums over the rows: equations 3 to 5 of [1]_. It is computed in logarithms, so nothing under- or
     overflows. No gradient flows through the codes.
 
     Parameters
@@ -293,9 +293,9 @@ def sinkhorn(scores, epsilon, n_iterations=3):
     scores : torch.Tensor of shape (n, K)
         Similarities of n rows to K prototypes.
     epsilon : float
-        Positive; a small one makes codes that are nearly one-hot.
+        Positive; a small one makes the codes nearly one-hot.
     n_iterations : int, default=3
-        How often both are scaled.
+        Number of times that both are scaled.
 
     Returns
     -------
@@ -326,23 +326,23 @@ def sinkhorn(scores, epsilon, n_iterations=3):
 
 @_in_full_precision
 def cross_view_entropy(logits, targets):
-    """Cross-entropy of what is said of one view with what is said of another.
+    """Cross-entropy of the predictions for one view with the targets from another.
 
     The mean of ``-sum_k targets[s, i, k] * log_softmax(logits[u, i])[k]`` over the rows i and the
-    pairs of views with s != u. This is the loss of DINO, with targets of the teacher (equation 3
-    of [1]_), and of SwAV, with codes for targets (equations 2 and 6 of [2]_).
+    pairs of views with s != u. This is the loss of DINO, with targets from the teacher (equation 3
+    of [1]_), and of SwAV, with codes as targets (equations 2 and 6 of [2]_).
 
     Parameters
     ----------
     logits : torch.Tensor of shape (v, n, K)
-        Of all v >= 2 views, already divided by their temperature.
+        Logits of all v >= 2 views, already divided by their temperature.
     targets : torch.Tensor of shape (t, n, K), t <= v
-        Distributions over K, for the first t of the same views. The caller detaches them.
+        Distributions over K, for the first t of the same views. The caller must detach them.
 
     Returns
     -------
     loss : torch.Tensor
-        A scalar. Logits that are all alike give ``log(K)``.
+        A scalar. If all logits are equal, it is ``log(K)``.
 
     References
     ----------
@@ -363,13 +363,13 @@ def cross_view_entropy(logits, targets):
     t = len(targets)
     log_p = logits.log_softmax(dim=2)
     entropy = -targets.flatten(1) @ log_p.flatten(1).T  # [t, v], summed over rows
-    entropy.fill_diagonal_(0)  # a view tells nothing new of itself
+    entropy.fill_diagonal_(0)  # a view is not compared with itself
     return entropy.sum() / (t * (v - 1) * n)
 
 
 @_in_full_precision
 def sigreg(z, directions):
-    """How far embeddings are from an isotropic Gaussian, seen along some directions (LeJEPA).
+    """Distance of embeddings from an isotropic Gaussian along random directions (LeJEPA).
 
     Along each direction a, the empirical characteristic function of the n numbers ``x = z @ a`` is
     compared with that of the standard normal distribution by the statistic of Epps and Pulley [2]_
@@ -382,15 +382,15 @@ def sigreg(z, directions):
     Parameters
     ----------
     z : torch.Tensor of shape (n, d) or (v, n, d)
-        Embeddings. Of v views, the mean of their statistics is returned.
+        Embeddings. For v views, the mean of their statistics is returned.
     directions : torch.Tensor of shape (d, m)
-        Columns of unit length, drawn anew for each batch.
+        Columns of unit length, drawn again for each batch.
 
     Returns
     -------
     loss : torch.Tensor
-        A scalar. Gaussian embeddings give about 1.05 on average, for any n, and embeddings that
-        are all zero ``0.402 * n``.
+        A scalar. Gaussian embeddings give about 1.05 on average, for any n; embeddings that are all
+        zero give ``0.402 * n``.
 
     References
     ----------
@@ -419,28 +419,28 @@ def sigreg(z, directions):
 
 @_in_full_precision
 def hierarchical_contrast(z_a, z_b, alpha=0.5, observed=None):
-    """Contrast of the time steps of two views of a batch, at ever coarser resolutions (TS2Vec).
+    """Contrastive loss of the time steps of two views, at increasingly coarse resolutions (TS2Vec).
 
-    At each step of time a row is asked to find its other view among those of all rows (equation 2
-    of [1]_, with the weight `alpha`), and in each row a step is asked to find its other view among
-    all steps (equation 1, with the weight ``1 - alpha``), by dot products. Then pairs of steps are
-    replaced by their maximum, and it is all done again, down to one step, at which rows only are
-    contrasted (algorithm 1). The mean over the resolutions is returned.
+    At each time step, the task for a row is to find its other view among those of all rows
+    (equation 2 of [1]_, with the weight `alpha`); within each row, the task for a step is to find
+    its other view among all steps (equation 1, with the weight ``1 - alpha``), by dot products.
+    Then pairs of steps are replaced by their maximum, and the same is repeated down to one step,
+    where only rows are contrasted (algorithm 1). The mean over the resolutions is returned.
 
     Parameters
     ----------
     z_a, z_b : torch.Tensor of shape (n, time, d)
-        States of the two views; the same row and step of both show the same moment. A last step
-        without a partner is left out where pairs are made.
+        States of the two views; the same row and step of both show the same moment. When pairs are
+        formed, a last step without a partner is left out.
     alpha : float, default=0.5
-        Weight of the contrast of rows, in [0, 1].
+        Weight of contrasting rows, in [0, 1].
     observed : torch.Tensor of shape (n, time) of bool, default=None
-        The steps that count, as questions and as candidates; None is all.
+        The steps that count, as queries and as candidates; None means all.
 
     Returns
     -------
     loss : torch.Tensor
-        A scalar. States that are all alike give a mean of ``alpha * log(2n - 1)`` and
+        A scalar. If all states are equal, it is the mean of ``alpha * log(2n - 1)`` and
         ``(1 - alpha) * log(2 * time - 1)`` over the resolutions.
 
     References
@@ -474,7 +474,7 @@ def _contrast(z_a, z_b, seen):
     seen = torch.cat([seen, seen], dim=1)
     logits = z @ z.transpose(1, 2)  # [groups, 2m, 2m]
     logits = logits.masked_fill(~seen[:, None], torch.finfo(z.dtype).min)
-    logits.diagonal(dim1=1, dim2=2).fill_(-torch.inf)  # a view is no candidate for itself
+    logits.diagonal(dim1=1, dim2=2).fill_(-torch.inf)  # a view is not a candidate for itself
     m = z_a.shape[1]
     other_view = torch.arange(2 * m, device=z.device).roll(m).expand(len(z), -1)
     losses = F.cross_entropy(logits.flatten(0, 1), other_view.flatten(), reduction="none")

@@ -1,13 +1,13 @@
-"""Random masks of whole batches, and what is put in place of what they hide."""
+"""Random masks of whole batches, and replacements for the hidden values."""
 
 import torch
 
 
 def random_mask(n, length, n_masked, generator):
-    """Draw a mask for each row, with the same number of masked places in all of them.
+    """Draw a mask for each row, with the same number of masked places in every row.
 
-    Every set of `n_masked` places is equally likely. Independent draws for each place would leave
-    some rows without any mask, and would not allow what is visible to be stacked.
+    Every set of `n_masked` places is equally likely. With an independent draw for each place, some
+    rows would have no mask, and the visible places could not be stacked.
 
     Parameters
     ----------
@@ -40,10 +40,10 @@ def random_mask(n, length, n_masked, generator):
 
 
 def corrupt_features(batch, mask, marginals, generator):
-    """Replace the masked entries of a table by values drawn from their columns.
+    """Replace the masked entries of a table with values drawn from their columns.
 
-    The draws are independent: each entry gets a value that its column has in the training data,
-    whatever the other entries of the row are. It may happen to be the value that was there.
+    The draws are independent: each entry gets a value of its column in the training data, whatever
+    the other entries of the row are. It may happen to be the original value.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def corrupt_features(batch, mask, marginals, generator):
     mask : torch.Tensor of shape (n, features) of bool
         True where a value is replaced.
     marginals : torch.Tensor of shape (n_values, features)
-        Values of each column, as often as they are frequent; NaN where one is missing.
+        Values of each column, repeated by frequency; NaN for missing ones.
     generator : torch.Generator
 
     Returns
@@ -74,29 +74,29 @@ def corrupt_features(batch, mask, marginals, generator):
 
 
 def corrupt_tokens(ids, mask_ratio, generator, *, mask, special, vocabulary_size):
-    """Choose tokens to be predicted, and hide them, as BERT does [1]_.
+    """Choose tokens to predict, and hide them, as in BERT [1]_.
 
-    In each row the rounded part of its tokens is chosen, and at least one. Of the chosen ones 80 %
-    become the mask token, 10 % any other token, and 10 % stay what they are.
+    In each row, the fraction `mask_ratio` of its tokens is chosen, rounded, and at least one. Of
+    the chosen ones, 80 % become the mask token, 10 % any other token, and 10 % stay as they are.
 
     Parameters
     ----------
     ids : torch.Tensor of shape (n, length) of int64
-        Negative behind the end of a row. Rows without ordinary tokens are left alone.
+        Negative after the end of a row. Rows without ordinary tokens are left unchanged.
     mask_ratio : float
         In (0, 1].
     generator : torch.Generator
     mask : int
         Id of the mask token.
     special : sequence of int
-        Ids that are neither chosen nor put in the place of others.
+        Ids that are neither chosen nor used as replacements.
     vocabulary_size : int
 
     Returns
     -------
     corrupted : torch.Tensor of shape (n, length) of int64
     chosen : torch.Tensor of shape (n, length) of bool
-        True where the token is to be predicted.
+        True for tokens to predict.
 
     References
     ----------
@@ -117,16 +117,16 @@ def corrupt_tokens(ids, mask_ratio, generator, *, mask, special, vocabulary_size
     special = torch.tensor(special, device=device)
     ordinary = (ids >= 0) & ~torch.isin(ids, special)
     scores = torch.rand(ids.shape, generator=generator, device=device)
-    # The places of the largest scores come first; those that are not ordinary come last.
+    # The places with the largest scores come first; special tokens come last.
     rank = scores.masked_fill(~ordinary, -1).argsort(dim=1, descending=True).argsort(dim=1)
     n_ordinary = ordinary.sum(dim=1, keepdim=True)
     n_chosen = (mask_ratio * n_ordinary).round().clamp(min=1)
     chosen = (rank < n_chosen) & ordinary
 
-    fate = torch.rand(ids.shape, generator=generator, device=device)
+    draw = torch.rand(ids.shape, generator=generator, device=device)
     words = torch.arange(vocabulary_size, device=device)
     words = words[~torch.isin(words, special)]
     drawn = torch.randint(len(words), ids.shape, generator=generator, device=device)
-    corrupted = torch.where(chosen & (fate < 0.8), mask, ids)
-    corrupted = torch.where(chosen & (fate >= 0.9), words[drawn], corrupted)
+    corrupted = torch.where(chosen & (draw < 0.8), mask, ids)
+    corrupted = torch.where(chosen & (draw >= 0.9), words[drawn], corrupted)
     return corrupted, chosen

@@ -1,8 +1,8 @@
 """Measures of representations that need no labels, and scorers that select models by them.
 
 The measures are functions of arrays. A scorer embeds the rows that it is given, and returns a
-number of which more is better; searches call it as ``scorer(estimator, X, y=None)``. Which of them
-are worth following was measured, see :doc:`/choosing_without_labels`.
+number; higher is better. Searches call it as ``scorer(estimator, X, y=None)``.
+:doc:`/choosing_without_labels` shows how useful each of them is.
 """
 
 import copy
@@ -62,15 +62,15 @@ def embed_views(estimator, X, n_views=2, augment=None, random_state=0):
     Parameters
     ----------
     estimator : estimator
-        A fitted transformer of this package, or a Pipeline that ends in one. Transformers of texts
-        have no views.
+        A fitted transformer of this package, or a Pipeline that ends in one. Text transformers have
+        no views.
     X : array-like
-        Rows as ``transform`` takes them.
+        Rows as accepted by ``transform``.
     n_views : int, default=2
     augment : Augmentation, callable or list of them, default=None
-        Makes a view of a batch. None is the default augmentation of the kind of data, whatever the
-        estimator was trained with: estimators that were trained with different ones are compared
-        under the same views.
+        Makes a view of a batch. None means the default augmentation of the kind of data, whatever
+        the estimator was trained with, so that estimators trained with different augmentations are
+        compared on the same views.
     random_state : int, RandomState instance or None, default=0
         Seed of the views. With an int, they are the same for all estimators.
 
@@ -82,7 +82,7 @@ def embed_views(estimator, X, n_views=2, augment=None, random_state=0):
     Raises
     ------
     TypeError
-        If `estimator` is none of this package.
+        If `estimator` does not belong to this package.
     ValueError
         If there is no augmentation for its kind of data.
 
@@ -108,8 +108,8 @@ def embed_views(estimator, X, n_views=2, augment=None, random_state=0):
     spec = getattr(estimator, "input_spec_", None)
     if spec is None:
         raise TypeError(
-            "Views are made for transformers of sklearn_ssl, or a Pipeline that ends in one; got "
-            f"{type(estimator).__name__}. {WITHOUT_VIEWS}"
+            "Views are made for transformers of sklearn_ssl, or for a Pipeline that ends in one; "
+            f"got {type(estimator).__name__}. {WITHOUT_VIEWS}"
         )
     if not isinstance(spec, ArraySpec):
         raise ValueError(f"{type(estimator).__name__}: texts have no views. {WITHOUT_VIEWS}")
@@ -141,11 +141,11 @@ WITHOUT_VIEWS = "rankme, alpha_req and uniformity, and their scorers, need no vi
 
 @dataclass(frozen=True)
 class RepresentationScorer:
-    """Score representations without labels: ``scorer(estimator, X, y=None)``, more being better.
+    """Score representations without labels: ``scorer(estimator, X, y=None)``, higher is better.
 
-    It can be given as ``scoring`` wherever scikit-learn takes a callable. The ready ones are
+    Pass it as ``scoring`` wherever scikit-learn accepts a callable. Available scorers are
     ``rankme_scorer``, ``alpha_req_scorer``, ``lidar_scorer``, ``alignment_scorer``,
-    ``uniformity_scorer`` and ``knn_agreement_scorer``; ``dataclasses.replace`` makes one with
+    ``uniformity_scorer`` and ``knn_agreement_scorer``; ``dataclasses.replace`` makes a scorer with
     other settings.
 
     Parameters
@@ -154,12 +154,12 @@ class RepresentationScorer:
         What is measured.
     score : callable
         Function of the representations, of shape ``(n, width)``, or ``(n, n_views, width)`` if
-        there are views. A scorer for parallel jobs needs one that can be pickled.
+        there are views. It must be picklable for parallel jobs.
     n_views : int, default=0
         Views of each row, see :func:`embed_views`. With 0, ``transform`` embeds the rows as they
-        are, and any transformer is taken.
+        are, and any transformer is accepted.
     augment : Augmentation, callable or list of them, default=None
-        Makes the views. None is the default augmentation of the kind of data.
+        Makes the views. None means the default augmentation of the kind of data.
     random_state : int, default=0
         Seed of the views.
 
@@ -188,9 +188,9 @@ class RepresentationScorer:
         Parameters
         ----------
         estimator : estimator
-            With a method ``transform``; one of this package if there are views.
+            An estimator with a method ``transform``; one of this package if there are views.
         X : array-like
-            Rows as ``transform`` takes them.
+            Rows as accepted by ``transform``.
         y : ignored
             Present for API consistency.
 
@@ -201,7 +201,7 @@ class RepresentationScorer:
         if not hasattr(estimator, "transform"):
             raise TypeError(
                 f"{self.name} scores representations, but {type(estimator).__name__} has no method "
-                "transform. Of a Pipeline that ends in a classifier, score pipeline[:-1]."
+                "transform. For a Pipeline that ends in a classifier, score pipeline[:-1]."
             )
         if not self.n_views:
             return self.score(estimator.transform(X))

@@ -6,19 +6,19 @@ import math
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-MAX_GRAD_NORM = 1.0  # of the tasks that clip their gradients
+MAX_GRAD_NORM = 1.0  # for the tasks that clip their gradients
 
 
 class PretextTask(nn.Module):
     """Base class of pretext tasks.
 
-    A pretext task makes its own views or targets from a batch, and says how wrong its networks
-    were about them. Subclasses set ``self.encoder`` in ``__init__`` and write :meth:`forward`;
-    the estimator around them does the rest.
+    A pretext task makes its own views or targets from a batch, and measures how wrong its networks
+    are about them. Subclasses set ``self.encoder`` in ``__init__`` and write :meth:`forward`; the
+    estimator around them does the rest.
 
-    Two rules keep a fit repeatable and a saved model whole: draw random numbers from
-    ``self.generator`` only, and keep everything that must survive (a queue, a centre, a teacher, a
-    step counter) in a buffer or a submodule. A network that must not be trained by gradients gets
+    Two rules keep fits reproducible and saved models complete: draw random numbers only from
+    ``self.generator``, and keep everything that must be saved (a queue, a center, a teacher, a step
+    counter) in a buffer or a submodule. A network that gradients must not train gets
     ``requires_grad_(False)``.
 
     A batch is a float32 tensor on the device of the task:
@@ -31,8 +31,8 @@ class PretextTask(nn.Module):
     series   ``(n, channels, time)``          each channel with mean 0 and deviation 1
     ======== ================================ ============================================
 
-    In tables, columns of categories hold codes from 1 on, 0 for an unknown one, and missing numbers
-    are NaN; an encoder that is built by ``self._make_encoder(spec)`` takes care of both.
+    In tables, categorical columns hold codes from 1 on, with 0 for unknown, and missing numbers are
+    NaN; an encoder built by ``self._make_encoder(spec)`` takes care of both.
 
     Attributes
     ----------
@@ -40,8 +40,8 @@ class PretextTask(nn.Module):
         The source of random numbers, on the device of the task. The estimator sets it before it
         calls :meth:`forward`.
     max_grad_norm : float or None
-        If the norm of all gradients of a step is larger, they are scaled down to it. None, the
-        default, leaves them as they are.
+        If the total norm of the gradients of a step is larger, they are scaled down to it. None,
+        the default, leaves them as they are.
 
     Examples
     --------
@@ -61,7 +61,7 @@ class PretextTask(nn.Module):
     generator = None
     max_grad_norm = None
 
-    # What a loss that is not finite is called, and what helps.
+    # For the error message of a loss that is not finite.
     loss_name = "pretext loss"
     remedies = (
         "a smaller lr (it is {lr:g}), a larger temperature where there is one, "
@@ -77,54 +77,54 @@ class PretextTask(nn.Module):
         return self.encoder(batch)
 
     def after_backward(self, progress):
-        """Called between the gradients and the optimiser's step, to clip or to drop gradients.
+        """Called after the backward pass and before the optimizer step, to clip or drop gradients.
 
         Clips them by ``max_grad_norm`` unless it is overridden.
 
         Parameters
         ----------
         progress : float
-            The part of the training that is done, from 0 to 1.
+            The fraction of the training that is done, from 0 to 1.
         """
         if self.max_grad_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters(), self.max_grad_norm)
 
     def after_step(self, progress):
-        """Called after every optimiser step: the place of EMA updates and schedules.
+        """Called after every optimizer step, for EMA updates and schedules.
 
         Parameters
         ----------
         progress : float
-            The part of the training that is done, from 0 to 1.
+            The fraction of the training that is done, from 0 to 1.
         """
 
     def weight_decay_at(self, progress, weight_decay):
-        """Return the weight decay of a step; the estimator's parameter unless it is overridden.
+        """Return the weight decay of the next step; by default the estimator's parameter.
 
         Parameters
         ----------
         progress : float
-            The part of the training that is done, from 0 to 1.
+            The fraction of the training that is done, from 0 to 1.
         weight_decay : float
             The parameter of the estimator.
         """
         return weight_decay
 
     def lr_scales(self):
-        """Return by what factor a parameter learns more slowly: none does unless it is overridden.
+        """Return factors of the learning rate for some parameters; by default none.
 
         Returns
         -------
         scales : dict of torch.nn.Parameter to float
-            Parameters that are not in it have 1.
+            Other parameters have the factor 1.
         """
         return {}
 
 
 def frozen_copy(module):
-    """Return a copy that gradients do not train: a target, teacher or key network at its start.
+    """Return a copy that gradients do not train: an initial target, teacher or key network.
 
-    Like every submodule it is in training mode during a fit, so its batch normalisations use the
+    Like every submodule, it is in training mode during a fit, so its batch normalizations use the
     statistics of the batch.
 
     Parameters
@@ -140,8 +140,8 @@ def ema_update(target, online, momentum):
     Parameters
     ----------
     target, online : torch.nn.Module
-        Two modules of the same architecture. Parameters are averaged; the target keeps its own
-        buffers, such as the statistics of its batch normalisations.
+        Two modules with the same architecture. Parameters are averaged; the target keeps its own
+        buffers, such as the statistics of its batch normalizations.
     momentum : float
         In [0, 1]. 1 leaves the target as it is, 0 copies the online parameters.
     """
@@ -158,7 +158,7 @@ def cosine_schedule(start, end, progress):
     ----------
     start, end : float
     progress : float
-        The part of the training that is done, from 0 to 1.
+        The fraction of the training that is done, from 0 to 1.
 
     Examples
     --------

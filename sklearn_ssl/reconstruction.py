@@ -1,4 +1,4 @@
-"""Losses of reconstruction: how far predictions are from what was hidden."""
+"""Reconstruction losses: how far predictions are from what was hidden."""
 
 import math
 
@@ -13,11 +13,11 @@ def masked_mse(prediction, target, mask):
     ----------
     prediction : torch.Tensor of shape (n, ...)
     target : torch.Tensor of shape (n, ...)
-        Of the same shape, in float32 or float64, in which the loss is computed. What is not masked
-        is not looked at, and may be NaN.
+        In float32 or float64, the dtype in which the loss is computed. Values that are not masked
+        are ignored, and may be NaN.
     mask : torch.Tensor of bool
-        True where the loss is to be taken. It has the first axes of `prediction`, ``(n, patches)``
-        for ``(n, patches, pixels)`` say, and holds for all entries along the others.
+        True where the loss is computed. It has the first axes of `prediction`, for example ``(n,
+        patches)`` for ``(n, patches, pixels)``, and applies to all entries along the others.
 
     Returns
     -------
@@ -38,32 +38,32 @@ def masked_mse(prediction, target, mask):
 
 
 def feature_loss(prediction, target, where, cardinalities):
-    """Error of predicted entries of a table: of numbers squared, of categories the cross-entropy.
+    """Error of predicted entries of a table: squared for numbers, cross-entropy for categories.
 
-    The cross-entropy of a column with k categories is divided by log(k): guessing costs 1 there,
-    as it costs 1 in a column of numbers with deviation 1, so no column outweighs the others.
+    The cross-entropy of a column with k categories is divided by log(k): guessing costs 1, as in a
+    column of numbers with standard deviation 1, so no column outweighs the others.
 
     Parameters
     ----------
     prediction : torch.Tensor of shape (n, prediction_width(cardinalities))
         Column by column: a number, or the logits of the categories.
     target : torch.Tensor of shape (n, features)
-        A batch of a table, in float32 or float64, in which the loss is computed: numbers, and codes
-        of categories from 1 on.
+        A batch of a table, in float32 or float64, the dtype in which the loss is computed: numbers,
+        and codes of categories starting at 1.
     where : torch.Tensor of shape (n, features) of bool
-        True for the entries that count. Missing numbers (NaN) and unknown categories (code 0) never
-        do, nor does a column with a single category, in which nothing is left to be predicted.
+        True for the entries that count. Missing numbers (NaN), unknown categories (code 0) and
+        columns with a single category, where there is nothing to predict, never count.
     cardinalities : sequence of int
-        Number of categories of each column; 0 for one of numbers.
+        Number of categories of each column; 0 for columns of numbers.
 
     Returns
     -------
     loss : torch.Tensor
-        The mean over the entries that count, a scalar; 0 if none does.
+        The mean over the entries that count, a scalar; 0 if there are none.
 
     Examples
     --------
-    A number that is missed by 2, and a category of which nothing is known:
+    A number with an error of 2, and a category with equal probabilities:
 
     >>> import torch
     >>> from sklearn_ssl.reconstruction import feature_loss
@@ -89,7 +89,7 @@ def feature_loss(prediction, target, where, cardinalities):
 
 
 def prediction_width(cardinalities):
-    """Return how many numbers predict a row: one for a number, k for one of k categories.
+    """Return how many outputs predict a row: one for a number, k for one of k categories.
 
     Parameters
     ----------
@@ -100,6 +100,6 @@ def prediction_width(cardinalities):
 
 
 def _squared_errors(prediction, target, mask):
-    """Return the sum over the mask; nothing of the rest, not even NaN, reaches sum or gradient."""
+    """Return the sum over the mask; the rest, even NaN, does not affect the sum or the gradient."""
     error = prediction.to(target.dtype) - target
     return error.masked_fill(~mask, 0).square().sum()

@@ -1,4 +1,4 @@
-"""Tokenizers: trained on the user's text, or brought along; and texts as arrays of token ids."""
+"""Tokenizers, trained on the user's texts or supplied, and texts as arrays of token ids."""
 
 import os
 import re
@@ -23,8 +23,8 @@ from tokenizers import (
 
 from sklearn_ssl import defaults
 
-# What begins a text, ends it, and stands for a masked token. Other tokenizers have these names
-# for it; one that has none of them gets the first.
+# Tokens that begin a text, end it, and stand for a masked token. These are the names in other
+# tokenizers; a tokenizer without any of them gets the first one.
 BEGIN = ("[CLS]", "<s>", "<bos>", "<|begin_of_text|>", "<|endoftext|>")
 END = ("[SEP]", "</s>", "<eos>", "<|end_of_text|>", "<|endoftext|>")
 MASK = ("[MASK]", "<mask>")
@@ -33,24 +33,25 @@ OWN = (BEGIN[0], END[0], MASK[0])
 # The 256 bytes, as the visible characters that stand for them in a vocabulary.
 BYTES = tuple(sorted(pre_tokenizers.ByteLevel.alphabet()))
 SMALLEST_VOCABULARY = len(OWN) + len(BYTES)
-SPACES = "Ġ▁"  # how tokens are written that begin with a space
-_NAMES_OF_SPACES = {"Ġ": b"ByteLevel", "▁": "▁".encode()}  # in what a decoder says of itself
+SPACES = "Ġ▁"  # the first character of tokens that begin with a space
+_NAMES_OF_SPACES = {"Ġ": b"ByteLevel", "▁": "▁".encode()}  # in the state of a decoder
 TEXTS_AT_ONCE = 1000
-# Training takes the square of the length of a word: longer ones are cut for it.
+# Training time grows with the square of the length of a word: longer words are cut.
 LONGEST_WORD = re.compile(r"(\S{1000}|\s{1000})")
 
 
 def train_tokenizer(texts, vocabulary_size=None):
-    """Train a byte-level BPE, as GPT-2's: frequent words are tokens, rare ones are parts of some.
+    """Train a byte-level BPE like GPT-2's: frequent words are tokens, rare ones are split.
 
-    It reads any text: what is not in its vocabulary is spelled in bytes.
+    It reads any text: anything that is not in its vocabulary is split into bytes.
 
     Parameters
     ----------
     texts : list of str
     vocabulary_size : int, default=None
-        The most tokens, special ones and the 256 bytes included; a short text fills fewer. None
-        follows from the length of the text, see ``sklearn_ssl.defaults.vocabulary_size``.
+        Maximum number of tokens, including special ones and the 256 bytes; a short text needs
+        fewer. With None it depends on the length of the text, see
+        ``sklearn_ssl.defaults.vocabulary_size``.
 
     Returns
     -------
@@ -84,7 +85,7 @@ def train_tokenizer(texts, vocabulary_size=None):
 
 @contextmanager
 def _stopping():
-    """Give an event that is set when the block ends."""
+    """Yield an event that is set when the block ends."""
     event = threading.Event()
     try:
         yield event
@@ -93,10 +94,10 @@ def _stopping():
 
 
 def _interruptibly(function, *args, **options):
-    """Call a function of the library in such a way that Ctrl-C reaches the user at once.
+    """Call a function of the library so that Ctrl-C works at once.
 
-    The library computes for long without asking for signals. So it works in a thread, for which
-    the main thread waits; after an interrupt it comes to its end alone, and nobody looks at it.
+    The library computes for a long time without checking for signals. So it runs in a thread, and
+    the main thread waits; after an interrupt, the thread finishes alone, and its result is ignored.
     """
     if threading.current_thread() is not threading.main_thread():
         return function(*args, **options)  # signals are for the main thread only
@@ -111,7 +112,7 @@ def _interruptibly(function, *args, **options):
     thread = threading.Thread(target=call, daemon=True)
     thread.start()
     while thread.is_alive():
-        thread.join(0.1)  # a signal that another thread was given is seen between two waits
+        thread.join(0.1)  # signals delivered to another thread are seen between two waits
     return outcome.result()
 
 
@@ -133,7 +134,7 @@ def byte_tokenizer():
 
 
 def character_tokenizer(texts):
-    """Return the tokenizer whose tokens are the characters of some texts, and an unknown one.
+    """Return the tokenizer whose tokens are the characters of texts, and one for unknown ones.
 
     Examples
     --------
@@ -151,27 +152,27 @@ def character_tokenizer(texts):
 
 
 def resolve_tokenizer(tokenizer, texts, vocabulary_size=None):
-    """Return the tokenizer that a parameter asks for, as text in the format of `tokenizers`.
+    """Return the tokenizer for a parameter, as JSON text in the format of `tokenizers`.
 
     Parameters
     ----------
     tokenizer : None, str, path or tokenizers.Tokenizer
-        None trains a byte-level BPE, "char" and "byte" take single characters or bytes. A path is
-        that of a file ``tokenizer.json``, or of a folder that holds one.
+        None trains a byte-level BPE, "char" and "byte" use single characters or bytes. A path
+        points to a file ``tokenizer.json``, or to a folder that contains one.
     texts : list of str
     vocabulary_size : int or None
 
     Returns
     -------
     json : str
-        It has tokens for the beginning and the end of a text and for masks.
+        Includes tokens for the beginning and the end of a text and for masks.
 
     Raises
     ------
     ValueError
-        If there is no such file, or no tokenizer in it.
+        If there is no such file, or it contains no tokenizer.
     TypeError
-        If it is something else.
+        If `tokenizer` is something else.
     """
     if tokenizer is None:
         return train_tokenizer(texts, vocabulary_size).to_str()
@@ -182,7 +183,7 @@ def resolve_tokenizer(tokenizer, texts, vocabulary_size=None):
     if isinstance(tokenizer, str | Path):
         tokenizer = _read(Path(os.path.expanduser(tokenizer)))
     elif isinstance(tokenizer, Tokenizer):
-        tokenizer = Tokenizer.from_str(tokenizer.to_str())  # the user's own stays as it is
+        tokenizer = Tokenizer.from_str(tokenizer.to_str())  # do not change the user's object
     else:
         raise TypeError(
             'tokenizer must be None, "char", "byte", the path of a tokenizer.json or a fitted '
@@ -199,15 +200,15 @@ def resolve_tokenizer(tokenizer, texts, vocabulary_size=None):
 
 def _read(path):
     path = path / "tokenizer.json" if os.path.isdir(path) else path
-    if not os.path.isfile(path):  # unlike Path's, never an error, whatever the name
+    if not os.path.isfile(path):  # unlike Path's, never raises, whatever the name
         raise ValueError(
-            f'tokenizer={str(path)[:200]!r} is no file. Give None, "char", "byte", the path of a '
-            "tokenizer.json or of a folder that holds one, or a fitted tokenizers.Tokenizer."
+            f'tokenizer={str(path)[:200]!r} is not a file. Pass None, "char", "byte", the path of '
+            "a tokenizer.json or of a folder that contains one, or a fitted tokenizers.Tokenizer."
         )
     try:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises Exception itself
-        raise ValueError(f"{str(path)!r} holds no tokenizer of `tokenizers`: {error}") from error
+        raise ValueError(f"{str(path)!r} contains no tokenizer of `tokenizers`: {error}") from error
 
 
 def lower_case(json):
@@ -219,15 +220,15 @@ def lower_case(json):
 
 
 def special_token(tokenizer, names):
-    """Return the id of the first of some names that a tokenizer has, or None."""
+    """Return the id of the first of these names that a tokenizer has, or None."""
     ids = map(tokenizer.token_to_id, names)
     return next((i for i in ids if i is not None), None)
 
 
 def tokenizer_from(json):
-    """Return a new tokenizer of a JSON text, which reads whole texts, and all of a text as text.
+    """Return a new tokenizer from JSON, which reads whole texts, and everything in them as text.
 
-    Names of special tokens in a text are no special tokens; nothing is filled up or cut off.
+    Names of special tokens in a text do not become special tokens; nothing is padded or cut off.
     """
     tokenizer = Tokenizer.from_str(json)
     tokenizer.encode_special_tokens = True
@@ -236,11 +237,11 @@ def tokenizer_from(json):
     return tokenizer
 
 
-_shared = lru_cache(maxsize=8)(tokenizer_from)  # stays here: what users get, they may change
+_shared = lru_cache(maxsize=8)(tokenizer_from)  # private: users may change the ones they get
 
 
 def special_ids(json):
-    """Return the ids of the tokens that no text has: all special ones but that for the unknown."""
+    """Return the ids of special tokens that no text contains: all except the unknown token."""
     tokenizer = _shared(json)
     unknown = getattr(tokenizer.model, "unk_token", None)
     tokens = tokenizer.get_added_tokens_decoder().items()
@@ -248,14 +249,14 @@ def special_ids(json):
 
 
 def unknown_id(json):
-    """Return the id of the token for what is unknown, or None if a text has none."""
+    """Return the id of the unknown token, or None if there is none."""
     tokenizer = _shared(json)
     token = getattr(tokenizer.model, "unk_token", None)
     return None if token is None else tokenizer.token_to_id(token)
 
 
 def joins_spaces(json):
-    """Whether the tokens of words begin with the space in front of them, as GPT-2's do."""
+    """Return whether the tokens of words include the space before them, as in GPT-2."""
     return any(token[0] in SPACES and len(token) > 1 for token in _shared(json).get_vocab())
 
 
@@ -282,13 +283,13 @@ def encode(json, texts):
     """
     tokenizer, texts = _shared(json), iter(texts)
     blocks, lengths = [np.empty(0, np.int32)], [0]
-    while some := list(islice(texts, TEXTS_AT_ONCE)):
+    while block := list(islice(texts, TEXTS_AT_ONCE)):
         try:
-            encoded = _interruptibly(tokenizer.encode_batch_fast, some, add_special_tokens=False)
+            encoded = _interruptibly(tokenizer.encode_batch_fast, block, add_special_tokens=False)
         except Exception as error:  # the library raises Exception itself
             raise ValueError(
-                f"The tokenizer cannot read all texts ({error}). Give it a token for what it does "
-                "not know, or use tokenizer=None, which reads any text."
+                f"The tokenizer cannot read all texts ({error}). Give it a token for unknown text, "
+                "or use tokenizer=None, which reads any text."
             ) from error
         blocks.append(np.fromiter((i for text in encoded for i in text.ids), np.int32))
         lengths += map(len, encoded)
@@ -296,21 +297,21 @@ def encode(json, texts):
 
 
 def encode_behind(json, text):
-    """Return the ids of a text that goes on right behind a word, as a list.
+    """Return the ids of a text that directly follows a word, as a list.
 
-    :func:`encode` gives those of a beginning: many tokenizers put a space in front of it.
+    :func:`encode` treats a text as a beginning: many tokenizers put a space before it.
     """
     word = "1" if text[:1].isalpha() else "a"
     alone, whole = (encode(json, [part])[0].tolist() for part in (word, word + text))
-    if whole[: len(alone)] != alone:  # a token is part word, part text
+    if whole[: len(alone)] != alone:  # a token spans the word and the text
         return encode(json, [text])[0].tolist()
     return whole[len(alone) :]
 
 
 def decode(json, ids, behind=()):
-    """Return the text of some ids; special tokens are left out.
+    """Return the text of ids; special tokens are left out.
 
-    Those that they stand `behind` decide whether it begins with a space.
+    The ids that they come `behind` decide whether it begins with a space.
     """
     tokenizer = _shared(json)
     before = tokenizer.decode([*behind], skip_special_tokens=True)
@@ -318,10 +319,10 @@ def decode(json, ids, behind=()):
 
 
 def piece(json, token):
-    """Return one token as text; no other token of its tokenizer has the same.
+    """Return one token as text, different for each token of a tokenizer.
 
-    The space in front of a word is left out. What goes on a word without one is marked by ``##``,
-    as BERT's pieces are, where the same letters also have a token with a space.
+    The space before a word is left out. A token that continues a word is marked with ``##``, like
+    BERT's pieces, if the same letters also have a token with a space.
     """
     tokenizer = _shared(json)
     raw = tokenizer.id_to_token(token)
@@ -338,7 +339,7 @@ def piece(json, token):
 
 
 def _text_of_bytes(raw):
-    """Return the text of a token of bytes, which are spelled out where they are no character."""
+    """Return the text of a token of bytes; bytes that are not a character are escaped."""
     return bytes(map(_byte_values().get, raw)).decode(errors="backslashreplace")
 
 

@@ -1,20 +1,20 @@
-"""Cross-entropy over a vocabulary, without ever holding the logits of all tokens."""
+"""Cross-entropy over a vocabulary, without ever holding the logits of all tokens in memory."""
 
 import torch
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 HEAD_ROWS_AT_ONCE = 256
-LOGITS_AT_ONCE = 2**20  # 4 MB: they stay in the cache, and the memory need not be asked for again
+LOGITS_AT_ONCE = 2**20  # 4 MB: they stay in the cache, and the memory is reused
 
 
 def linear_cross_entropy(h, weight, target, bias=None):
     """Return the mean cross-entropy of a linear layer over a vocabulary.
 
-    Equal to ``cross_entropy(h @ weight.T + bias, target)``. Logits are made for some tokens at a
-    time, and become gradients at once: with thousands of words in a vocabulary they are most of
-    the memory of a language model, and moving them is half of the time of its training. Under
-    autocast the matrix products are in its dtype, and the rest is in float32.
+    Equal to ``cross_entropy(h @ weight.T + bias, target)``. Logits are computed for a few tokens at
+    a time and turned into gradients at once: with thousands of words in the vocabulary, they would
+    take most of the memory of a language model, and moving them half of its training time. Under
+    autocast, the matrix products use its dtype, and the rest is in float32.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def linear_cross_entropy(h, weight, target, bias=None):
     Returns
     -------
     loss : torch.Tensor
-        A scalar, in nats a token.
+        A scalar, in nats per token.
 
     Examples
     --------
@@ -49,14 +49,14 @@ def linear_cross_entropy(h, weight, target, bias=None):
 def head_cross_entropy(head, h, target):
     """Return the mean cross-entropy of any head over a vocabulary.
 
-    Equal to ``cross_entropy(head(h), target)``, and as frugal with memory as
-    :func:`linear_cross_entropy`: logits are made for some tokens at a time, and once more for
+    Equal to ``cross_entropy(head(h), target)``, and uses as little memory as
+    :func:`linear_cross_entropy`: logits are computed for a few tokens at a time, and again for
     their gradients.
 
     Parameters
     ----------
     head : callable
-        Turns states of shape (n, width) into logits of shape (n, vocabulary_size).
+        Maps states of shape (n, width) to logits of shape (n, vocabulary_size).
     h : torch.Tensor of shape (n, width)
         States of tokens, at least one.
     target : torch.Tensor of shape (n,) of int64
@@ -64,7 +64,7 @@ def head_cross_entropy(head, h, target):
     Returns
     -------
     loss : torch.Tensor
-        A scalar, in nats a token.
+        A scalar, in nats per token.
     """
 
     def total(h, target):

@@ -473,9 +473,9 @@ def test_labels_that_are_no_numbers(recorder, digits, y):
             r"scored by f1 before .* pos_label=1 is not a valid label(.|\n)*pos_label=",
         ),
         (3, "roc_auc", r"LogisticRegression was tried on 3 labeled(.|\n)*such as .roc_auc_ovr."),
-        (3, lambda model, X, y: "good", "the score is 'good', and no finite number"),
-        (3, lambda model, X, y: {"accuracy": 1.0}, "the score is {'accuracy': 1.0}, and no"),
-        (3, lambda model, X, y: np.nan, "the score is nan, and no finite number"),
+        (3, lambda model, X, y: "good", "the score is 'good', not a finite number"),
+        (3, lambda model, X, y: {"accuracy": 1.0}, "the score is {'accuracy': 1.0}, not a"),
+        (3, lambda model, X, y: np.nan, "the score is nan, not a finite number"),
     ],
 )
 def test_scores_that_cannot_be_had(recorder, digits, n_classes, scoring, message):
@@ -502,7 +502,7 @@ def test_scores_that_are_not_defined_are_told(recorder, digits):
         return np.nan if X.shape[1] == 64 else 1.0  # the raw pixels
 
     X, y = digits[0][:60], np.arange(60) % 2
-    with pytest.warns(UserWarning, match="2 of the 2 scores of raw are no finite numbers"):
+    with pytest.warns(UserWarning, match="2 of the 2 scores of raw are not finite"):
         evaluate_representation(
             recorder, X, y, scoring=score, labels_per_class=3, baselines=("raw",), n_draws=2
         )
@@ -751,7 +751,7 @@ def test_printed():
     assert lines[10] == "It was pretrained on 1,200 rows, none of them a test row."
     assert repr(report) == (
         "<RepresentationReport of SimCLRTransformer: accuracy 0.700, 0.510 at 1, 10 labels per "
-        "class, beside raw; print it for more>"
+        "class, compared with raw; print it for more>"
     )
 
 

@@ -297,7 +297,7 @@ def test_pairs_that_are_refused(Z):
     with pytest.raises(ValueError, match="same rows"):
         knn_agreement(Z, Z[1:])
     assert knn_agreement(Z, Z[:, :7]) < 1  # widths may differ
-    with pytest.raises(ValueError, match=r"n_neighbors=60 .* among 59 others"):
+    with pytest.raises(ValueError, match=r"n_neighbors=60 .* only 59 other rows"):
         knn_agreement(Z, Z, n_neighbors=60)
     with pytest.raises(ValueError, match="n_neighbors"):
         knn_agreement(Z, Z, n_neighbors=0)

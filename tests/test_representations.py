@@ -109,13 +109,17 @@ def test_a_scaler_behind_a_frozen_transformer_is_fitted(cancer):
 @pytest.mark.parametrize(
     ("estimator", "error", "message"),
     [
-        (make_pipeline(StandardScaler(), PCA()), TypeError, "A Pipeline must have one of them"),
+        (
+            make_pipeline(StandardScaler(), PCA()),
+            TypeError,
+            "A Pipeline must have exactly one of them",
+        ),
         (make_pipeline(scarf(), scarf()), TypeError, "got Pipeline with 2"),
         (make_pipeline(scarf(), LinearSVC()), TypeError, "LinearSVC has no method transform"),
         ([scarf(), PCA()], TypeError, "got PCA"),
-        ([], ValueError, "estimator must hold one estimator at least"),
-        ({"raw": scarf()}, ValueError, "by names that are no baselines'"),
-        ({1: scarf()}, ValueError, "by names that are no baselines'"),
+        ([], ValueError, "estimator must hold at least one estimator"),
+        ({"raw": scarf()}, ValueError, "with names that differ from those of the baselines"),
+        ({1: scarf()}, ValueError, "with names that differ from those of the baselines"),
         (FrozenEstimator(make_pipeline(StandardScaler(), scarf())), NotFittedError, "not fitted"),
     ],
 )
@@ -173,7 +177,7 @@ class Fails(SCARFTransformer):
 
 
 def test_of_several_one_may_fail(cancer):
-    with pytest.warns(UserWarning, match="bad is left out of the report, .*out of luck"):
+    with pytest.warns(UserWarning, match="bad is left out of the report .*out of luck"):
         report = evaluate_representation(
             {"bad": Fails(), "good": scarf()}, *cancer, baselines=("raw", "untrained"), **FAST
         )

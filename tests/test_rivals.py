@@ -191,7 +191,7 @@ def test_one_that_fails_is_left_out_before_the_pretraining(digits):
             return super().fit(X, X_unlabeled=X_unlabeled)
 
     X, y = digits[0][:200], digits[1][:200]
-    message = "luckless is left out of the report, for it raised RuntimeError: out of luck"
+    message = "luckless is left out of the report because it raised RuntimeError: out of luck"
     with pytest.warns(UserWarning, match=message) as caught:
         report = evaluate_representation(
             Recorder(max_epochs=1, random_state=0),

@@ -333,7 +333,7 @@ def test_a_file_may_have_any_name(tmp_path):
 @pytest.mark.parametrize("name", ["nothing", "", "bpe", BPE, "a\0b", "x" * 9999])
 def test_path_of_nothing(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    match = r'is no file\. Give None, "char", "byte", the path of a tokenizer\.json or of a folder'
+    match = r'is not a file\. Pass None, "char", "byte", the path of a tokenizer\.json or of a folder'
     with pytest.raises(ValueError, match=match) as caught:
         resolve_tokenizer(name, TEXTS)
     assert len(str(caught.value)) < 500
