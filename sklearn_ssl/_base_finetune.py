@@ -1,6 +1,7 @@
 """What FineTuneClassifier and FineTuneRegressor share: all but the kind of targets."""
 
 import copy
+import math
 import warnings
 from collections import namedtuple
 from collections.abc import Callable
@@ -15,7 +16,6 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_consistent_length, column_or_1d, get_tags
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
-from sklearn_ssl import defaults
 from sklearn_ssl._base import BasePretrainer, of_one_fit
 from sklearn_ssl._fine_tune_task import (
     FineTuneTask,
@@ -346,7 +346,7 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         spec = LabeledSpec(transformer.input_spec_)
         n_epochs = self.max_epochs
         if n_epochs is None:
-            n_epochs = defaults.fine_tuning_epochs(len(train_rows), self.batch_size)
+            n_epochs = default_epochs(len(train_rows), self.batch_size)
         precision = "float32" if self._Targets.delicate else transformer.precision
         holds_out = valid_rows is not None
         competes = has_start and (holds_out or task.augment is None)
@@ -453,6 +453,14 @@ def _as_rows(X):
     if hasattr(X, "__len__") or hasattr(X, "shape"):
         return X
     return np.asarray(X) if hasattr(X, "__array__") else list(X)
+
+
+def default_epochs(n_rows, batch_size):
+    """Return how often labelled rows are seen: 30 times, or down to 5 beyond 2,000 steps.
+
+    The more steps, the further the encoder moves; with few labels it had better stay near.
+    """
+    return min(max(2000 // math.ceil(n_rows / batch_size), 5), 30)
 
 
 def _scaling(transformer, blocks):

@@ -1,4 +1,4 @@
-"""Every default that depends on the data, in one place.
+"""Defaults that depend on the data and that several modules share, and limits of parameters.
 
 They are made for a processor with few cores: about five minutes on two of them for 60,000 small
 images, and enough steps for a few hundred rows.
@@ -7,16 +7,11 @@ images, and enough steps for a few hundred rows.
 import math
 
 FEWEST_EPOCHS, MOST_EPOCHS = 4, 200
-TOKENS_TO_SEE, MOST_TEXT_EPOCHS = 12_000_000, 100
-TOKENS_IN_A_STEP = 2048
 
 # The largest values of parameters: far beyond what helps, and still within a large machine.
 WIDEST = 2**16  # of a layer
 DEEPEST = 2**10  # layers, heads, views of a row
 MOST = 2**20  # prototypes, entries of a queue, tokens
-
-# Part of the steps after which the prototypes of SwAV and DINO learn too.
-FROZEN_PROTOTYPES = 0.02
 
 
 def max_epochs(rows_to_see, n_samples, cost=1.0):
@@ -32,14 +27,6 @@ def max_epochs(rows_to_see, n_samples, cost=1.0):
 def batch_size(n_samples):
     """Return 256, or a sixteenth of less than 4,096 rows, but not under 64: steps matter most."""
     return int(min(max(n_samples // 16, 64), 256))
-
-
-def fine_tuning_epochs(n_rows, batch_size):
-    """Return how often labelled rows are seen: 30 times, or down to 5 beyond 2,000 steps.
-
-    The more steps, the further the encoder moves; with few labels it had better stay near.
-    """
-    return min(max(2000 // math.ceil(n_rows / batch_size), 5), 30)
 
 
 def inference_batch_size(shape):
@@ -94,24 +81,6 @@ def momentum(n_steps):
     return min(max(1 - 4 / n_steps, 0.9), 0.996)
 
 
-def queue_size(n_samples):
-    """Return the length of MoCo's queue: a quarter of the rows, 64 to 4,096 keys.
-
-    A queue longer than the data would hold older keys of the very rows of the batch.
-    """
-    return int(min(max(n_samples // 4, 64), 4096))
-
-
-def n_prototypes(n_samples):
-    """Return how many prototypes stand for groups of similar rows: 64 to 512."""
-    return int(min(max(n_samples // 32, 64), 512))
-
-
-def expander_dims():
-    """Return the widths of the head of Barlow Twins and VICReg, which compare many components."""
-    return 512, 512, 512
-
-
 def series_patch_size(time):
     """Return the steps that make a token of a series: about a sixteenth of the time."""
     return max(round(time / 16), 1)
@@ -125,25 +94,3 @@ def masked_patch_size(shape):
     of 4, and five points better with ten labels per class.
     """
     return min(max(min(shape[1:]) // 4, 1), 16)
-
-
-def vocabulary_size(n_characters):
-    """Return how many tokens a vocabulary has: four times the root of the text's length, to 8,192.
-
-    Words of a short text are too rare to have tokens, and states, of their own.
-    """
-    return int(min(max(4 * math.sqrt(n_characters), 512), 8192))
-
-
-def text_epochs(n_tokens, cost=1.0):
-    """Return how often texts are read: 12,000,000 tokens in all, but every text 1 to 100 times."""
-    return int(min(max(TOKENS_TO_SEE / cost / n_tokens, 1), MOST_TEXT_EPOCHS))
-
-
-def text_batch_size(mean_length):
-    """Return how many pieces of text, of so many tokens, are a step: 2,048 tokens, 8 to 256.
-
-    Steps matter most: with twice the tokens and half the steps, masked language models hardly got
-    beyond the frequencies of words in five minutes.
-    """
-    return int(min(max(TOKENS_IN_A_STEP / mean_length, 8), 256))

@@ -6,6 +6,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+EXPANDER_DIMS = (512, 512, 512)  # of Barlow Twins and VICReg, which compare many components
+FROZEN_PROTOTYPES = 0.02  # part of the steps after which those of SwAV and DINO learn, too
+
 
 def mlp_head(dims, *, last_batch_norm=False, last_bias=True, activation=nn.ReLU):
     """Build a multi-layer perceptron with batch normalisation between its layers.
@@ -66,3 +69,8 @@ class Prototypes(nn.Module):
         with torch.autocast(z.device.type, enabled=False):  # small temperatures magnify rounding
             z = F.normalize(z.float(), dim=1)
             return z @ F.normalize(self.weight, dim=1).T  # [n, n_prototypes]
+
+
+def default_n_prototypes(n_samples):
+    """Return how many prototypes stand for groups of similar rows: 64 to 512."""
+    return int(min(max(n_samples // 32, 64), 512))

@@ -1,5 +1,6 @@
 """Tokenizers, trained on the user's texts or supplied, and texts as arrays of token ids."""
 
+import math
 import os
 import re
 import threading
@@ -20,8 +21,6 @@ from tokenizers import (
     pre_tokenizers,
     trainers,
 )
-
-from sklearn_ssl import defaults
 
 # Tokens that begin a text, end it, and stand for a masked token. These are the names in other
 # tokenizers; a tokenizer without any of them gets the first one.
@@ -50,8 +49,7 @@ def train_tokenizer(texts, vocabulary_size=None):
     texts : list of str
     vocabulary_size : int, default=None
         Maximum number of tokens, including special ones and the 256 bytes; a short text needs
-        fewer. With None it depends on the length of the text, see
-        ``sklearn_ssl.defaults.vocabulary_size``.
+        fewer. With None it depends on the length of the text, see ``default_vocabulary_size``.
 
     Returns
     -------
@@ -66,7 +64,7 @@ def train_tokenizer(texts, vocabulary_size=None):
     """
     size = vocabulary_size
     if size is None:
-        size = defaults.vocabulary_size(sum(map(len, texts)))
+        size = default_vocabulary_size(sum(map(len, texts)))
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
@@ -81,6 +79,14 @@ def train_tokenizer(texts, vocabulary_size=None):
         pieces = (piece for text in texts for piece in LONGEST_WORD.split(text))
         _interruptibly(tokenizer.train_from_iterator, pieces, trainer)
     return tokenizer
+
+
+def default_vocabulary_size(n_characters):
+    """Return how many tokens a vocabulary has: four times the root of the text's length, to 8,192.
+
+    Words of a short text are too rare to have tokens, and states, of their own.
+    """
+    return int(min(max(4 * math.sqrt(n_characters), 512), 8192))
 
 
 @contextmanager

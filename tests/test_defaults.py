@@ -1,26 +1,28 @@
 """Defaults that depend on the data."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sklearn_ssl import defaults
+from sklearn_ssl.data.table import n_quantiles
+from tests.helpers import batch_of
 
 ROWS = st.integers(2, 10**8)
-MODALITIES = sorted(defaults.ROWS_TO_SEE)
+ROWS_TO_SEE = (60_000, 500_000, 1_000_000)
 
 
-@pytest.mark.parametrize("modality", MODALITIES)
+@pytest.mark.parametrize("rows_to_see", ROWS_TO_SEE)
 @given(n_samples=ROWS)
-def test_max_epochs_sees_as_many_rows_as_asked(modality, n_samples):
-    epochs = defaults.max_epochs(modality, n_samples)
+def test_max_epochs_sees_as_many_rows_as_asked(rows_to_see, n_samples):
+    epochs = defaults.max_epochs(rows_to_see, n_samples)
     assert isinstance(epochs, int)
     assert defaults.FEWEST_EPOCHS <= epochs <= defaults.MOST_EPOCHS
-    asked = defaults.ROWS_TO_SEE[modality]
     if epochs > defaults.FEWEST_EPOCHS:
-        assert epochs * n_samples <= asked
+        assert epochs * n_samples <= rows_to_see
     if epochs < defaults.MOST_EPOCHS:
-        assert (epochs + 1) * n_samples > asked
+        assert (epochs + 1) * n_samples > rows_to_see
 
 
 @given(n_samples=ROWS, more=st.integers(0, 10**6))
@@ -67,9 +69,9 @@ def test_projection_dims(width):
 
 
 def test_n_quantiles_are_fewer_for_wide_tables():
-    assert defaults.n_quantiles(1) == defaults.n_quantiles(256) == 256
-    assert defaults.n_quantiles(512) == 128
-    assert defaults.n_quantiles(100_000) == 48
+    assert n_quantiles(1) == n_quantiles(256) == 256
+    assert n_quantiles(512) == 128
+    assert n_quantiles(100_000) == 48
 
 
 @given(side=st.integers(1, 4096))
@@ -85,16 +87,16 @@ def test_patch_size_of_usual_images():
     assert {side: defaults.patch_size(side) for side in sides} == sides
 
 
-@pytest.mark.parametrize("modality", MODALITIES)
+@pytest.mark.parametrize("rows_to_see", ROWS_TO_SEE)
 @given(n_samples=ROWS, cost=st.floats(0.2, 5))
-def test_dearer_methods_have_fewer_epochs(modality, n_samples, cost):
-    epochs = defaults.max_epochs(modality, n_samples, cost)
+def test_dearer_methods_have_fewer_epochs(rows_to_see, n_samples, cost):
+    epochs = defaults.max_epochs(rows_to_see, n_samples, cost)
     assert isinstance(epochs, int)
     assert defaults.FEWEST_EPOCHS <= epochs <= defaults.MOST_EPOCHS
-    cheap = defaults.max_epochs(modality, n_samples)
+    cheap = defaults.max_epochs(rows_to_see, n_samples)
     assert epochs <= cheap if cost >= 1 else epochs >= cheap
     if defaults.FEWEST_EPOCHS < epochs < defaults.MOST_EPOCHS:
-        assert epochs * cost * n_samples <= defaults.ROWS_TO_SEE[modality] * (1 + 1e-9)
+        assert epochs * cost * n_samples <= rows_to_see * (1 + 1e-9)
 
 
 @given(low=st.floats(0.01, 1), span=st.floats(0, 1))
@@ -112,41 +114,17 @@ def test_momentum_looks_back_on_a_part_of_the_steps(n_steps, more):
     assert 1 / (1 - momentum) <= max(n_steps / 2, 50)
 
 
-@given(n_samples=ROWS, more=st.integers(0, 10**6))
-def test_queue_is_a_part_of_the_rows(n_samples, more):
-    size = defaults.queue_size(n_samples)
-    assert isinstance(size, int)
-    assert 1 <= size <= defaults.queue_size(n_samples + more)
-    assert size <= max(n_samples / 2, 64)  # else it would hold keys of the rows of the batch
-
-
-@given(n_samples=ROWS, more=st.integers(0, 10**6))
-def test_prototypes_grow_with_the_rows(n_samples, more):
-    number = defaults.n_prototypes(n_samples)
-    assert isinstance(number, int)
-    assert 2 <= number <= defaults.n_prototypes(n_samples + more)
-    assert number <= max(n_samples, 64)
-
-
-def test_expander_dims_are_widths_of_a_head():
-    dims = defaults.expander_dims()
-    assert len(dims) >= 2
-    assert min(dims) > defaults.projection_dims(256)[1], "wider than other heads"
-
-
-@given(side=st.integers(1, 500), more=st.integers(0, 500))
-def test_local_views_are_for_large_images(side, more):
-    number = defaults.n_local("image", (3, side, side + more))
-    assert isinstance(number, int)
-    assert 0 <= number <= defaults.n_local("image", (3, side + more, side + more))
-    assert defaults.n_local("image", (3, 224, 224)) > 0
-    assert defaults.n_local("image", (1, 8, 8)) == 0
-
-
-@given(length=st.integers(1, 500))
-def test_no_local_views_of_tables_and_series(length):
-    assert defaults.n_local("table", (length,)) == defaults.n_local("series", (3, length)) == 0
-
-
-def test_prototypes_wait_for_a_small_part_of_the_steps():
-    assert 0 < defaults.FROZEN_PROTOTYPES < 0.1
+@pytest.mark.parametrize(
+    ("modality", "shape", "number"),
+    [
+        ("image", (8, 8), 0),
+        ("image", (63, 99), 0),
+        ("image", (64, 64), 4),
+        ("image", (96, 224), 4),
+        ("table", (70,), 0),
+        ("series", (3, 70), 0),
+    ],
+)
+def test_local_views_are_for_large_images(modality, shape, number):
+    _, spec = batch_of(np.random.default_rng(0).random((4, *shape)), modality)
+    assert spec.n_local == number

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from sklearn_ssl.heads import Prototypes, mlp_head
+from sklearn_ssl.heads import Prototypes, default_n_prototypes, mlp_head
 
 
 @settings(deadline=None, max_examples=25)
@@ -96,3 +96,11 @@ def test_prototypes_compute_in_full_precision():
         scores, narrow = head(z), head(z.bfloat16())
     assert torch.equal(scores, head(z))
     assert torch.equal(narrow, head(z.bfloat16().float()))
+
+
+@given(n_samples=st.integers(2, 10**8), more=st.integers(0, 10**6))
+def test_prototypes_grow_with_the_rows(n_samples, more):
+    number = default_n_prototypes(n_samples)
+    assert isinstance(number, int)
+    assert 2 <= number <= default_n_prototypes(n_samples + more)
+    assert number <= max(n_samples, 64)

@@ -21,7 +21,7 @@ from tokenizers import (
     trainers,
 )
 
-from sklearn_ssl import defaults, tokenization
+from sklearn_ssl import tokenization
 from sklearn_ssl.tokenization import (
     byte_tokenizer,
     character_tokenizer,
@@ -89,7 +89,7 @@ def test_the_most_frequent_pair_is_merged_first():
 def test_default_of_vocabulary_size(n_texts, size):
     letters = np.random.default_rng(0).choice(list("abcdefghijklmno "), (n_texts, 200))
     texts = ["".join(row) for row in letters]
-    assert defaults.vocabulary_size(n_texts * 200) == size
+    assert tokenization.default_vocabulary_size(n_texts * 200) == size
     assert train_tokenizer(texts).get_vocab_size() == size
     assert resolve_tokenizer(None, texts) == train_tokenizer(texts, size).to_str()
 

@@ -10,12 +10,11 @@
 
 from numbers import Real
 
-from sklearn_ssl import defaults
 from sklearn_ssl._base_arrays import BaseViewTransformer
 from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.augment import make_views, resolve_augmentation
-from sklearn_ssl.heads import mlp_head
+from sklearn_ssl.heads import EXPANDER_DIMS, mlp_head
 from sklearn_ssl.losses import barlow_twins
 from sklearn_ssl.pretext import PretextTask
 
@@ -28,7 +27,7 @@ class BarlowTwinsTask(PretextTask):
         self.encoder = encoder
         self.augment = augment
         self.redundancy_weight = redundancy_weight
-        dims = (encoder.output_dim, *defaults.expander_dims())
+        dims = (encoder.output_dim, *EXPANDER_DIMS)
         self.projection_head = mlp_head(dims, last_bias=False)
 
     def forward(self, batch):

@@ -21,7 +21,7 @@ from sklearn_ssl._base_arrays import BaseMultiCropTransformer
 from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.augment import MultiCrop
-from sklearn_ssl.heads import Prototypes, mlp_head
+from sklearn_ssl.heads import FROZEN_PROTOTYPES, Prototypes, default_n_prototypes, mlp_head
 from sklearn_ssl.losses import cross_view_entropy
 from sklearn_ssl.pretext import PretextTask, cosine_schedule, ema_update, frozen_copy
 
@@ -78,7 +78,7 @@ class DINOTask(PretextTask):
             for parameter in self.parameters():
                 if parameter.grad is not None:
                     nn.utils.clip_grad_norm_(parameter, self.clip)
-        if progress < defaults.FROZEN_PROTOTYPES:
+        if progress < FROZEN_PROTOTYPES:
             self.prototypes.weight.grad = None
 
     def weight_decay_at(self, progress, weight_decay):
@@ -164,7 +164,7 @@ class DINOTransformer(BaseMultiCropTransformer):
         return DINOTask(
             encoder,
             MultiCrop(self.augment, self.n_local, spec, encoder),
-            n_prototypes=self.n_prototypes or defaults.n_prototypes(spec.n_samples),
+            n_prototypes=self.n_prototypes or default_n_prototypes(spec.n_samples),
             student_temperature=self.student_temperature,
             teacher_temperature=self.teacher_temperature,
             centre_momentum=self.centre_momentum,

@@ -27,6 +27,14 @@ from sklearn_ssl.losses import queue_info_nce
 from sklearn_ssl.pretext import PretextTask, ema_update, frozen_copy
 
 
+def default_queue_size(n_samples):
+    """Return the length of MoCo's queue: a quarter of the rows, 64 to 4,096 keys.
+
+    A queue longer than the data would hold older keys of the very rows of the batch.
+    """
+    return int(min(max(n_samples // 4, 64), 4096))
+
+
 class MoCoTask(PretextTask):
     """Recognise a row's key, made by a slowly moving network, among those of earlier batches."""
 
@@ -124,5 +132,5 @@ class MoCoTransformer(BaseViewTransformer):
             resolve_augmentation(self.augment, spec),
             self.temperature,
             self._momentum(spec),
-            self.queue_size or defaults.queue_size(spec.n_samples),
+            self.queue_size or default_queue_size(spec.n_samples),
         )

@@ -19,7 +19,7 @@ from sklearn_ssl._base_arrays import BaseMultiCropTransformer
 from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.augment import MultiCrop
-from sklearn_ssl.heads import Prototypes, mlp_head
+from sklearn_ssl.heads import FROZEN_PROTOTYPES, Prototypes, default_n_prototypes, mlp_head
 from sklearn_ssl.losses import cross_view_entropy, sinkhorn
 from sklearn_ssl.pretext import PretextTask
 
@@ -46,7 +46,7 @@ class SwAVTask(PretextTask):
         return cross_view_entropy(scores / self.temperature, codes)
 
     def after_backward(self, progress):
-        if progress < defaults.FROZEN_PROTOTYPES:
+        if progress < FROZEN_PROTOTYPES:
             self.prototypes.weight.grad = None
 
 
@@ -96,7 +96,7 @@ class SwAVTransformer(BaseMultiCropTransformer):
         return SwAVTask(
             encoder,
             MultiCrop(self.augment, self.n_local, spec, encoder),
-            self.n_prototypes or defaults.n_prototypes(spec.n_samples),
+            self.n_prototypes or default_n_prototypes(spec.n_samples),
             self.temperature,
             self.epsilon,
         )

@@ -6,7 +6,8 @@ import torch
 from lightly.loss import DINOLoss
 from torch import nn
 
-from sklearn_ssl import DINOTransformer, defaults
+from sklearn_ssl import DINOTransformer
+from sklearn_ssl.heads import FROZEN_PROTOTYPES, default_n_prototypes
 from tests.helpers import Outputs, fit_and_record_momenta, make_task, train_step
 
 each_n_local = pytest.mark.parametrize("n_local", [0, 3])
@@ -156,11 +157,11 @@ def test_prototypes_wait_at_the_start(batch_and_spec):
     first = task.prototypes.weight.detach().clone()
     train_step(task, batch, progress=0.0)
     assert torch.equal(task.prototypes.weight, first)
-    train_step(task, batch, progress=defaults.FROZEN_PROTOTYPES)
+    train_step(task, batch, progress=FROZEN_PROTOTYPES)
     assert not torch.equal(task.prototypes.weight, first)
 
 
 def test_prototypes_are_derived_from_the_rows(batch_and_spec):
     _, spec = batch_and_spec
     task = make_task(DINOTransformer(), spec)
-    assert len(task.prototypes.weight) == len(task.centre) == defaults.n_prototypes(256)
+    assert len(task.prototypes.weight) == len(task.centre) == default_n_prototypes(256)

@@ -6,11 +6,14 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from lightly.loss import NTXentLoss
 from torch import nn
 from torch.nn import functional as F
 
-from sklearn_ssl import MoCoTransformer, defaults
+from sklearn_ssl import MoCoTransformer
+from sklearn_ssl.methods.moco import default_queue_size
 from tests.helpers import Outputs, fit_and_record_momenta, make_task, train_step
 
 
@@ -100,4 +103,12 @@ def test_queries_and_keys_come_from_different_views(batch_and_spec):
 
 def test_queue_is_derived_from_the_rows(batch_and_spec):
     _, spec = batch_and_spec
-    assert len(make_task(MoCoTransformer(), spec).queue) == defaults.queue_size(256)
+    assert len(make_task(MoCoTransformer(), spec).queue) == default_queue_size(256)
+
+
+@given(n_samples=st.integers(2, 10**8), more=st.integers(0, 10**6))
+def test_queue_is_a_part_of_the_rows(n_samples, more):
+    size = default_queue_size(n_samples)
+    assert isinstance(size, int)
+    assert 1 <= size <= default_queue_size(n_samples + more)
+    assert size <= max(n_samples / 2, 64)  # else it would hold keys of the rows of the batch

@@ -6,7 +6,7 @@ import torch
 from lightly.loss import SwaVLoss
 from skorch.callbacks import Callback
 
-from sklearn_ssl import SwAVTransformer, defaults
+from sklearn_ssl import SwAVTransformer
 from sklearn_ssl.methods import swav
 from tests.helpers import Outputs, make_task, train_step
 
@@ -92,12 +92,12 @@ def test_prototypes_wait_at_the_start(batch_and_spec):
     first = task.prototypes.weight.detach().clone()
     train_step(task, batch, progress=0.0)
     assert torch.equal(task.prototypes.weight, first)
-    train_step(task, batch, progress=defaults.FROZEN_PROTOTYPES)
+    train_step(task, batch, progress=swav.FROZEN_PROTOTYPES)
     assert not torch.equal(task.prototypes.weight, first)
 
 
 def test_prototypes_of_a_fit_wait_for_a_part_of_the_steps(monkeypatch, digits):
-    monkeypatch.setattr(defaults, "FROZEN_PROTOTYPES", 0.3)
+    monkeypatch.setattr(swav, "FROZEN_PROTOTYPES", 0.3)
     weights = []
 
     record = Callback()
@@ -113,4 +113,4 @@ def test_prototypes_of_a_fit_wait_for_a_part_of_the_steps(monkeypatch, digits):
 def test_prototypes_are_derived_from_the_rows(batch_and_spec):
     _, spec = batch_and_spec
     task = make_task(SwAVTransformer(), spec)
-    assert len(task.prototypes.weight) == defaults.n_prototypes(256)
+    assert len(task.prototypes.weight) == swav.default_n_prototypes(256)
