@@ -1,11 +1,11 @@
 """Self-supervised learning with scikit-learn's tools."""
 
-from sklearn_ssl._base import BasePretrainer
-from sklearn_ssl._base_arrays import BaseSSLTransformer
-from sklearn_ssl._base_text import BaseTextTransformer
 from sklearn_ssl._version import __version__
+from sklearn_ssl.base.arrays import BaseSSLTransformer
+from sklearn_ssl.base.estimator import BasePretrainer
+from sklearn_ssl.base.text import BaseTextTransformer
 from sklearn_ssl.collapse import CollapseWarning
-from sklearn_ssl.finetune import FineTuneClassifier, FineTuneRegressor
+from sklearn_ssl.few_labels.fine_tune import FineTuneClassifier, FineTuneRegressor
 from sklearn_ssl.methods.barlow_twins import BarlowTwinsTransformer
 from sklearn_ssl.methods.byol import BYOLTransformer
 from sklearn_ssl.methods.causal_lm import CausalLMEmbedder

@@ -13,24 +13,24 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ssl._draws import draw_labels
-from sklearn_ssl._labeled_folds import (
-    SemiSupervisedSplit,
-    labeled_cross_val_predict,
-    labeled_scorer,
-)
-from sklearn_ssl._labels import (
-    check_class_labels,
-    check_prediction,
-    label_array,
-    labeled_rows,
-    plain_labels,
-)
 from sklearn_ssl._sklearn_compat import (
     HasMethods,
     _check_method_params,
     _fit_context,
     _safe_indexing,
+)
+from sklearn_ssl.few_labels.draws import draw_labels
+from sklearn_ssl.few_labels.labeled_folds import (
+    SemiSupervisedSplit,
+    labeled_cross_val_predict,
+    labeled_scorer,
+)
+from sklearn_ssl.few_labels.labels import (
+    check_class_labels,
+    check_prediction,
+    label_array,
+    labeled_rows,
+    plain_labels,
 )
 
 __all__ = [

@@ -18,8 +18,8 @@ import torch
 from sklearn.utils import check_random_state, check_scalar
 
 from sklearn_ssl import defaults, tokenization
-from sklearn_ssl._base import of_one_fit
-from sklearn_ssl._base_text import BaseTextTransformer
+from sklearn_ssl.base.estimator import of_one_fit
+from sklearn_ssl.base.text import BaseTextTransformer
 from sklearn_ssl.data.text import check_texts
 from sklearn_ssl.pretext import MAX_GRAD_NORM, PretextTask
 from sklearn_ssl.training.inference import row_batches

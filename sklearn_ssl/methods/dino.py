@@ -17,10 +17,10 @@ import torch
 from torch import nn
 
 from sklearn_ssl import defaults
-from sklearn_ssl._base_arrays import BaseMultiCropTransformer
-from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.augment import MultiCrop
+from sklearn_ssl.base.arrays import BaseMultiCropTransformer
+from sklearn_ssl.base.parameters import param
 from sklearn_ssl.heads import FROZEN_PROTOTYPES, Prototypes, default_n_prototypes, mlp_head
 from sklearn_ssl.losses import cross_view_entropy
 from sklearn_ssl.pretext import PretextTask, cosine_schedule, ema_update, frozen_copy

@@ -21,11 +21,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from sklearn_ssl import defaults
-from sklearn_ssl._base import of_one_fit
-from sklearn_ssl._base_arrays import BaseArrayTransformer, KindParameters
-from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval, StrOptions
 from sklearn_ssl.augment import make_views, resolve_augmentation
+from sklearn_ssl.base.arrays import BaseArrayTransformer, KindParameters
+from sklearn_ssl.base.estimator import of_one_fit
+from sklearn_ssl.base.parameters import param
 from sklearn_ssl.encoders._transformer import Block, initialise
 from sklearn_ssl.encoders.factory import build_module
 from sklearn_ssl.encoders.tokens import (

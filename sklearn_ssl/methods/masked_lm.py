@@ -18,10 +18,10 @@ from sklearn.utils import check_scalar
 from torch import nn
 
 from sklearn_ssl import tokenization
-from sklearn_ssl._base import of_one_fit
-from sklearn_ssl._base_text import BaseTextTransformer
-from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval
+from sklearn_ssl.base.estimator import of_one_fit
+from sklearn_ssl.base.parameters import param
+from sklearn_ssl.base.text import BaseTextTransformer
 from sklearn_ssl.data.text import check_texts
 from sklearn_ssl.masking import corrupt_tokens
 from sklearn_ssl.pretext import MAX_GRAD_NORM, PretextTask

@@ -18,10 +18,10 @@ import torch
 from torch.nn import functional as F
 
 from sklearn_ssl import defaults
-from sklearn_ssl._base_arrays import BaseViewTransformer
-from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.augment import make_views, resolve_augmentation
+from sklearn_ssl.base.arrays import BaseViewTransformer
+from sklearn_ssl.base.parameters import param
 from sklearn_ssl.heads import mlp_head
 from sklearn_ssl.losses import queue_info_nce
 from sklearn_ssl.pretext import PretextTask, ema_update, frozen_copy

@@ -16,10 +16,10 @@ from numbers import Real
 import torch
 
 from sklearn_ssl import defaults
-from sklearn_ssl._base_arrays import BaseViewTransformer
-from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.augment import make_views, resolve_augmentation
+from sklearn_ssl.base.arrays import BaseViewTransformer
+from sklearn_ssl.base.parameters import param
 from sklearn_ssl.encoders.vit import ViTEncoder
 from sklearn_ssl.heads import mlp_head
 from sklearn_ssl.losses import info_nce

@@ -19,10 +19,10 @@ from sklearn.utils import check_scalar
 from torch import nn
 
 from sklearn_ssl import defaults
-from sklearn_ssl._base import of_one_fit
-from sklearn_ssl._base_arrays import BaseSeriesTransformer
-from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval
+from sklearn_ssl.base.arrays import BaseSeriesTransformer
+from sklearn_ssl.base.estimator import of_one_fit
+from sklearn_ssl.base.parameters import param
 from sklearn_ssl.encoders.factory import make_temporal_encoder
 from sklearn_ssl.encoders.temporal import (
     FrameStates,

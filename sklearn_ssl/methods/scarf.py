@@ -15,9 +15,9 @@ from numbers import Real
 import torch
 from torch import nn
 
-from sklearn_ssl._base_arrays import BaseTableTransformer
-from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval
+from sklearn_ssl.base.arrays import BaseTableTransformer
+from sklearn_ssl.base.parameters import param
 from sklearn_ssl.losses import info_nce
 from sklearn_ssl.masking import corrupt_features, random_mask
 from sklearn_ssl.pretext import PretextTask

@@ -11,10 +11,10 @@
 
 from numbers import Real
 
-from sklearn_ssl._base_arrays import BaseViewTransformer
-from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.augment import make_views, resolve_augmentation
+from sklearn_ssl.base.arrays import BaseViewTransformer
+from sklearn_ssl.base.parameters import param
 from sklearn_ssl.heads import EXPANDER_DIMS, mlp_head
 from sklearn_ssl.losses import vicreg
 from sklearn_ssl.pretext import PretextTask

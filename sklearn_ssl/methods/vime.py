@@ -16,9 +16,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sklearn_ssl._base_arrays import BaseTableTransformer
-from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval
+from sklearn_ssl.base.arrays import BaseTableTransformer
+from sklearn_ssl.base.parameters import param
 from sklearn_ssl.masking import corrupt_features
 from sklearn_ssl.pretext import PretextTask
 from sklearn_ssl.reconstruction import feature_loss, prediction_width

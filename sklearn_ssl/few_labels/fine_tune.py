@@ -15,11 +15,11 @@ the representation.
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
-from sklearn_ssl._base import of_one_fit
-from sklearn_ssl._base_finetune import BaseFineTuner, head_has
-from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import StrOptions
-from sklearn_ssl._targets import Classes, Numbers
+from sklearn_ssl.base.estimator import of_one_fit
+from sklearn_ssl.base.parameters import param
+from sklearn_ssl.few_labels.base import BaseFineTuner, head_has
+from sklearn_ssl.few_labels.targets import Classes, Numbers
 
 
 class FineTuneClassifier(ClassifierMixin, BaseFineTuner):

@@ -38,11 +38,11 @@ from sklearn_ssl import (
     VIMETransformer,
     _base_finetune,
 )
-from sklearn_ssl._fine_tune_task import FineTuneTask, LinearHead, augmented, layers_of
-from sklearn_ssl._targets import Classes
 from sklearn_ssl.augment import FeatureCorruption, ImageAugmentation, SeriesAugmentation
 from sklearn_ssl.data import taken_by
 from sklearn_ssl.data.rows import RowBlocks
+from sklearn_ssl.few_labels.targets import Classes
+from sklearn_ssl.few_labels.task import FineTuneTask, LinearHead, augmented, layers_of
 from sklearn_ssl.pretext import PretextTask
 from sklearn_ssl.semi_supervised import draw_labels
 from sklearn_ssl.training.loop import TrainingPlan, train

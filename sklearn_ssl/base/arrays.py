@@ -6,9 +6,9 @@ from numbers import Integral
 from numpy.typing import ArrayLike
 
 from sklearn_ssl import defaults
-from sklearn_ssl._base import BasePretrainer
-from sklearn_ssl._parameters import FieldParametersMixin, param
 from sklearn_ssl._sklearn_compat import Interval, StrOptions
+from sklearn_ssl.base.estimator import BasePretrainer
+from sklearn_ssl.base.parameters import FieldParametersMixin, param
 from sklearn_ssl.encoders import make_encoder
 
 

@@ -24,13 +24,13 @@ from sklearn_ssl import (
     SimCLRTransformer,
     SimCSETransformer,
 )
-from sklearn_ssl._base_text import BaseTextTransformer
 from sklearn_ssl.augment import (
     FeatureCorruption,
     ImageAugmentation,
     make_views,
     resolve_augmentation,
 )
+from sklearn_ssl.base.text import BaseTextTransformer
 from sklearn_ssl.metrics import embed_views
 from tests.helpers import spec_of
 from tests.test_common import ESTIMATORS

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import sklearn_ssl
-from sklearn_ssl._docstrings import join_docstrings
+from sklearn_ssl.base.docstrings import join_docstrings
 from sklearn_ssl.optim import adamw
 
 ESTIMATORS = [

@@ -14,14 +14,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_ssl import FineTuneClassifier, SCARFTransformer
-from sklearn_ssl._labels import (
+from sklearn_ssl.evaluation import evaluate_representation
+from sklearn_ssl.few_labels.labels import (
     check_class_labels,
     is_unlabeled,
     label_array,
     numbers_to_predict,
     plain_labels,
 )
-from sklearn_ssl.evaluation import evaluate_representation
 from sklearn_ssl.semi_supervised import LabeledOnly, SemiSupervisedSplit, labeled_scorer
 
 

@@ -4,8 +4,8 @@ from numbers import Real
 
 import numpy as np
 
-from sklearn_ssl._callers import labels_to_compare, refuse_encoded_marks
-from sklearn_ssl._lost_marks import check_string_marks, check_unsigned_marks
+from sklearn_ssl.few_labels.callers import labels_to_compare, refuse_encoded_marks
+from sklearn_ssl.few_labels.lost_marks import check_string_marks, check_unsigned_marks
 
 
 def is_unlabeled(y, *, regression=False):
@@ -31,7 +31,7 @@ def is_unlabeled(y, *, regression=False):
 
     Examples
     --------
-    >>> from sklearn_ssl._labels import is_unlabeled
+    >>> from sklearn_ssl.few_labels.labels import is_unlabeled
     >>> is_unlabeled([0, 1, -1]).tolist()
     [False, False, True]
     >>> is_unlabeled(["good", None, "bad"]).tolist()
@@ -122,7 +122,7 @@ def labeled_rows(y, *, regression=False):
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_ssl._labels import labeled_rows
+    >>> from sklearn_ssl.few_labels.labels import labeled_rows
     >>> labeled_rows(np.array([3, -1, 5]))
     array([0, 2])
     """
@@ -151,7 +151,7 @@ def hint_at_minus_one(y):
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_ssl._labels import hint_at_minus_one
+    >>> from sklearn_ssl.few_labels.labels import hint_at_minus_one
     >>> hint_at_minus_one(np.array([0, 1]))
     ''
     """
@@ -261,7 +261,7 @@ def plain_labels(y):
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_ssl._labels import plain_labels
+    >>> from sklearn_ssl.few_labels.labels import plain_labels
     >>> plain_labels(np.array(["good", "bad"], dtype=object))
     array(['good', 'bad'], dtype='<U4')
     """
@@ -291,7 +291,7 @@ def numbers_to_predict(labels, name):
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_ssl._labels import numbers_to_predict
+    >>> from sklearn_ssl.few_labels.labels import numbers_to_predict
     >>> numbers_to_predict(np.array([1, 2]), "Ridge")
     array([1., 2.])
     """
@@ -313,7 +313,7 @@ def holds_fractions(y):
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_ssl._labels import holds_fractions
+    >>> from sklearn_ssl.few_labels.labels import holds_fractions
     >>> holds_fractions(np.array([0.5, 1.0, np.nan])), holds_fractions(np.array([0.0, 1.0, np.nan]))
     (True, False)
     """

@@ -19,16 +19,19 @@ from sklearn.base import clone, is_regressor
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.metrics import check_scoring
 
-from sklearn_ssl._label_curves import LabelCurveDisplay
-from sklearn_ssl._labels import holds_fractions, label_array
-from sklearn_ssl._protocol import draw, possible, split
-from sklearn_ssl._report import RepresentationReport
-from sklearn_ssl._representations import OF_EACH, PRETRAINED, Bench, Representation, default_head
-from sklearn_ssl._rivals import can_predict, named_baselines, prepare_rival
 from sklearn_ssl._seeds import draw_seeds
 from sklearn_ssl._sklearn_compat import HasMethods, Interval, validate_params
-
-__all__ = ["LabelCurveDisplay", "RepresentationReport", "evaluate_representation"]
+from sklearn_ssl.evaluation.protocol import draw, possible, split
+from sklearn_ssl.evaluation.report import RepresentationReport
+from sklearn_ssl.evaluation.representations import (
+    OF_EACH,
+    PRETRAINED,
+    Bench,
+    Representation,
+    default_head,
+)
+from sklearn_ssl.evaluation.rivals import can_predict, named_baselines, prepare_rival
+from sklearn_ssl.few_labels.labels import holds_fractions, label_array
 
 N_NOISE = 256  # columns on which the head is tried
 

@@ -20,7 +20,7 @@ from sklearn_ssl import (
     SimCSETransformer,
     _base_finetune,
 )
-from sklearn_ssl._fine_tune_task import mean_loss
+from sklearn_ssl.few_labels.task import mean_loss
 
 BOTH = (FineTuneClassifier, FineTuneRegressor)
 both = pytest.mark.parametrize("Estimator", BOTH)

@@ -36,7 +36,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR, NuSVC, NuSVR
 
 from sklearn_ssl import FineTuneClassifier, FineTuneRegressor, SCARFTransformer
-from sklearn_ssl._linear_heads import linear_weights
+from sklearn_ssl.few_labels.linear_heads import linear_weights
 
 
 class SparseLogisticRegression(LogisticRegression):

@@ -6,10 +6,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.pipeline import Pipeline
 from sklearn.semi_supervised import LabelPropagation, LabelSpreading, SelfTrainingClassifier
 
-from sklearn_ssl._base_finetune import BaseFineTuner
-from sklearn_ssl._labels import is_unlabeled, plain_labels
-from sklearn_ssl._representations import BASELINES, PRETRAINED
 from sklearn_ssl._sklearn_compat import BaseSearchCV, _safe_indexing
+from sklearn_ssl.evaluation.representations import BASELINES, PRETRAINED
+from sklearn_ssl.few_labels.base import BaseFineTuner
+from sklearn_ssl.few_labels.labels import is_unlabeled, plain_labels
 from sklearn_ssl.semi_supervised import LabeledOnly, SemiSupervisedSplit
 
 PROPAGATION = (LabelPropagation, LabelSpreading)

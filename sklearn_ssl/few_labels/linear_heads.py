@@ -29,7 +29,7 @@ def linear_weights(head, Z):
     --------
     >>> import numpy as np
     >>> from sklearn.linear_model import PoissonRegressor, Ridge
-    >>> from sklearn_ssl._linear_heads import linear_weights
+    >>> from sklearn_ssl.few_labels.linear_heads import linear_weights
     >>> Z, y = np.eye(3), np.arange(3)
     >>> [w.shape for w in linear_weights(Ridge().fit(Z, y), Z)]
     [(1, 3), (1,)]

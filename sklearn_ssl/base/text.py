@@ -12,9 +12,9 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssl import defaults, tokenization
-from sklearn_ssl._base import BasePretrainer
-from sklearn_ssl._parameters import param
 from sklearn_ssl._sklearn_compat import Interval, StrOptions
+from sklearn_ssl.base.estimator import BasePretrainer
+from sklearn_ssl.base.parameters import param
 from sklearn_ssl.data.text import TextSpec, TokenRows, check_texts
 from sklearn_ssl.encoders._pretrained_folder import load_pretrained, read_pretrained
 from sklearn_ssl.encoders.huggingface import build_pretrained

@@ -42,7 +42,7 @@ def check_string_marks(labels, width=None):
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_ssl._lost_marks import check_string_marks
+    >>> from sklearn_ssl.few_labels.lost_marks import check_string_marks
     >>> y = np.array(["yes", "no", "yes", "no"])
     >>> y[2:] = None
     >>> check_string_marks(y, width=3)
@@ -105,7 +105,7 @@ def check_unsigned_marks(labels):
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_ssl._lost_marks import check_unsigned_marks
+    >>> from sklearn_ssl.few_labels.lost_marks import check_unsigned_marks
     >>> check_unsigned_marks(np.array([0, 1, 2, -1]).astype(np.uint8))
     Traceback (most recent call last):
         ...

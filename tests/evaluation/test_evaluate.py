@@ -33,13 +33,13 @@ from sklearn_ssl import (
     VIMETransformer,
     _representations,
 )
-from sklearn_ssl._protocol import possible
 from sklearn_ssl.augment import ImageAugmentation
 from sklearn_ssl.evaluation import (
     LabelCurveDisplay,
     RepresentationReport,
     evaluate_representation,
 )
+from sklearn_ssl.evaluation.protocol import possible
 from tests.helpers import load_or_skip
 
 mpl.use("agg")

@@ -16,25 +16,6 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_consistent_length, column_or_1d, get_tags
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
-from sklearn_ssl._base import BasePretrainer, of_one_fit
-from sklearn_ssl._fine_tune_task import (
-    FineTuneTask,
-    LabeledRows,
-    LabeledSpec,
-    LinearHead,
-    mean_loss,
-)
-from sklearn_ssl._label_weights import label_weights
-from sklearn_ssl._labels import (
-    check_class_labels,
-    check_prediction,
-    label_array,
-    labeled_rows,
-    numbers_to_predict,
-    plain_labels,
-)
-from sklearn_ssl._linear_heads import linear_weights
-from sklearn_ssl._parameters import FieldParametersMixin, param
 from sklearn_ssl._scaling import global_scaling
 from sklearn_ssl._seeds import draw_seed
 from sklearn_ssl._sklearn_compat import (
@@ -47,8 +28,27 @@ from sklearn_ssl._sklearn_compat import (
     _safe_indexing,
 )
 from sklearn_ssl.augment import resolve_augmentation
+from sklearn_ssl.base.estimator import BasePretrainer, of_one_fit
+from sklearn_ssl.base.parameters import FieldParametersMixin, param
 from sklearn_ssl.data.containers import opened
 from sklearn_ssl.data.rows import RowSubset
+from sklearn_ssl.few_labels.label_weights import label_weights
+from sklearn_ssl.few_labels.labels import (
+    check_class_labels,
+    check_prediction,
+    label_array,
+    labeled_rows,
+    numbers_to_predict,
+    plain_labels,
+)
+from sklearn_ssl.few_labels.linear_heads import linear_weights
+from sklearn_ssl.few_labels.task import (
+    FineTuneTask,
+    LabeledRows,
+    LabeledSpec,
+    LinearHead,
+    mean_loss,
+)
 from sklearn_ssl.training.estimator_callbacks import CallbacksParameterMixin
 from sklearn_ssl.training.loop import TrainingPlan, train
 from sklearn_ssl.training.runtime import resolve_precision, seeded_global_stream, torch_settings

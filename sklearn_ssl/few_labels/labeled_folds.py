@@ -8,20 +8,20 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import BaseCrossValidator, check_cv
 from sklearn.utils import indexable
 
-from sklearn_ssl._callers import is_called_by
-from sklearn_ssl._labels import (
-    check_class_labels,
-    holds_fractions,
-    label_array,
-    labeled_rows,
-    plain_labels,
-)
 from sklearn_ssl._sklearn_compat import (
     HasMethods,
     StrOptions,
     _check_method_params,
     _safe_indexing,
     validate_params,
+)
+from sklearn_ssl.few_labels.callers import is_called_by
+from sklearn_ssl.few_labels.labels import (
+    check_class_labels,
+    holds_fractions,
+    label_array,
+    labeled_rows,
+    plain_labels,
 )
 
 

@@ -65,7 +65,7 @@ class LabelCurveDisplay:
         display : LabelCurveDisplay
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
-        from sklearn_ssl.evaluation import evaluate_representation
+        from sklearn_ssl.evaluation.evaluate import evaluate_representation
 
         return cls.from_report(evaluate_representation(estimator, X, y, **kwargs), ax=ax)
 

@@ -4,8 +4,8 @@ import inspect
 from dataclasses import MISSING, dataclass, field, fields
 from typing import dataclass_transform
 
-from sklearn_ssl._docstrings import join_docstrings
 from sklearn_ssl._sklearn_compat import Interval, InvalidParameterError
+from sklearn_ssl.base.docstrings import join_docstrings
 
 
 def param(default=MISSING, *constraints, kw_only=True):

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import stats
 
-from sklearn_ssl._label_curves import LabelCurveDisplay
-from sklearn_ssl._representations import PRETRAINED
 from sklearn_ssl._sklearn_compat import check_pandas_support
+from sklearn_ssl.evaluation.label_curves import LabelCurveDisplay
+from sklearn_ssl.evaluation.representations import PRETRAINED
 
 CONFIDENCE = 0.95
 IN_POINTS = (  # metrics from 0 to 1, with differences in hundredths

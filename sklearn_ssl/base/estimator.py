@@ -12,10 +12,10 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssl import defaults
-from sklearn_ssl._parameters import FieldParametersMixin, param
-from sklearn_ssl._persistence import SavedAsArraysMixin
 from sklearn_ssl._seeds import draw_seed
 from sklearn_ssl._sklearn_compat import CallbackSupportMixin, Interval, StrOptions, _fit_context
+from sklearn_ssl.base.parameters import FieldParametersMixin, param
+from sklearn_ssl.base.persistence import SavedAsArraysMixin
 from sklearn_ssl.data import AUTO_MODALITY, kind_of, modality_of
 from sklearn_ssl.data.containers import opened
 from sklearn_ssl.data.readable import read_rows

@@ -16,10 +16,10 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ssl._base import BasePretrainer
 from sklearn_ssl._scaling import global_scaling
 from sklearn_ssl._sklearn_compat import _safe_indexing
-from sklearn_ssl.finetune import FineTuneClassifier, FineTuneRegressor
+from sklearn_ssl.base.estimator import BasePretrainer
+from sklearn_ssl.few_labels.fine_tune import FineTuneClassifier, FineTuneRegressor
 
 PRETRAINED = "pretrained"  # name of a single representation among the scores
 

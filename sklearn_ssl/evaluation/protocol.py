@@ -10,16 +10,16 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
-from sklearn_ssl._draws import draw_labels
-from sklearn_ssl._labels import (
+from sklearn_ssl._sklearn_compat import _num_samples, _safe_indexing
+from sklearn_ssl.data.containers import opened
+from sklearn_ssl.few_labels.draws import draw_labels
+from sklearn_ssl.few_labels.labels import (
     check_class_labels,
     is_unlabeled,
     label_array,
     numbers_to_predict,
     plain_labels,
 )
-from sklearn_ssl._sklearn_compat import _num_samples, _safe_indexing
-from sklearn_ssl.data.containers import opened
 
 N_LABELS = (1, 5, 10, 100)  # of each class
 N_NUMBERS = (20, 60, 200)  # to be predicted

@@ -1,0 +1,1 @@
+"""What all estimators are made of: the scikit-learn side of a pretext task."""

@@ -1,0 +1,1 @@
+"""The few-label step: fine-tuning, and rows without a label."""
