@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_ssl import SimCLRTransformer, _base, _persistence
+from sklearn_ssl import SimCLRTransformer
+from sklearn_ssl.base import estimator as base_estimator
+from sklearn_ssl.base import persistence
 
 
 def fit(modality_data, **more):
@@ -173,7 +175,7 @@ def test_parameters_changed_after_fit_do_not_matter(modality_data):
 def test_a_fit_on_a_gpu_is_loaded_without_one(modality_data, monkeypatch):
     # Stands in for a GPU where there is none: device 77 is the CPU during the fit.
     with monkeypatch.context() as patch:
-        patch.setattr(_base, "resolve_device", lambda device: torch.device("cpu"))
+        patch.setattr(base_estimator, "resolve_device", lambda device: torch.device("cpu"))
         estimator, X = fit(modality_data, device="cuda:77")
     twin = pickle.loads(pickle.dumps(estimator))
     assert {p.device.type for p in twin.task_.parameters()} == {"cpu"}
@@ -193,7 +195,7 @@ def test_files_hold_arrays_that_need_no_gpu(modality_data):
 def test_another_version_is_warned_of(modality_data, monkeypatch):
     estimator, X = fit(modality_data)
     with monkeypatch.context() as patch:
-        patch.setattr(_persistence, "__version__", "0.0.7")
+        patch.setattr(persistence, "__version__", "0.0.7")
         content = pickle.dumps(estimator)
     with pytest.warns(UserWarning, match=r"saved by sklearn-ssl 0\.0\.7"):
         twin = pickle.loads(content)

@@ -31,13 +31,13 @@ from sklearn_ssl import (
     NextFrameEmbedder,
     SimCLRTransformer,
     VIMETransformer,
-    _representations,
 )
 from sklearn_ssl.augment import ImageAugmentation
 from sklearn_ssl.evaluation import (
     LabelCurveDisplay,
     RepresentationReport,
     evaluate_representation,
+    representations,
 )
 from sklearn_ssl.evaluation.protocol import possible
 from tests.helpers import load_or_skip
@@ -74,7 +74,7 @@ def numbered(digits):
 @pytest.fixture
 def short_training(monkeypatch):
     """Let networks learn from labels for two epochs only."""
-    monkeypatch.setattr(_representations, "supervised_epochs", lambda n_rows, batch_size: 2)
+    monkeypatch.setattr(representations, "supervised_epochs", lambda n_rows, batch_size: 2)
 
 
 class KeepsRows(ClassifierMixin, BaseEstimator):

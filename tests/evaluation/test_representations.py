@@ -17,8 +17,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.svm import LinearSVC
 
-from sklearn_ssl import SCARFTransformer, SimCLRTransformer, VIMETransformer, _representations
-from sklearn_ssl.evaluation import evaluate_representation
+from sklearn_ssl import SCARFTransformer, SimCLRTransformer, VIMETransformer
+from sklearn_ssl.evaluation import evaluate_representation, representations
 
 mpl.use("agg")
 FAST = {"labels_per_class": (3, 6), "n_draws": 2}
@@ -38,7 +38,7 @@ def a_table_of_numbers():
 
 @pytest.fixture(autouse=True)
 def short_training(monkeypatch):
-    monkeypatch.setattr(_representations, "supervised_epochs", lambda n_rows, batch_size: 2)
+    monkeypatch.setattr(representations, "supervised_epochs", lambda n_rows, batch_size: 2)
 
 
 def scarf(**params):

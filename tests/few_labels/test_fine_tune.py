@@ -36,11 +36,11 @@ from sklearn_ssl import (
     SimCSETransformer,
     TS2VecTransformer,
     VIMETransformer,
-    _base_finetune,
 )
 from sklearn_ssl.augment import FeatureCorruption, ImageAugmentation, SeriesAugmentation
 from sklearn_ssl.data import taken_by
 from sklearn_ssl.data.rows import RowBlocks
+from sklearn_ssl.few_labels import base as fine_tuner
 from sklearn_ssl.few_labels.targets import Classes
 from sklearn_ssl.few_labels.task import FineTuneTask, LinearHead, augmented, layers_of
 from sklearn_ssl.pretext import PretextTask
@@ -465,7 +465,7 @@ def test_rate_of_fine_tuning(params, lr, ssl, data, monkeypatch):
         rates.append(plan.lr)
         raise InterruptedError
 
-    monkeypatch.setattr(_base_finetune, "train", train)
+    monkeypatch.setattr(fine_tuner, "train", train)
     with pytest.raises(InterruptedError):
         FineTuneClassifier(ssl, **params).fit(*data[:2])
     assert rates == [lr]
