@@ -38,13 +38,14 @@ import sklearn_ssl
 from benchmarks import store, tasks
 from benchmarks.datasets import load_minilm_folder
 from sklearn_ssl import FineTuneClassifier, FineTuneRegressor, MaskedLMEmbedder
+from sklearn_ssl.data import taken_by
 from sklearn_ssl.evaluation import evaluate_representation
 from sklearn_ssl.training.runtime import N_THREADS
 
 METHODS = {
     name.removesuffix("Transformer").removesuffix("Embedder"): getattr(sklearn_ssl, name)
     for name in sklearn_ssl.__all__
-    if name.endswith(("Transformer", "Embedder")) or name == "MaskedAutoencoder"
+    if name.endswith(("Transformer", "Embedder", "Autoencoder")) and not name.startswith("Base")
 }
 # For each kind of data, the method that the page about quality shows best at ten labels per class.
 BEST = {"image": "VICReg", "table": "VIME", "series": "SimCLR", "text": "CausalLM"}
@@ -206,7 +207,7 @@ def methods_for(page, task):
     if page != "quality":
         name = BEST[task.kind]
         return {name: METHODS[name]}
-    found = {name: M for name, M in METHODS.items() if task.kind in M._modalities}
+    found = {name: M for name, M in METHODS.items() if task.kind in taken_by(M)}
     return {**found, "MiniLM": MaskedLMEmbedder} if task.kind == "text" else found
 
 

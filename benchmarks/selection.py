@@ -49,7 +49,6 @@ from sklearn_ssl.metrics import (
     uniformity_scorer,
 )
 
-NO_LR = 1e-12  # at which a fit leaves the first weights as they are
 RAW = "raw features"
 
 SCORERS = {
@@ -163,7 +162,7 @@ def configurations(name, max_epochs):
         "SimCLR, 8 components": SimCLRTransformer(n_components=8),
         f"SimCLR, {POOR}: 2 components": SimCLRTransformer(n_components=2),
         f"SimCLR, {POOR}: lr 0.1": SimCLRTransformer(lr=0.1),
-        f"SimCLR, {POOR}: lr 1e-12": SimCLRTransformer(lr=NO_LR, max_epochs=1),
+        f"SimCLR, {POOR}: untrained": SimCLRTransformer(max_epochs=0),
     }
     vicreg |= {
         "VICReg, covariance 0": VICRegTransformer(covariance=0),
@@ -181,7 +180,7 @@ def configurations(name, max_epochs):
     others |= {
         "BYOL, 2 epochs": BYOLTransformer(max_epochs=2),
         "MAE, 2 epochs": MaskedAutoencoder(max_epochs=2),
-        f"MAE, {POOR}: lr 1e-12": MaskedAutoencoder(lr=NO_LR, max_epochs=1),
+        f"MAE, {POOR}: untrained": MaskedAutoencoder(max_epochs=0),
     }
     return {**simclr, **vicreg, **others}
 

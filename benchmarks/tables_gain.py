@@ -34,7 +34,6 @@ METHODS = {"SCARF": SCARFTransformer, "VIME": VIMETransformer}
 LABELS = {"all labels": 1.0, "a quarter": 0.25}
 N_TRAIN, N_TEST = 2_500, 5_000  # at most; an eighth of the training rows chooses the epoch
 ROWS_TO_SEE = 80_000  # in pretraining, all epochs together
-NO_LR = 1e-12  # at which a fit leaves the first weights as they are
 
 
 def rows_of_each_class(y, n, seed):
@@ -53,7 +52,7 @@ def accuracies(X, y, Method, seed, options):
     X, y, X_test, y_test = (_safe_indexing(a, rows) for rows in (train, test) for a in (X, y))
     epochs = int(np.clip(options.rows_to_see // len(y), 1, 200))
     both = {"batch_size": 128, "random_state": seed}
-    untrained = Method(**both, max_epochs=1, lr=NO_LR).fit(X)
+    untrained = Method(**both, max_epochs=0).fit(X)
     pretrained = Method(**both, max_epochs=epochs).fit(X)
     found = []
     for part in LABELS.values():

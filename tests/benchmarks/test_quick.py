@@ -1,8 +1,13 @@
 """Each benchmark runs from end to end on a few rows, and the renderer takes what it writes."""
 
+from pathlib import Path
+
 import pytest
 
 from benchmarks import brown, quality, report, selection, store, tables_gain
+from benchmarks.speed import __main__ as speed
+from benchmarks.speed.memory import peak_memory
+from sklearn_ssl import methods
 
 
 def quickly(module, folder, *arguments):
@@ -11,6 +16,13 @@ def quickly(module, folder, *arguments):
 
 def columns(name):
     return list(store.read(store.RESULTS / name)[0])
+
+
+def test_every_method_is_measured():
+    files = Path(methods.__file__).parent.glob("[a-z]*.py")
+    assert {M.__module__ for M in quality.METHODS.values()} == {
+        f"sklearn_ssl.methods.{path.stem}" for path in files
+    }
 
 
 def test_quality(tmp_path):
@@ -86,7 +98,41 @@ def test_brown(tmp_path):
     assert 0 < bits["CausalLMEmbedder"] < 8
 
 
-@pytest.mark.parametrize("module", [brown, quality, selection, tables_gain])
+SLOW_PARTS = ("lightly", "methods", "mae", "million", "language_models")
+NOT_RUN = ("memory", "scarf", "sentences")  # eight processes; packages that tests do without
+
+
+# lightly's head of DINO uses a function of torch that is deprecated.
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+@pytest.mark.parametrize(
+    "part",
+    [
+        pytest.param(part, marks=[pytest.mark.slow] if part in SLOW_PARTS else [])
+        for part in speed.PARTS
+        if part not in NOT_RUN
+    ],
+)
+def test_speed(tmp_path, part):
+    quickly(speed, tmp_path, "--only", part)
+    rows = store.read(tmp_path / "speed.csv")
+    assert list(rows[0]) == columns("speed.csv")
+    assert {row["part"] for row in rows} == {part}
+    assert len(report.speed(tmp_path, part)) == 4 + len(rows)
+
+
+def test_peak_memory_is_measured():
+    peak, n_bytes = peak_memory("images", "transform", 256)
+    assert n_bytes == 256 * 28 * 28
+    assert abs(peak) < 2**30
+
+
+def test_speed_of_some_methods_is_printed(tmp_path, capsys):
+    quickly(speed, tmp_path, "--only", "methods", "--methods", "SimCLR")
+    assert "SimCLRTransformer, 256 images of 28 x 28 | " in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("module", [brown, quality, selection, speed, tables_gain])
 def test_quick_figures_do_not_reach_the_results(module, capsys):
     with pytest.raises(SystemExit):
         module.main(["--quick"])

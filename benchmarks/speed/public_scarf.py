@@ -6,33 +6,22 @@ paper's. It needs pytorch-lightning and torchmetrics, which lightly brings too.
 
 import pandas as pd
 import torch
-from torch.utils.data import DataLoader
 from ts3l.pl_modules import SCARFLightning
 from ts3l.utils.backbone_utils import MLPBackboneConfig
 from ts3l.utils.embedding_utils import IdentityEmbeddingConfig
 from ts3l.utils.scarf_utils import SCARFConfig, SCARFDataset
 
+from benchmarks.speed.timing import loader, plain_epoch
+
 WIDTH, DEPTH, HEAD_DEPTH = 256, 4, 2  # ours
 
 
-def public_scarf_epoch(estimator, X, n_workers=0):
+def public_scarf_epoch(estimator, X):
     """Return a function that trains the public SCARF for an epoch, as an estimator would train.
 
     Rate, temperature, batch size and AdamW's settings are the estimator's, widths and depths those
     of our default network. Data set, collation, corruption, network and loss are the package's. The
     loop is a plain one, which spares it the overhead of its Trainer; so are the rows scaled before.
-
-    Parameters
-    ----------
-    estimator : SCARFTransformer
-    X : ndarray of shape (n, features)
-    n_workers : int, default=0
-        Processes of the DataLoader.
-
-    Returns
-    -------
-    epoch : callable
-        Returns the mean loss.
     """
     config = SCARFConfig(
         task="classification",
@@ -50,25 +39,9 @@ def public_scarf_epoch(estimator, X, n_workers=0):
     )
     module = SCARFLightning(config).train()
     frame = pd.DataFrame((X - X.mean(axis=0)) / X.std(axis=0).clip(1e-9))
-    loader = DataLoader(
-        SCARFDataset(frame, config=config, continuous_cols=list(frame.columns), category_cols=[]),
-        batch_size=estimator.batch_size,
-        shuffle=True,
-        num_workers=n_workers,
-        persistent_workers=n_workers > 0,  # so that starting them is not measured
-    )
+    rows = SCARFDataset(frame, config=config, continuous_cols=list(frame.columns), category_cols=[])
     optimizer = torch.optim.AdamW(
         module.parameters(), lr=estimator.lr, weight_decay=estimator.weight_decay
     )
-
-    def epoch():
-        total = 0.0
-        for batch in loader:
-            loss = module._get_first_phase_loss(batch)
-            total += loss.item()
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-        return total / len(loader)
-
-    return epoch
+    batches = loader(rows, estimator.batch_size)
+    return plain_epoch(module._get_first_phase_loss, batches, optimizer)

@@ -9,52 +9,16 @@ batches, one for each view.
 import copy
 
 import torch
-from lightly.loss import (
-    BarlowTwinsLoss,
-    DINOLoss,
-    LeJEPALoss,
-    NegativeCosineSimilarity,
-    NTXentLoss,
-    SwaVLoss,
-    VICRegLoss,
-)
+from lightly import loss, transforms
 from lightly.loss.lejepa_loss import lejepa_invariance_loss
-from lightly.models.modules.heads import (
-    BarlowTwinsProjectionHead,
-    BYOLPredictionHead,
-    BYOLProjectionHead,
-    DINOProjectionHead,
-    LeJEPAProjectionHead,
-    MoCoProjectionHead,
-    SimCLRProjectionHead,
-    SimSiamPredictionHead,
-    SimSiamProjectionHead,
-    SwaVProjectionHead,
-    SwaVPrototypes,
-    VICRegProjectionHead,
-)
+from lightly.models.modules import heads
 from lightly.models.utils import deactivate_requires_grad, update_momentum
-from lightly.transforms import (
-    BYOLTransform,
-    BYOLView1Transform,
-    BYOLView2Transform,
-    DINOTransform,
-    MoCoV2Transform,
-    SimCLRTransform,
-    SimSiamTransform,
-    SwaVTransform,
-    VICRegTransform,
-)
-from PIL import Image
+from sklearn.base import clone
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
 
 import sklearn_ssl
-from sklearn_ssl.data.image import ImageSpec
-from sklearn_ssl.data.rows import RowBlocks
-
-# Training ---------------------------------------------------------------------------------------
+from benchmarks.speed.timing import PILImages, loader, plain_epoch
 
 
 def lightly_epoch(estimator, X, n_workers):
@@ -66,58 +30,22 @@ def lightly_epoch(estimator, X, n_workers):
     ----------
     estimator : BaseSSLTransformer
     X : ndarray of shape (n, side, side)
-        Grey images, in uint8.
+        Gray images, in uint8; their number is a multiple of the batch size.
     n_workers : int
         Processes of the DataLoader.
-
-    Returns
-    -------
-    epoch : callable
-        Returns the mean loss.
     """
     model = make_recipe(estimator, X).train()
-    loader = DataLoader(
-        PILImages(X, model.transform),
-        batch_size=estimator.batch_size,
-        shuffle=True,
-        drop_last=True,  # as in its examples; the number of images is a multiple of the batch size
-        num_workers=n_workers,
-        persistent_workers=n_workers > 0,  # so that starting them is not measured
-    )
+    images = PILImages(X, model.transform)
+    batches = loader(images, estimator.batch_size, n_workers, drop_last=True)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=estimator.lr, weight_decay=estimator.weight_decay
     )
-
-    def epoch():
-        total = 0.0
-        for views in loader:
-            loss = model(views)
-            total += loss.item()
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-        return total / len(loader)
-
-    return epoch
-
-
-class PILImages(Dataset):
-    """Grey PIL images, made beforehand: decoding them is not lightly's business."""
-
-    def __init__(self, X, transform):
-        self.images = [Image.fromarray(image) for image in X]
-        self.transform = transform
-
-    def __len__(self):
-        return len(self.images)
-
-    def __getitem__(self, index):
-        return self.transform(self.images[index])
+    return plain_epoch(model, batches, optimizer)
 
 
 def make_recipe(estimator, X):
     """Return the recipe of lightly for the task that an estimator would make for X."""
-    task = estimator._make_task(ImageSpec.describe(RowBlocks(X), (1, *X.shape[1:])))
+    task = clone(estimator).set_params(max_epochs=0).fit(X).task_
     recipe = RECIPES[type(estimator)](task, side=X.shape[1])
     ours, lightlys = weight_shapes(task), weight_shapes(recipe)
     if ours != lightlys:
@@ -140,8 +68,8 @@ def weight_shapes(module):
 def strengths(augment):
     """Return the strengths of our ImageAugmentation in the words of lightly's transforms.
 
-    What has no meaning in grey (saturation, hue, turning grey) is switched off, as ours does by
-    itself; that spares lightly time. The default normalisation of lightly has three channels and
+    What has no meaning in gray (saturation, hue, turning gray) is switched off, as ours does by
+    itself; that spares lightly time. The default normalization of lightly has three channels and
     would silently make three of one, so it gets the mean and deviation of Fashion-MNIST.
     """
     return {
@@ -158,7 +86,7 @@ def strengths(augment):
     }
 
 
-def two_views(augment, side, kind=SimCLRTransform, **switched_off):
+def two_views(augment, side, kind=transforms.SimCLRTransform, **switched_off):
     """Return a transform of lightly with the strengths of ours."""
     return kind(
         input_size=side,
@@ -170,17 +98,17 @@ def two_views(augment, side, kind=SimCLRTransform, **switched_off):
 
 
 def byol_views(augment, side):
-    return BYOLTransform(
+    return transforms.BYOLTransform(
         *(
             two_views(augment, side, kind, solarization_prob=0.0)
-            for kind in (BYOLView1Transform, BYOLView2Transform)
+            for kind in (transforms.BYOLView1Transform, transforms.BYOLView2Transform)
         )
     )
 
 
 def swav_views(multi_crop, side):
     augment, local = multi_crop.augment, multi_crop.local_augment
-    return SwaVTransform(
+    return transforms.SwaVTransform(
         crop_sizes=(side, local.size[0]),
         crop_counts=(2, multi_crop.n_local),
         crop_min_scales=(augment.scale[0], local.scale[0]),
@@ -192,7 +120,7 @@ def swav_views(multi_crop, side):
 
 def dino_views(multi_crop, side):
     augment, local = multi_crop.augment, multi_crop.local_augment
-    return DINOTransform(
+    return transforms.DINOTransform(
         global_crop_size=side,
         global_crop_scale=augment.scale,
         local_crop_size=local.size[0],
@@ -246,9 +174,9 @@ class MomentumRecipe(Recipe):
 
 class SimCLR(Recipe):
     def __init__(self, task, side):
-        super().__init__(task, make_head(SimCLRProjectionHead, task.projection_head))
+        super().__init__(task, make_head(heads.SimCLRProjectionHead, task.projection_head))
         self.transform = two_views(task.augment, side)
-        self.criterion = NTXentLoss(temperature=task.temperature)
+        self.criterion = loss.NTXentLoss(temperature=task.temperature)
 
     def forward(self, views):
         return self.criterion(*map(self.project, views))
@@ -257,10 +185,10 @@ class SimCLR(Recipe):
 class MoCo(MomentumRecipe):
     def __init__(self, task, side):
         # Ours normalises its hidden layer alone. lightly's head of MoCo can have all or none.
-        super().__init__(task, make_head(BYOLProjectionHead, task.projection_head))
-        self.transform = two_views(task.augment, side, MoCoV2Transform)
+        super().__init__(task, make_head(heads.BYOLProjectionHead, task.projection_head))
+        self.transform = two_views(task.augment, side, transforms.MoCoV2Transform)
         queue = tuple(task.queue.shape)
-        self.criterion = NTXentLoss(temperature=task.temperature, memory_bank_size=queue)
+        self.criterion = loss.NTXentLoss(temperature=task.temperature, memory_bank_size=queue)
 
     def forward(self, views):
         self.update()
@@ -271,9 +199,11 @@ class MoCoV3(MomentumRecipe):
     """lightly has heads for it, but neither the loss, which is torch's here, nor an example."""
 
     def __init__(self, task, side):
-        head = make_head(MoCoProjectionHead, task.projection_head, batch_norm=True)
+        head = make_head(heads.MoCoProjectionHead, task.projection_head, batch_norm=True)
         super().__init__(task, head)
-        self.prediction_head = make_head(MoCoProjectionHead, task.prediction_head, batch_norm=True)
+        self.prediction_head = make_head(
+            heads.MoCoProjectionHead, task.prediction_head, batch_norm=True
+        )
         self.transform = byol_views(task.augment, side)
         self.temperature = task.temperature
 
@@ -290,10 +220,10 @@ class MoCoV3(MomentumRecipe):
 
 class BYOL(MomentumRecipe):
     def __init__(self, task, side):
-        super().__init__(task, make_head(BYOLProjectionHead, task.projection_head))
-        self.prediction_head = make_head(BYOLPredictionHead, task.prediction_head)
+        super().__init__(task, make_head(heads.BYOLProjectionHead, task.projection_head))
+        self.prediction_head = make_head(heads.BYOLPredictionHead, task.prediction_head)
         self.transform = byol_views(task.augment, side)
-        self.criterion = NegativeCosineSimilarity()
+        self.criterion = loss.NegativeCosineSimilarity()
 
     def forward(self, views):
         self.update()
@@ -304,10 +234,10 @@ class BYOL(MomentumRecipe):
 
 class SimSiam(Recipe):
     def __init__(self, task, side):
-        super().__init__(task, make_head(SimSiamProjectionHead, task.projection_head))
-        self.prediction_head = make_head(SimSiamPredictionHead, task.prediction_head)
-        self.transform = two_views(task.augment, side, SimSiamTransform)
-        self.criterion = NegativeCosineSimilarity()
+        super().__init__(task, make_head(heads.SimSiamProjectionHead, task.projection_head))
+        self.prediction_head = make_head(heads.SimSiamPredictionHead, task.prediction_head)
+        self.transform = two_views(task.augment, side, transforms.SimSiamTransform)
+        self.criterion = loss.NegativeCosineSimilarity()
 
     def forward(self, views):
         z0, z1 = map(self.project, views)
@@ -317,9 +247,9 @@ class SimSiam(Recipe):
 
 class BarlowTwins(Recipe):
     def __init__(self, task, side):
-        super().__init__(task, make_head(BarlowTwinsProjectionHead, task.projection_head))
+        super().__init__(task, make_head(heads.BarlowTwinsProjectionHead, task.projection_head))
         self.transform = byol_views(task.augment, side)
-        self.criterion = BarlowTwinsLoss(lambda_param=task.redundancy_weight)
+        self.criterion = loss.BarlowTwinsLoss(lambda_param=task.redundancy_weight)
 
     def forward(self, views):
         return self.criterion(*map(self.project, views))
@@ -327,9 +257,11 @@ class BarlowTwins(Recipe):
 
 class VICReg(Recipe):
     def __init__(self, task, side):
-        super().__init__(task, make_head(VICRegProjectionHead, task.projection_head))
-        self.transform = two_views(task.augment, side, VICRegTransform, solarize_prob=0.0)
-        self.criterion = VICRegLoss(
+        super().__init__(task, make_head(heads.VICRegProjectionHead, task.projection_head))
+        self.transform = two_views(
+            task.augment, side, transforms.VICRegTransform, solarize_prob=0.0
+        )
+        self.criterion = loss.VICRegLoss(
             lambda_param=task.invariance, mu_param=task.variance, nu_param=task.covariance
         )
 
@@ -339,11 +271,11 @@ class VICReg(Recipe):
 
 class SwAV(Recipe):
     def __init__(self, task, side):
-        super().__init__(task, make_head(SwaVProjectionHead, task.projection_head))
+        super().__init__(task, make_head(heads.SwaVProjectionHead, task.projection_head))
         n_prototypes, dim = task.prototypes.weight.shape
-        self.prototypes = SwaVPrototypes(dim, n_prototypes)
+        self.prototypes = heads.SwaVPrototypes(dim, n_prototypes)
         self.transform = swav_views(task.multi_crop, side)
-        self.criterion = SwaVLoss(temperature=task.temperature, sinkhorn_epsilon=task.epsilon)
+        self.criterion = loss.SwaVLoss(temperature=task.temperature, sinkhorn_epsilon=task.epsilon)
 
     def forward(self, views):
         self.prototypes.normalize()
@@ -357,7 +289,7 @@ class DINO(Recipe):
         # Their weight norms cannot be copied; as in lightly's example, the teacher's is made anew.
         student_head, teacher_head = (
             make_head(
-                DINOProjectionHead,
+                heads.DINOProjectionHead,
                 task.projection_head,
                 output_dim=n_prototypes,
                 batch_norm=True,
@@ -370,7 +302,7 @@ class DINO(Recipe):
         deactivate_requires_grad(self.teacher_head)
         self.momentum = task.momentum
         self.transform = dino_views(task.multi_crop, side)
-        self.criterion = DINOLoss(
+        self.criterion = loss.DINOLoss(
             output_dim=n_prototypes,
             teacher_temp=task.teacher_temperature,
             student_temp=task.student_temperature,
@@ -386,9 +318,11 @@ class DINO(Recipe):
 
 class LeJEPA(Recipe):
     def __init__(self, task, side):
-        super().__init__(task, make_head(LeJEPAProjectionHead, task.projection_head))
+        super().__init__(task, make_head(heads.LeJEPAProjectionHead, task.projection_head))
         self.transform = dino_views(task.multi_crop, side)
-        self.criterion = LeJEPALoss(lambda_param=task.weight, sigreg_num_vectors=task.n_directions)
+        self.criterion = loss.LeJEPALoss(
+            lambda_param=task.weight, sigreg_num_vectors=task.n_directions
+        )
 
     def forward(self, views):
         z = torch.stack([self.project(view) for view in views])  # [v, n, d]
@@ -400,14 +334,6 @@ class LeJEPA(Recipe):
 
 
 RECIPES = {
-    sklearn_ssl.SimCLRTransformer: SimCLR,
-    sklearn_ssl.MoCoTransformer: MoCo,
-    sklearn_ssl.MoCoV3Transformer: MoCoV3,
-    sklearn_ssl.BYOLTransformer: BYOL,
-    sklearn_ssl.SimSiamTransformer: SimSiam,
-    sklearn_ssl.BarlowTwinsTransformer: BarlowTwins,
-    sklearn_ssl.VICRegTransformer: VICReg,
-    sklearn_ssl.SwAVTransformer: SwAV,
-    sklearn_ssl.DINOTransformer: DINO,
-    sklearn_ssl.LeJEPATransformer: LeJEPA,
+    getattr(sklearn_ssl, f"{recipe.__name__}Transformer"): recipe
+    for recipe in (SimCLR, MoCo, MoCoV3, BYOL, SimSiam, BarlowTwins, VICReg, SwAV, DINO, LeJEPA)
 }

@@ -1,21 +1,18 @@
 """The masked autoencoder of transformers, trained as its users do: what ours is compared with."""
 
 import torch
-from PIL import Image
-from torch.utils.data import DataLoader, Dataset
+from sklearn.base import clone
 from torchvision import transforms
 from transformers import ViTMAEConfig, ViTMAEForPreTraining
 
-import sklearn_ssl  # noqa: F401 - its import sets what torch does with idle threads
-from sklearn_ssl.data.image import ImageSpec
-from sklearn_ssl.data.rows import RowBlocks
+from benchmarks.speed.timing import PILImages, loader, plain_epoch
 from sklearn_ssl.encoders.vit import PIXEL_DEVIATION, PIXEL_MEAN
 
 
 def vit_mae_epoch(estimator, X, n_workers=None):
     """Return a function that trains transformers' model for an epoch, with an estimator's sizes.
 
-    Widths, depths, heads, patches, mask ratio and batch size are the estimator's, and the optimiser
+    Widths, depths, heads, patches, mask ratio and batch size are the estimator's, and the optimizer
     is fused AdamW.
 
     Parameters
@@ -23,18 +20,13 @@ def vit_mae_epoch(estimator, X, n_workers=None):
     estimator : MaskedAutoencoder
         With a batch size.
     X : ndarray of shape (n, side, side)
-        Grey images, in uint8; the side is a multiple of the patch size.
+        Gray images, in uint8; the side is a multiple of the patch size.
     n_workers : int, default=None
         Processes of a DataLoader, which crops and flips PIL images as the example of transformers
         does, `run_mae.py`. None takes the images as they are, from one tensor: it measures the
         model alone.
-
-    Returns
-    -------
-    epoch : callable
-        Returns the mean loss.
     """
-    task = estimator._make_task(ImageSpec.describe(RowBlocks(X), (1, *X.shape[1:])))
+    task = clone(estimator).set_params(max_epochs=0).fit(X).task_
     model = as_transformers(task).train()
     check_same_matrices(task, model)
     optimizer = torch.optim.AdamW(
@@ -47,29 +39,13 @@ def vit_mae_epoch(estimator, X, n_workers=None):
     if n_workers is None:
         batches = TensorBatches(X, estimator.batch_size)
     else:
-        batches = DataLoader(
-            PILImages(X, crop_and_flip(X.shape[1])),
-            batch_size=estimator.batch_size,
-            shuffle=True,
-            num_workers=n_workers,
-            persistent_workers=n_workers > 0,  # so that starting them is not measured
-        )
-
-    def epoch():
-        total = 0.0
-        for pixels in batches:
-            loss = model(pixels).loss
-            total += loss.item()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        return total / len(batches)
-
-    return epoch
+        images = PILImages(X, crop_and_flip(X.shape[1]))
+        batches = loader(images, estimator.batch_size, n_workers)
+    return plain_epoch(lambda pixels: model(pixels).loss, batches, optimizer)
 
 
 class TensorBatches:
-    """Shuffled batches of normalised images, made a batch at a time."""
+    """Shuffled batches of normalized images, made a batch at a time."""
 
     def __init__(self, X, batch_size):
         self.images = torch.from_numpy(X.copy())
@@ -84,22 +60,8 @@ class TensorBatches:
             yield pixels.sub_(PIXEL_MEAN).div_(PIXEL_DEVIATION)
 
 
-class PILImages(Dataset):
-    """Grey PIL images, made beforehand: decoding them is not the model's business."""
-
-    def __init__(self, X, transform):
-        self.images = [Image.fromarray(image) for image in X]
-        self.transform = transform
-
-    def __len__(self):
-        return len(self.images)
-
-    def __getitem__(self, index):
-        return self.transform(self.images[index])
-
-
 def crop_and_flip(side):
-    """Return the transform of transformers' example, for grey images."""
+    """Return the transform of transformers' example, for gray images."""
     return transforms.Compose(
         [
             transforms.RandomResizedCrop(

@@ -1,0 +1,1 @@
+"""Speed and memory against bare loops and other packages, measured in turn."""

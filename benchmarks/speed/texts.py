@@ -1,0 +1,133 @@
+"""Speed of the estimators of texts, against transformers and sentence-transformers."""
+
+import numpy as np
+import torch
+
+from benchmarks.datasets import load_brown, load_minilm_folder, load_sentiment_sentences
+from benchmarks.speed.timing import compare, interleaved, plain_epoch, timed
+from sklearn_ssl import CausalLMEmbedder, MaskedLMEmbedder
+from sklearn_ssl.data.text import TokenRows
+from sklearn_ssl.datasets import load_scipy_docstrings
+from sklearn_ssl.masking import corrupt_tokens
+from sklearn_ssl.tokenization import train_tokenizer
+
+BATCH_SIZE, MAX_LENGTH, DROPOUT = 32, 128, 0.1
+WIDTH, DEPTH = 128, 4
+
+
+def language_models(size):
+    """The language models against those of transformers, in tokens per second."""
+    texts = load_scipy_docstrings()[0] if size.quick else load_brown()[0]
+    texts = texts[: size.documents]
+    tokenizer = train_tokenizer(texts, 4096)
+    for Estimator, name, make in (
+        (CausalLMEmbedder, "GPT2LMHeadModel", gpt2),
+        (MaskedLMEmbedder, "BertForMaskedLM", bert),
+    ):
+        settings = {"tokenizer": tokenizer, "width": WIDTH, "depth": DEPTH, "dropout": DROPOUT}
+        settings |= {"max_length": MAX_LENGTH, "batch_size": BATCH_SIZE, "random_state": 0}
+        ours = {
+            precision: Estimator(**settings, max_epochs=1, precision=precision)
+            for precision in ("float32", "auto")
+        }
+        spec = ours["float32"].fit(texts).input_spec_
+        rows = TokenRows(texts, spec)
+        ids = spec.to_tensor(rows[np.arange(len(rows))])
+        model = make(spec.vocabulary_size).train()
+        peers = [
+            transformers_epoch(model, ids, spec, dtype) for dtype in (torch.float32, torch.bfloat16)
+        ]
+        measures = [*(timed(fit.fit, texts) for fit in ours.values()), *map(timed, peers)]
+        plain, auto, theirs, theirs_auto = interleaved(measures, size.method_rounds)
+        what, n_rows = f"{Estimator.__name__}, {WIDTH} wide, {DEPTH} deep", spec.n_tokens
+        for precision, of_fit, of_peer, peer, at_least in (
+            ("float32", plain, theirs, name, 1.0),
+            ("auto", auto, theirs, name, 1.8),
+            ("auto", auto, theirs_auto, f"{name} in bfloat16", 1.1),
+        ):
+            title = f"{what}, {precision}"
+            yield compare(title, of_fit, of_peer, peer, n_rows=n_rows, at_least=at_least)
+
+
+def gpt2(vocabulary_size):
+    """Return transformers' GPT-2 of that size."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = GPT2Config(
+        vocab_size=vocabulary_size,
+        n_positions=MAX_LENGTH,
+        n_embd=WIDTH,
+        n_layer=DEPTH,
+        n_head=4,
+        resid_pdrop=DROPOUT,
+        embd_pdrop=DROPOUT,
+        attn_pdrop=0.0,
+        use_cache=False,
+        bos_token_id=0,
+        eos_token_id=1,
+    )
+    return GPT2LMHeadModel(config)
+
+
+def bert(vocabulary_size):
+    """Return transformers' BERT of that size."""
+    from transformers import BertConfig, BertForMaskedLM
+
+    config = BertConfig(
+        vocab_size=vocabulary_size,
+        max_position_embeddings=MAX_LENGTH,
+        hidden_size=WIDTH,
+        num_hidden_layers=DEPTH,
+        num_attention_heads=4,
+        intermediate_size=4 * WIDTH,
+        hidden_dropout_prob=DROPOUT,
+        attention_probs_dropout_prob=0.0,
+    )
+    return BertForMaskedLM(config)
+
+
+def transformers_epoch(model, ids, spec, dtype):
+    """Return a function that trains a model of transformers for an epoch, by a plain loop."""
+    causal = not type(model).__name__.startswith("Bert")
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
+    generator = torch.Generator().manual_seed(0)
+    words = {"mask": spec.mask, "special": spec.special, "vocabulary_size": spec.vocabulary_size}
+
+    def loss_of(batch):
+        seen, labels = batch, batch.masked_fill(batch < 0, -100)
+        if not causal:
+            seen, chosen = corrupt_tokens(batch, 0.15, generator, **words)
+            labels = batch.masked_fill(~chosen, -100)
+        real = batch >= 0
+        mask = None if real.all() else real.long()
+        with torch.autocast("cpu", dtype=dtype, enabled=dtype is torch.bfloat16):
+            return model(seen.clamp(min=0), attention_mask=mask, labels=labels).loss
+
+    return plain_epoch(loss_of, ShuffledRows(ids), optimizer, clip=1.0)
+
+
+class ShuffledRows:
+    """Batches of rows of a tensor, in another order each time."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __iter__(self):
+        for places in torch.randperm(len(self.rows)).split(BATCH_SIZE):
+            yield self.rows[places]
+
+
+def sentences(size):
+    """A pretrained MiniLM against sentence-transformers, in sentences per second."""
+    from sentence_transformers import SentenceTransformer
+
+    texts = load_sentiment_sentences()[0][: 100 if size.quick else 1_000]
+    folder = load_minilm_folder()
+    ours = MaskedLMEmbedder(pretrained=folder, max_length=256, max_epochs=0).fit(texts[:2])
+    theirs = SentenceTransformer(str(folder), device="cpu")
+    Z = ours.transform(texts)
+    Z /= np.linalg.norm(Z, axis=1, keepdims=True)
+    np.testing.assert_allclose(Z, theirs.encode(texts), atol=1e-5)
+    times = interleaved([timed(ours.transform, texts), timed(theirs.encode, texts)], size.n_rounds)
+    what = f"`transform` with a pretrained MiniLM, {len(texts):,} sentences"
+    yield compare(what, *times, "sentence-transformers", n_rows=len(texts), at_least=1.0)
