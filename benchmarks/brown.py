@@ -6,12 +6,10 @@ for some minutes on the others.
     python -m benchmarks.brown --minutes 3 10
 """
 
-import argparse
 import math
 import time
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 
@@ -78,15 +76,9 @@ def measure(texts, minutes, vocabulary_size):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = store.parser_of(__doc__)
     parser.add_argument("--minutes", nargs="*", type=float, default=[3, 10])
-    parser.add_argument("--quick", action="store_true", help="seconds, on docstrings of SciPy")
-    parser.add_argument("--results", type=Path, default=store.RESULTS, help="folder of the files")
-    options = parser.parse_args(arguments)
-    if options.quick and options.results == store.RESULTS:
-        parser.error("--quick needs --results: its figures mean nothing")
+    options = store.parse(parser, arguments)
     if options.quick:
         measured = measure(load_scipy_docstrings()[0][:200], [0], 300)
     else:

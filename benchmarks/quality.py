@@ -17,7 +17,6 @@ import argparse
 import ast
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -317,20 +316,14 @@ def setting(text):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = store.parser_of(__doc__)
     parser.add_argument("--pages", nargs="+", choices=PAGES, default=list(PAGES))
     parser.add_argument("--data", nargs="+", help="names of functions of benchmarks/tasks.py")
     parser.add_argument("--methods", nargs="+", choices=[*METHODS, "MiniLM"])
     parser.add_argument("--set", nargs="+", type=setting, default=[], metavar="NAME=LITERAL")
     parser.add_argument("--validation", action="store_true", help="score training rows")
     parser.add_argument("--force", action="store_true", help="measure again what was measured")
-    parser.add_argument("--quick", action="store_true", help="seconds, on data of scikit-learn")
-    parser.add_argument("--results", type=Path, default=store.RESULTS, help="folder of the files")
-    options = parser.parse_args(arguments)
-    if options.quick and options.results == store.RESULTS:
-        parser.error("--quick needs --results: its figures mean nothing")
+    options = store.parse(parser, arguments)
     options.again = options.force or options.validation
     options.draws = 2 if options.quick else 5
     for page in options.pages:

@@ -10,10 +10,8 @@ correlations, and what would be chosen by them.
     python -m benchmarks.selection --data letter     # or a part of it
 """
 
-import argparse
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -292,20 +290,14 @@ def agreement(draws):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = store.parser_of(__doc__)
     parser.add_argument("--data", nargs="+", choices=DATA_SETS, default=list(DATA_SETS))
-    parser.add_argument("--quick", action="store_true", help="seconds, on data of scikit-learn")
-    parser.add_argument("--results", type=Path, default=store.RESULTS, help="folder of the files")
-    options = parser.parse_args(arguments)
+    options = store.parse(parser, arguments)
     if not options.quick:
         for name in options.data:
             parts = DATA_SETS[name]()
             measure_data_set(name, parts, configurations(name, parts.max_epochs), options.results)
         return
-    if options.results == store.RESULTS:
-        parser.error("--quick needs --results: its figures mean nothing")
     every_third = dict(list(configurations("digits", 1).items())[::3])
     quickly = {title: ssl.set_params(max_epochs=1) for title, ssl in every_third.items()}
     measure_data_set("quick", quick(), quickly, options.results)

@@ -1,5 +1,6 @@
 """Result files: small tables of comma-separated values in benchmarks/results."""
 
+import argparse
 import csv
 import datetime
 from pathlib import Path
@@ -41,3 +42,20 @@ def replace(path, rows, key):
         writer.writeheader()
         writer.writerows(rows)
     unfinished.replace(path)  # all of the file or nothing
+
+
+def parser_of(description):
+    """Return a parser of the options that all benchmarks have."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="seconds, on data that is at hand")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the files")
+    return parser
+
+
+def parse(parser, arguments):
+    options = parser.parse_args(arguments)
+    if options.quick and options.results == RESULTS:
+        parser.error("--quick needs --results: its figures mean nothing")
+    return options

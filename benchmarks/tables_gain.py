@@ -8,9 +8,6 @@ labels and with a quarter of them, from pretrained weights and from those that p
 from. It chooses its epoch on rows that it holds out; test rows are looked at once, at the end.
 """
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.frozen import FrozenEstimator
@@ -110,19 +107,13 @@ def mean_gains(rows):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = store.parser_of(__doc__)
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=["SCARF"])
-    parser.add_argument("--quick", action="store_true", help="seconds, on data of scikit-learn")
-    parser.add_argument("--results", type=Path, default=store.RESULTS, help="folder of the files")
-    options = parser.parse_args(arguments)
+    options = store.parse(parser, arguments)
     options.rows, options.rows_to_see = N_TRAIN, ROWS_TO_SEE
     options.splits, options.epochs = 5, 60
     if options.quick:
-        if options.results == store.RESULTS:
-            parser.error("--quick needs --results: its figures mean nothing")
         options.tables, options.rows, options.rows_to_see = ["breast_cancer"], 200, 400
         options.splits, options.epochs = 2, 2
     for title in options.methods:

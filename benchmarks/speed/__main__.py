@@ -14,9 +14,7 @@ Needs the extra `bench`, ts3l (pip install --no-deps ts3l), and Fashion-MNIST, t
 UCI sentences and MiniLM (see benchmarks/datasets.py).
 """
 
-import argparse
 from dataclasses import replace
-from pathlib import Path
 
 from benchmarks import store
 from benchmarks.speed.against_lightly import METHODS, augmentation, lightly, methods
@@ -37,16 +35,10 @@ PARTS = {
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = store.parser_of(__doc__)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="some parts")
     parser.add_argument("--methods", nargs="+", choices=METHODS, help="some of part methods")
-    parser.add_argument("--quick", action="store_true", help="seconds, on data of scikit-learn")
-    parser.add_argument("--results", type=Path, default=store.RESULTS, help="folder of the files")
-    options = parser.parse_args(arguments)
-    if options.quick and options.results == store.RESULTS:
-        parser.error("--quick needs --results: its figures mean nothing")
+    options = store.parse(parser, arguments)
     size = QUICK if options.quick else FULL
     if options.methods:
         size = replace(size, methods=tuple(dict.fromkeys(["SimCLR", *options.methods])))
