@@ -191,7 +191,7 @@ def load_optdigits_pool():
     """Load the 3,823 digits that scikit-learn's ``load_digits`` leaves out.
 
     The 1,797 digits of :func:`sklearn.datasets.load_digits` are the test part of this set, so the
-    rest is a pool of unlabelled images for them.
+    rest is a pool of unlabeled images for them.
 
     Returns
     -------
@@ -208,7 +208,7 @@ def load_optdigits_pool():
 
 
 def load_ucr_series(name, *, train=True):
-    """Load labelled series of the UCR and UEA archives that the package ``aeon`` contains.
+    """Load labeled series of the UCR and UEA archives that the package ``aeon`` contains.
 
     Parameters
     ----------
@@ -287,7 +287,7 @@ def load_movie_reviews(source):
 def load_sentiment_sentences(source="all"):
     """Load sentences of reviews from the npm package ``sentiment``: is it praise or complaint?
 
-    They are the Sentiment Labelled Sentences of Kotzias and others (KDD 2015).
+    They are the labeled sentences of Kotzias and others (KDD 2015).
 
     Parameters
     ----------
@@ -393,7 +393,7 @@ def load_minilm_folder():
 
 
 def load_photo_patches(*, train=True):
-    """Load colour patches of 14 photos of nature and buildings; the photo is the class.
+    """Load color patches of 14 photos of nature and buildings; the photo is the class.
 
     The photos are reduced to a height of 256 pixels and cut in two: training patches lie in the
     left 60 %, test patches in the right 40 %. Within a part they overlap.

@@ -1,13 +1,13 @@
-"""Scaling of representations in front of a linear head: one factor for all columns."""
+"""Scaling of representations before a linear head: one factor for all columns."""
 
 import numpy as np
 
 
 def global_scaling(Z):
-    """Return the mean of each column, and one factor for all: the root of their mean variance.
+    """Return the mean of each column, and one factor for all: the root of the mean variance.
 
-    With ``(Z - mean) / scale`` the penalty of a head weighs every representation alike, and
-    directions that hardly vary stay small: among a few hundred rows, a column may be constant.
+    With ``(Z - mean) / scale``, the penalty of a head has the same effect on every representation,
+    and directions that hardly vary stay small: with a few hundred rows, a column may be constant.
 
     Parameters
     ----------

@@ -233,10 +233,10 @@ def _uniform(shape, low, high, like, generator):
 
 
 class ImageAugmentation(Augmentation):
-    """Random resized crop, flip, rotation, colour jitter, grey and blur.
+    """Random resized crop, flip, rotation, color jitter, gray and blur.
 
     As in SimCLR [1]_, with rotations added. Crop, flip and rotation are one bilinear sampling of
-    each image; brightness, saturation, hue and grey are one linear map of its channels.
+    each image; brightness, saturation, hue and gray are one linear map of its channels.
 
     Parameters
     ----------
@@ -252,13 +252,13 @@ class ImageAugmentation(Augmentation):
     rotation : float, default=0
         Largest angle, in degrees, to either side.
     jitter : float, default=0.8
-        Strength of the colour jitter: brightness, contrast and saturation change by up to 0.8
-        times this, hue by 0.2 times this of the colour circle. Images without three channels have
+        Strength of the color jitter: brightness, contrast and saturation change by up to 0.8
+        times this, hue by 0.2 times this of the color circle. Images without three channels have
         brightness and contrast only.
     jitter_probability : float, default=0.8
         Part of the images that are jittered.
-    grey : float, default=0.2
-        Part of the images of three channels that turn grey.
+    grayscale : float, default=0.2
+        Part of the images of three channels that turn gray.
     blur : float or None, default=None
         Part of the images that are blurred, with a Gaussian of 0.1 to 2 pixels and a kernel of a
         tenth of the shorter side. None means 0.5 from 32 pixels on, and 0 below.
@@ -288,7 +288,7 @@ class ImageAugmentation(Augmentation):
         rotation=0.0,
         jitter=0.8,
         jitter_probability=0.8,
-        grey=0.2,
+        grayscale=0.2,
         blur=None,
     ):
         super().__init__()
@@ -298,7 +298,7 @@ class ImageAugmentation(Augmentation):
         self.rotation = rotation
         self.jitter = jitter
         self.jitter_probability = jitter_probability
-        self.grey = grey
+        self.grayscale = grayscale
         self.blur = blur
 
     def adapt(self, spec):
@@ -322,7 +322,7 @@ class ImageAugmentation(Augmentation):
             raise ValueError("scale and blur are open: set them, or call adapt(spec) first.")
         with _full_precision(batch):
             views = self._crop_flip_rotate(batch, generator)
-            if self.jitter or (self.grey and batch.shape[1] == 3):
+            if self.jitter or (self.grayscale and batch.shape[1] == 3):
                 views = self._jitter(views, generator)
             if self.blur:
                 views = self._blur(views, generator)
@@ -343,16 +343,16 @@ class ImageAugmentation(Augmentation):
             crop_height.clamp_(max=1)
         # Coordinates run from -1 to 1 over the image. A crop stays inside; a larger one holds it.
         # Half a pixel is left at the edges, for a sample there would be mixed with black.
-        centre_x = draw(-1, 1) * (1 - crop_width).abs_() * (1 - 1 / width)
-        centre_y = draw(-1, 1) * (1 - crop_height).abs_() * (1 - 1 / height)
+        center_x = draw(-1, 1) * (1 - crop_width).abs_() * (1 - 1 / width)
+        center_y = draw(-1, 1) * (1 - crop_height).abs_() * (1 - 1 / height)
         mirror = torch.where(draw(0, 1) < self.flip, -1.0, 1.0)
         angle = draw(-self.rotation, self.rotation) * (math.pi / 180)
         cos, sin = angle.cos(), angle.sin()
         aspect = height / width
         affine = torch.stack(
             [
-                torch.stack([mirror * crop_width * cos, -crop_height * sin * aspect, centre_x], -1),
-                torch.stack([mirror * crop_width * sin / aspect, crop_height * cos, centre_y], -1),
+                torch.stack([mirror * crop_width * cos, -crop_height * sin * aspect, center_x], -1),
+                torch.stack([mirror * crop_width * sin / aspect, crop_height * cos, center_y], -1),
             ],
             dim=1,
         )  # [n, 2, 3]
@@ -370,10 +370,10 @@ class ImageAugmentation(Augmentation):
         brightness, contrast = (1 + chosen * draw(-0.8, 0.8) for _ in range(2))
         if channels == 3:
             saturation = 1 + chosen * draw(-0.8, 0.8)
-            saturation = torch.where(draw(0, 1) < self.grey, 0.0, saturation)
+            saturation = torch.where(draw(0, 1) < self.grayscale, 0.0, saturation)
             hue = chosen * draw(-0.2, 0.2) * (2 * math.pi)
-            colour_map = brightness[:, 0] * _saturation_and_hue(saturation, hue)  # [n, 3, 3]
-            views = torch.einsum("nij,njhw->nihw", colour_map, views)
+            color_map = brightness[:, 0] * _saturation_and_hue(saturation, hue)  # [n, 3, 3]
+            views = torch.einsum("nij,njhw->nihw", color_map, views)
         else:
             views = views * brightness
         mean = views.mean(dim=(1, 2, 3), keepdim=True)
@@ -396,12 +396,12 @@ class ImageAugmentation(Augmentation):
         return views.index_copy(0, chosen, blurred)
 
 
-# Rows: luma, and the two colour differences of the YIQ space, in which hue is an angle.
+# Rows: luma, and the two color differences of the YIQ space, in which hue is an angle.
 _RGB_TO_YIQ = ((0.299, 0.587, 0.114), (0.596, -0.274, -0.322), (0.211, -0.523, 0.312))
 
 
 def _saturation_and_hue(saturation, hue):
-    """Return the maps of RGB, ``(n, 3, 3)``, that scale and turn its colour differences."""
+    """Return the maps of RGB, ``(n, 3, 3)``, that scale and turn its color differences."""
     to_yiq = torch.tensor(_RGB_TO_YIQ, device=hue.device)
     cos, sin = (saturation * hue.cos())[:, 0, 0, 0], (saturation * hue.sin())[:, 0, 0, 0]
     in_yiq = torch.zeros(len(hue), 3, 3, device=hue.device)

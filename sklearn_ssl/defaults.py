@@ -1,38 +1,38 @@
 """Defaults that depend on the data and that several modules share, and limits of parameters.
 
-They are made for a processor with few cores: about five minutes on two of them for 60,000 small
-images, and enough steps for a few hundred rows.
+They are meant for a CPU with few cores: about five minutes on two cores for 60,000 small images,
+and enough steps for a few hundred rows.
 """
 
 import math
 
 FEWEST_EPOCHS, MOST_EPOCHS = 4, 200
 
-# The largest values of parameters: far beyond what helps, and still within a large machine.
+# The largest values of parameters: far more than is useful, but possible on a large machine.
 WIDEST = 2**16  # of a layer
 DEEPEST = 2**10  # layers, heads, views of a row
 MOST = 2**20  # prototypes, entries of a queue, tokens
 
 
 def max_epochs(rows_to_see, n_samples, cost=1.0):
-    """Return how often the data is seen: as often as the rows to see allow, 4 to 200 times.
+    """Return the number of passes over the data, given the rows to see: 4 to 200.
 
-    `rows_to_see` depends on the kind of data. `cost` is the time that a method takes for a row,
-    compared with SimCLR: all take about as long.
+    `rows_to_see` depends on the kind of data. `cost` is the time of a method for one row, compared
+    with SimCLR, so all methods take about the same time.
     """
     epochs = rows_to_see / cost / n_samples
     return int(min(max(epochs, FEWEST_EPOCHS), MOST_EPOCHS))
 
 
 def batch_size(n_samples):
-    """Return 256, or a sixteenth of less than 4,096 rows, but not under 64: steps matter most."""
+    """Return 256, or n / 16 below 4,096 rows, but at least 64: the number of steps matters most."""
     return int(min(max(n_samples // 16, 64), 256))
 
 
 def inference_batch_size(shape):
     """Return how many rows are embedded at once: about 4 MB of input, 16 to 256 rows.
 
-    A single row costs as much, for every batch is filled up to this number.
+    A single row costs the same, because every batch is padded to this number.
     """
     n_values = 1
     for length in shape:
@@ -43,7 +43,7 @@ def inference_batch_size(shape):
 def crop_scale(side):
     """Return the range of the area of random crops, from the shorter side of the images.
 
-    SimCLR's 8 % of a large image is an object; of a small one it is hardly a pixel.
+    SimCLR's 8 % of a large image can show an object; in a small one it is hardly a pixel.
     """
     return (0.08, 1.0) if side >= 64 else (0.3, 1.0)
 
@@ -54,43 +54,43 @@ def local_crop_scale(scale):
 
 
 def blur_probability(side):
-    """Return how often images are blurred: below 32 pixels there is no detail to take away."""
+    """Return the probability of blurring an image: below 32 pixels there is no detail to remove."""
     return 0.5 if side >= 32 else 0.0
 
 
 def projection_dims(output_dim):
-    """Return the widths of a projection head: hidden as the encoder but at most 256, output 128."""
+    """Return the widths of a projection head: hidden as the encoder, at most 256; output 128."""
     return min(output_dim, 256), 128
 
 
 def patch_size(side):
     """Return the side of a Vision Transformer's patches: the power of two nearest side / 8.
 
-    From 2 to 16: about 64 patches in an image of a usual size, for attention grows with the square
-    of their number.
+    From 2 to 16: about 64 patches in an image of a usual size, because the cost of attention grows
+    with the square of their number.
     """
     return 2 ** min(max(round(math.log2(side / 8)), 1), 4)
 
 
 def momentum(n_steps):
-    """Return the momentum of an averaged network at the start: it looks back on a quarter of a fit.
+    """Return the initial momentum of an averaged network: it averages over a quarter of a fit.
 
-    Between 0.9 and BYOL's 0.996, which belongs to 300,000 steps: on a short fit such a target would
-    hardly leave its first weights.
+    Between 0.9 and BYOL's 0.996, which is meant for 300,000 steps: in a short fit such a target
+    would hardly move from its initial weights.
     """
     return min(max(1 - 4 / n_steps, 0.9), 0.996)
 
 
 def series_patch_size(time):
-    """Return the steps that make a token of a series: about a sixteenth of the time."""
+    """Return the number of time steps in a token of a series: about a sixteenth of the length."""
     return max(round(time / 16), 1)
 
 
 def masked_patch_size(shape):
-    """Return the side of the patches of images that are to be masked: a quarter of the shorter one.
+    """Return the patch size of images to be masked: a quarter of the shorter side.
 
-    At most 16. Larger patches than those of other Vision Transformers are more to predict, and
-    fewer of them are less work: on Fashion-MNIST a side of 7 was more than twice as fast as one
-    of 4, and five points better with ten labels per class.
+    At most 16. Compared with other Vision Transformers, larger patches give more to predict, and
+    fewer patches are less work: on Fashion-MNIST a size of 7 was more than twice as fast as 4, and
+    five points better with ten labels per class.
     """
     return min(max(min(shape[1:]) // 4, 1), 16)

@@ -11,7 +11,7 @@ FROZEN_PROTOTYPES = 0.02  # part of the steps after which those of SwAV and DINO
 
 
 def mlp_head(dims, *, last_batch_norm=False, last_bias=True, activation=nn.ReLU):
-    """Build a multi-layer perceptron with batch normalisation between its layers.
+    """Build a multi-layer perceptron with batch normalization between its layers.
 
     Parameters
     ----------
@@ -49,10 +49,10 @@ def mlp_head(dims, *, last_batch_norm=False, last_bias=True, activation=nn.ReLU)
 
 
 class Prototypes(nn.Module):
-    """Cosine similarities of embeddings to learnt prototypes.
+    """Cosine similarities of embeddings to learned prototypes.
 
     The last layer of SwAV and of DINO: a linear layer without bias whose input and whose rows of
-    weights have length 1 (a weight normalisation with its gain frozen at 1).
+    weights have length 1 (a weight normalization with its gain frozen at 1).
 
     Parameters
     ----------

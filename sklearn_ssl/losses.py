@@ -154,8 +154,8 @@ def info_nce(q, k, temperature):
 def negative_cosine(p, z):
     """Minus the mean cosine similarity of predictions and their targets.
 
-    Equation 1 of SimSiam [1]_, averaged over the rows. The squared distance of the normalised
-    vectors, which BYOL minimises [2]_, is ``2 + 2 * negative_cosine(p, z)``.
+    Equation 1 of SimSiam [1]_, averaged over the rows. The squared distance of the normalized
+    vectors, which BYOL minimizes [2]_, is ``2 + 2 * negative_cosine(p, z)``.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The optimiser of transformers."""
+"""The optimizer of transformers."""
 
 import torch
 

@@ -30,7 +30,7 @@ from sklearn_ssl.augment import (
 from tests.helpers import describe, spec_of
 
 LUMA = torch.tensor([0.299, 0.587, 0.114])
-IDENTITY = {"scale": (1, 1), "ratio": (1, 1), "flip": 0, "jitter": 0, "grey": 0, "blur": 0}
+IDENTITY = {"scale": (1, 1), "ratio": (1, 1), "flip": 0, "jitter": 0, "grayscale": 0, "blur": 0}
 
 
 def _generator(seed=0):
@@ -102,7 +102,7 @@ def test_no_state_and_no_parameters(augment_and_batch):
 
 
 def test_mixed_precision_changes_nothing(augment_and_batch):
-    # Sampling coordinates of eight bits would move pixels, and colour maps would not fit views.
+    # Sampling coordinates of eight bits would move pixels, and color maps would not fit views.
     augment, batch = augment_and_batch
     expected = augment(batch, _generator())
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -367,11 +367,11 @@ def test_image_rotated_crop_equals_torchvision_affine(height, width, area):
     augment = ImageAugmentation(**IDENTITY | {"scale": (area, area), "rotation": 30})
     row, column = height // 2, width // 2
     for view in augment(images, _generator()):
-        centre = view[:2, row - 1 : row + 1, column - 1 : column + 1]
-        across = centre[:, 0, 1] - centre[:, 0, 0]
+        center = view[:2, row - 1 : row + 1, column - 1 : column + 1]
+        across = center[:, 0, 1] - center[:, 0, 0]
         angle = math.degrees(math.atan2(across[1], across[0]))
         # Where the middle of the view was taken from, as seen from the middle of the image.
-        x, y = (centre.mean((1, 2)) - torch.tensor([(width - 1) / 2, (height - 1) / 2])).tolist()
+        x, y = (center.mean((1, 2)) - torch.tensor([(width - 1) / 2, (height - 1) / 2])).tolist()
         zoom = 1 / math.sqrt(area)
         cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
         translate = [-zoom * (cos * x + sin * y), -zoom * (cos * y - sin * x)]
@@ -397,7 +397,7 @@ def test_image_scale_above_one_shows_black_around_the_whole_image():
     assert seen.max() < 1 / 1.7 + 0.02
 
 
-# Images: colours and blur -----------------------------------------------------------------------
+# Images: colors and blur -----------------------------------------------------------------------
 
 
 def _luma(images):
@@ -408,25 +408,25 @@ def _jitter_only(**settings):
     return ImageAugmentation(**IDENTITY | settings)
 
 
-def test_image_grey_makes_channels_equal_and_keeps_luma():
+def test_image_gray_makes_channels_equal_and_keeps_luma():
     images = torch.rand(10, 3, 6, 8, generator=_generator())
-    views = _jitter_only(grey=1)(images, _generator())
+    views = _jitter_only(grayscale=1)(images, _generator())
     for channel in views.unbind(1):
         torch.testing.assert_close(channel, _luma(images), atol=1e-5, rtol=0)
 
 
-def test_image_grey_as_often_as_asked():
+def test_image_gray_as_often_as_asked():
     images = torch.rand(3000, 3, 2, 2, generator=_generator())
-    views = _jitter_only(grey=0.2)(images, _generator())
-    is_grey = views.std(dim=1).amax((1, 2)) < 1e-5
-    assert is_grey.float().mean().item() == pytest.approx(0.2, abs=0.03)
-    torch.testing.assert_close(views[~is_grey], images[~is_grey], atol=1e-5, rtol=0)
+    views = _jitter_only(grayscale=0.2)(images, _generator())
+    is_gray = views.std(dim=1).amax((1, 2)) < 1e-5
+    assert is_gray.float().mean().item() == pytest.approx(0.2, abs=0.03)
+    torch.testing.assert_close(views[~is_gray], images[~is_gray], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 5])
-def test_image_grey_is_for_three_channels(channels):
+def test_image_gray_is_for_three_channels(channels):
     images = torch.rand(5, channels, 6, 8, generator=_generator())
-    views = _jitter_only(grey=1)(images, _generator())
+    views = _jitter_only(grayscale=1)(images, _generator())
     torch.testing.assert_close(views, images, atol=1e-5, rtol=0)
 
 
@@ -441,14 +441,14 @@ def test_image_jitter_probability(channels):
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_image_jitter_maps_luma_linearly(channels):
     # Brightness and contrast are one line through the luma of each image, whose slope and level
-    # they bound; saturation and hue leave luma alone. Colours near the middle are never clipped.
+    # they bound; saturation and hue leave luma alone. Colors near the middle are never clipped.
     images = torch.rand(200, channels, 5, 5, generator=_generator()) * 0.1 + 0.45
     views = _jitter_only(jitter=0.5, jitter_probability=1)(images, _generator())
     luma = _luma if channels == 3 else lambda x: x
     before, after = luma(images).flatten(1).double(), luma(views).flatten(1).double()
-    centred = before - before.mean(1, keepdim=True)
-    slope = (centred * after).sum(1) / centred.square().sum(1)
-    line = slope[:, None] * centred + after.mean(1, keepdim=True)
+    centered = before - before.mean(1, keepdim=True)
+    slope = (centered * after).sum(1) / centered.square().sum(1)
+    line = slope[:, None] * centered + after.mean(1, keepdim=True)
     torch.testing.assert_close(after, line, atol=1e-5, rtol=0)
     assert slope.min() >= 0.6**2 - 1e-3
     assert slope.max() <= 1.4**2 + 1e-3
@@ -457,25 +457,25 @@ def test_image_jitter_maps_luma_linearly(channels):
 
 @settings(deadline=None, max_examples=20)
 @given(saturation=st.floats(0, 2), hue=st.floats(-math.pi, math.pi))
-def test_saturation_and_hue_keep_luma_and_greys(saturation, hue):
-    colour_map = _saturation_and_hue(
+def test_saturation_and_hue_keep_luma_and_grays(saturation, hue):
+    color_map = _saturation_and_hue(
         torch.full((1, 1, 1, 1), saturation), torch.full((1, 1, 1, 1), hue)
     )[0]
-    torch.testing.assert_close(LUMA @ colour_map, LUMA, atol=1e-5, rtol=0)
-    torch.testing.assert_close(colour_map @ torch.ones(3), torch.ones(3), atol=1e-5, rtol=0)
-    # The two colour differences turn and scale together.
-    assert torch.linalg.det(colour_map).item() == pytest.approx(saturation**2, abs=1e-4)
+    torch.testing.assert_close(LUMA @ color_map, LUMA, atol=1e-5, rtol=0)
+    torch.testing.assert_close(color_map @ torch.ones(3), torch.ones(3), atol=1e-5, rtol=0)
+    # The two color differences turn and scale together.
+    assert torch.linalg.det(color_map).item() == pytest.approx(saturation**2, abs=1e-4)
 
 
 def test_saturation_and_hue_by_known_angles():
-    def colour_map(saturation, hue):
+    def color_map(saturation, hue):
         return _saturation_and_hue(
             torch.tensor(saturation).reshape(1, 1, 1, 1), torch.tensor(hue).reshape(1, 1, 1, 1)
         )[0]
 
-    torch.testing.assert_close(colour_map(1.0, 0.0), torch.eye(3), atol=1e-5, rtol=0)
-    torch.testing.assert_close(colour_map(0.0, 1.0), LUMA.expand(3, 3), atol=1e-5, rtol=0)
-    third = colour_map(1.0, 2 * math.pi / 3)
+    torch.testing.assert_close(color_map(1.0, 0.0), torch.eye(3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(color_map(0.0, 1.0), LUMA.expand(3, 3), atol=1e-5, rtol=0)
+    third = color_map(1.0, 2 * math.pi / 3)
     torch.testing.assert_close(third @ third @ third, torch.eye(3), atol=1e-5, rtol=0)
 
 

@@ -126,9 +126,9 @@ def test_frames_without_columns_or_rows():
 
 
 def test_column_of_strings_that_is_declared_to_hold_none():
-    X = pd.DataFrame(ROWS).rename(columns="column {}".format).assign(colour="red")
+    X = pd.DataFrame(ROWS).rename(columns="column {}".format).assign(color="red")
     estimator = make(categorical_features=None)
-    match = "'colour' of X is read as numbers.*'red'.*categorical_features names them"
+    match = "'color' of X is read as numbers.*'red'.*categorical_features names them"
     assert_refused(estimator, "fit", X, ValueError, match)
 
 
@@ -138,8 +138,8 @@ def test_column_of_strings_that_held_numbers_in_fit(method):
     X_other = X.astype({"column 3": object}).assign(**{"column 3": "red"})
     match = "Column 'column 3' of X is read as numbers: could not convert string .*'red'"
     assert_refused(make().fit(X), method, X_other, ValueError, match)
-    X_mixed = X.assign(colour="red")
-    X_other = X_other.assign(colour="red")
+    X_mixed = X.assign(color="red")
+    X_other = X_other.assign(color="red")
     assert_refused(make().fit(X_mixed), method, X_other, ValueError, match)
     match = match.replace("'column 3'", "3")
     assert_refused(make().fit(ROWS), method, X_other.to_numpy()[:, :16], ValueError, match)
@@ -155,7 +155,7 @@ def test_bad_x_in_transform(X, error, match):
 
 
 @bad_x
-def test_bad_unlabelled_rows(X, error, match):
+def test_bad_unlabeled_rows(X, error, match):
     if X is None or match.startswith("minimum"):
         pass  # no further rows, and a single one, are allowed
     else:
@@ -230,7 +230,7 @@ OTHER_ROWS = {
     "series for flat": ({"modality": "series"}, FLAT, FLAT[:, None], r"X\.reshape\(-1, 16\)"),
     "higher": ({"modality": "image"}, CUBE, np.zeros((24, 5, 4)), r"shape \(5, 4\).*\(4, 4\)"),
     "wider": ({"modality": "image"}, CUBE, np.zeros((24, 4, 5)), r"shape \(4, 5\).*\(4, 4\)"),
-    "in colour": ({"modality": "image"}, CUBE, np.zeros((24, 4, 4, 3)), r"shape \(4, 4, 3\)"),
+    "in color": ({"modality": "image"}, CUBE, np.zeros((24, 4, 4, 3)), r"shape \(4, 4, 3\)"),
     "flattened": ({"modality": "image"}, CUBE, FLAT, r"shape \(16,\).*\(4, 4\)"),
     "longer": ({"modality": "series"}, CUBE, np.zeros((24, 4, 9)), r"shape \(4, 9\)"),
     "one image": ({"modality": "image"}, CUBE, CUBE[0], r"\(4,\).*\(4, 4\).*X\[np\.newaxis\]"),

@@ -347,7 +347,7 @@ def test_flat_rows_are_the_same_images(Estimator, digits):
 
 
 @every_image_estimator
-def test_colour_images(Estimator, digits):
+def test_color_images(Estimator, digits):
     X = digits[0][:60].reshape(20, 8, 8, 3)
     images = Estimator(max_epochs=1, random_state=0)
     flat = Estimator(image_shape=(8, 8, 3), max_epochs=1, random_state=0)

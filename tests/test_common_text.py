@@ -224,7 +224,7 @@ BAD_PARAMS = [(E, params) for E in ESTIMATORS for params in BAD_PARAMS] + OWN_BA
 
 
 @pytest.mark.parametrize(("Estimator", "params"), BAD_PARAMS, ids=lambda value: str(value)[-60:])
-def test_bad_parameters_are_refused_before_anything_is_learnt(Estimator, params, monkeypatch):
+def test_bad_parameters_are_refused_before_anything_is_learned(Estimator, params, monkeypatch):
     def learn(*args):
         pytest.fail("a tokenizer was trained")
 
@@ -790,7 +790,7 @@ def test_warm_start_goes_on(Estimator):
 
 
 @every_estimator
-def test_early_stopping_stops_where_nothing_is_learnt(Estimator):
+def test_early_stopping_stops_where_nothing_is_learned(Estimator):
     options = {"max_epochs": 9, "lr": 1e-30, "validation_fraction": 0.3}
     estimator = make(Estimator, early_stopping=True, n_iter_no_change=2, **options).fit(TEXTS)
     assert estimator.n_iter_ == 3
@@ -831,7 +831,7 @@ def test_too_few_texts_to_hold_some_out(Estimator):
 
 
 @every_estimator
-def test_unlabelled_texts_are_read_like_others(Estimator, fitted):
+def test_unlabeled_texts_are_read_like_others(Estimator, fitted):
     estimator = make(Estimator).fit(TEXTS, X_unlabeled=pd.Series(OTHERS))
     Z = estimator.transform(TEXTS)
     np.testing.assert_array_equal(make(Estimator).fit([*TEXTS, *OTHERS]).transform(TEXTS), Z)
@@ -1182,7 +1182,7 @@ def test_text_column_as_a_table_is_refused(Estimator):
 
 
 @every_estimator
-def test_unlabelled_texts_reach_a_step_of_a_pipeline(Estimator):
+def test_unlabeled_texts_reach_a_step_of_a_pipeline(Estimator):
     with sklearn.config_context(enable_metadata_routing=True):
         ssl = make(Estimator).set_fit_request(X_unlabeled=True)
         pipeline = make_pipeline(ssl, LogisticRegression())

@@ -28,13 +28,13 @@ def test_mlp_head_layers(dims, last_batch_norm, last_bias, activation):
 
     linear = [layer for layer in head if isinstance(layer, nn.Linear)]
     assert [(layer.in_features, layer.out_features) for layer in linear] == list(pairwise(dims))
-    # A bias in front of a batch normalisation would be taken away again.
+    # A bias in front of a batch normalization would be taken away again.
     has_bias = [layer.bias is not None for layer in linear]
     assert has_bias == [False] * (len(dims) - 2) + [last_bias and not last_batch_norm]
     assert head(torch.randn(3, dims[0])).shape == (3, dims[-1])
 
 
-def test_mlp_head_last_batch_norm_standardises_the_output():
+def test_mlp_head_last_batch_norm_standardizes_the_output():
     torch.manual_seed(0)
     head = mlp_head((6, 5, 4), last_batch_norm=True)
     z = head(torch.randn(500, 6) * 10 + 3)

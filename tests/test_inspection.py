@@ -59,7 +59,7 @@ def test_behind_a_linear_layer(digits):
     np.testing.assert_allclose(maps, expected, rtol=1e-5)
 
 
-def test_colour_images_that_are_not_square():
+def test_color_images_that_are_not_square():
     images = np.random.default_rng(0).integers(0, 256, (16, 12, 17, 3), dtype=np.uint8)
     ssl = SimCLRTransformer(encoder="vit", max_epochs=1, random_state=0).fit(images)
     assert attention_maps(ssl, images).shape == (16, 4, 6, 9)  # patches of 2 pixels

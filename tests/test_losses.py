@@ -270,7 +270,7 @@ def test_queue_info_nce_equals_lightly_over_batches_of_which_the_last_is_short()
 @each_shape
 def test_queue_info_nce_equals_a_loop(n, d, temperature):
     q, k = _embeddings(n, d)
-    queue = 3 * _embeddings(7, d, seed=1)[0]  # of any length: it is normalised
+    queue = 3 * _embeddings(7, d, seed=1)[0]  # of any length: it is normalized
     expected = _info_nce_loop(q.numpy(), lambda i: queue.numpy(), k.numpy(), temperature)
     _agrees(lambda *tensors: queue_info_nce(*tensors, temperature), (q, k, queue), expected)
 
@@ -337,7 +337,7 @@ def test_negative_cosine_equals_lightly(n, d):
 
 
 @each_shape
-def test_negative_cosine_is_byols_distance_of_normalised_vectors(n, d):
+def test_negative_cosine_is_byols_distance_of_normalized_vectors(n, d):
     p, z = _embeddings(n, d)
     p_unit, z_unit = (x.numpy() / np.linalg.norm(x, axis=1, keepdims=True) for x in (p, z))
     expected = torch.tensor(((p_unit - z_unit) ** 2).sum(axis=1).mean())
@@ -502,19 +502,19 @@ def test_cross_view_entropy_equals_lightlys_dino(n, d, n_local):
     oracle = DINOLoss(output_dim=d, teacher_temp=0.04, student_temp=0.1, center_momentum=0.9)
     oracle = oracle.double()
     teacher_temperature = torch.tensor(0.04).item()  # lightly's is a float32
-    centre = torch.zeros(d, dtype=torch.float64)
+    center = torch.zeros(d, dtype=torch.float64)
     for step, rows in enumerate([n, n, max(1, n // 2)]):  # the last batch is short
         views = torch.cat([_embeddings(rows, d, seed=10 * step + seed) for seed in range(5)])
         student, teacher = views[: 2 + n_local], views[-2:]
         _agrees(
-            lambda student, teacher, centre: cross_view_entropy(
-                student / 0.1, ((teacher - centre) / teacher_temperature).softmax(dim=2)
+            lambda student, teacher, center: cross_view_entropy(
+                student / 0.1, ((teacher - center) / teacher_temperature).softmax(dim=2)
             ),
-            (student, teacher, centre),
+            (student, teacher, center),
             oracle(list(teacher), list(student)),
         )
-        centre = 0.9 * centre + 0.1 * teacher.mean(dim=(0, 1))  # after the loss
-        torch.testing.assert_close(centre, oracle.center.squeeze(), rtol=1e-12, atol=1e-12)
+        center = 0.9 * center + 0.1 * teacher.mean(dim=(0, 1))  # after the loss
+        torch.testing.assert_close(center, oracle.center.squeeze(), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(("v", "t"), [(2, 1), (2, 2), (5, 2), (3, 3)])

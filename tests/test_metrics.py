@@ -88,7 +88,7 @@ def test_rankme_is_that_of_the_paper(Z):
     singular_values = np.sqrt(np.linalg.eigvalsh(Z.T @ Z))
     assert rankme(Z) == pytest.approx(exp_entropy(singular_values, 1e-7), rel=1e-9)
     assert rankme(Z, eps=0.01) == pytest.approx(exp_entropy(singular_values, 0.01), rel=1e-9)
-    # Neither the centred rows nor the squares that others take:
+    # Neither the centered rows nor the squares that others take:
     assert rankme(Z) != pytest.approx(rankme(Z - Z.mean(axis=0)), rel=0.05)
     assert rankme(Z) != pytest.approx(exp_entropy(singular_values**2, 1e-7), rel=0.05)
 

@@ -36,7 +36,7 @@ def counting_callbacks():
 
 
 @pytest.fixture(name="data")
-def labelled_digits(digits):
+def labeled_digits(digits):
     X, y = digits
     return X[:120], y[:120] % 2
 
@@ -141,7 +141,7 @@ def metadata_routing():
         yield
 
 
-def test_unlabelled_rows_reach_a_step_of_a_pipeline(digits, data, routing):
+def test_unlabeled_rows_reach_a_step_of_a_pipeline(digits, data, routing):
     ssl = make_ssl().set_fit_request(X_unlabeled=True)
     unlabeled = digits[0][120:200]
     pipeline = make_pipeline(ssl).fit(*data, X_unlabeled=unlabeled)
@@ -152,7 +152,7 @@ def test_unlabelled_rows_reach_a_step_of_a_pipeline(digits, data, routing):
     assert not np.array_equal(alone.transform(data[0]), direct.transform(data[0]))
 
 
-def test_unlabelled_rows_reach_every_fit_of_a_search(digits, data, routing):
+def test_unlabeled_rows_reach_every_fit_of_a_search(digits, data, routing):
     pipeline = make_pipeline(make_ssl().set_fit_request(X_unlabeled=True))
     unlabeled = digits[0][120:200]
     search = GridSearchCV(pipeline, {"ssl__temperature": [0.1, 0.5]}, cv=2)
@@ -164,7 +164,7 @@ def test_unlabelled_rows_reach_every_fit_of_a_search(digits, data, routing):
     assert [fold["ssl"].input_spec_.n_samples for fold in folds["estimator"]] == [140, 140]
 
 
-def test_unlabelled_rows_that_nobody_asked_for_are_an_error(digits, data, routing):
+def test_unlabeled_rows_that_nobody_asked_for_are_an_error(digits, data, routing):
     with pytest.raises(ValueError, match="X_unlabeled"):
         make_pipeline(make_ssl()).fit(*data, X_unlabeled=digits[0][120:200])
 

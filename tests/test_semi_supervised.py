@@ -49,7 +49,7 @@ def few_labels(digits):
 
 @pytest.fixture(name="few_numbers")
 def few_numbers_to_predict():
-    """Diabetes, centred so that -1 is an ordinary number, with 60 labels and NaN."""
+    """Diabetes, centered so that -1 is an ordinary number, with 60 labels and NaN."""
     X, y = load_diabetes(return_X_y=True)
     y = y - np.round(y.mean())
     y[:3] = -1.0

@@ -74,7 +74,7 @@ def test_training_is_deterministic():
     assert train_tokenizer(TEXTS, 309).to_str() != first
 
 
-def test_the_order_of_texts_has_no_say_in_what_is_learnt():
+def test_the_order_of_texts_has_no_say_in_what_is_learned():
     forwards, backwards = (train_tokenizer(texts, 310) for texts in (TEXTS, TEXTS[::-1]))
     assert backwards.get_vocab() == forwards.get_vocab()
 
@@ -456,7 +456,7 @@ def test_what_goes_on_a_word_is_marked_where_the_word_is_a_token_too():
     assert pieces_of(tokenizer) == {word: word for word in vocabulary}
 
 
-def test_bytes_are_spelt_where_they_are_no_character():
+def test_bytes_are_spelled_where_they_are_no_character():
     known = set(pieces_of(byte_tokenizer()).values()) - {"[CLS]", "[SEP]", "[MASK]"}
     assert known == {chr(b) for b in range(128)} | {f"\\x{b:x}" for b in range(128, 256)}
 

@@ -184,7 +184,7 @@ class SimCLR(Recipe):
 
 class MoCo(MomentumRecipe):
     def __init__(self, task, side):
-        # Ours normalises its hidden layer alone. lightly's head of MoCo can have all or none.
+        # Ours normalizes its hidden layer alone. lightly's head of MoCo can have all or none.
         super().__init__(task, make_head(heads.BYOLProjectionHead, task.projection_head))
         self.transform = two_views(task.augment, side, transforms.MoCoV2Transform)
         queue = tuple(task.queue.shape)
@@ -306,7 +306,7 @@ class DINO(Recipe):
             output_dim=n_prototypes,
             teacher_temp=task.teacher_temperature,
             student_temp=task.student_temperature,
-            center_momentum=task.centre_momentum,
+            center_momentum=task.center_momentum,
         )
 
     def forward(self, views):

@@ -92,7 +92,7 @@ def as_transformers(task):
             decoder_num_attention_heads=decoder.blocks[0].attention.n_heads,
             decoder_intermediate_size=4 * width,
             mask_ratio=(task.n_hidden - 0.5) / length,  # it rounds down what is visible
-            norm_pix_loss=task.head.normalise,
+            norm_pix_loss=task.head.normalize,
         )
     )
 

@@ -1,4 +1,4 @@
-"""What the estimators of arrays are made of: the parameters of each kind, and who has which."""
+"""Base classes of estimators of arrays, in layers of parameters."""
 
 from collections.abc import Callable
 from numbers import Integral
@@ -21,12 +21,12 @@ class BaseArrayTransformer(BasePretrainer):
         Length of the second axis of X: columns of a table or a flat image, height of an image,
         channels of a series.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the columns, where X has names that are all strings.
+        Names of the columns, if X has names that are all strings.
     """
 
 
 class EncoderParameters(FieldParametersMixin):
-    """Which network makes a vector of a row.
+    """Parameters of the network that turns a row into a vector.
 
     Parameters
     ----------
@@ -34,14 +34,14 @@ class EncoderParameters(FieldParametersMixin):
         The network whose output is the representation. None chooses one that suits the data and a
         CPU: a small residual network for images and for series, a multi-layer perceptron for
         tables. ``"vit"`` is a small Vision Transformer for images; any other string names a
-        torchvision classifier, ``"resnet18"`` say, untrained and without its last layer. A callable
-        is given the shape of one row of a batch, ``(features,)``, ``(channels, height, width)`` or
-        ``(channels, time)``, and returns a module. In front of the encoder of a table with
-        categories or missing numbers stands a
-        :class:`~sklearn_ssl.encoders.FeatureEmbedding`, whose outputs are its features then.
+        torchvision classifier, for example ``"resnet18"``, which is built untrained and without its
+        last layer. A callable receives the shape of one row of a batch, ``(features,)``,
+        ``(channels, height, width)`` or ``(channels, time)``, and returns a module. For tables with
+        categories or missing numbers, a :class:`~sklearn_ssl.encoders.FeatureEmbedding` comes
+        before the encoder, and its outputs are the features.
     n_components : int, default=None
-        Width of the representation, by a linear layer behind the encoder. None keeps the encoder's
-        own width.
+        Width of the representation, produced by a linear layer after the encoder. None keeps the
+        encoder's own width.
     """
 
     encoder: str | Callable | None = param(None, None, str, callable)
@@ -50,7 +50,7 @@ class EncoderParameters(FieldParametersMixin):
     )
 
     def _make_encoder(self, spec):
-        """Build the encoder that the parameters ask for; it has an ``output_dim``."""
+        """Build the encoder according to the parameters; it has an ``output_dim``."""
         return make_encoder(self.encoder, spec, self.n_components)
 
 
@@ -60,14 +60,15 @@ class TableParameters(FieldParametersMixin):
     Parameters
     ----------
     categorical_features : "from_dtype", array-like or None, default="from_dtype"
-        Columns of a table that hold categories: their places or names, or a boolean for each
-        column. "from_dtype" are the columns that hold strings or have a dtype for categories.
-        Categories that come up after ``fit``, and missing ones if none was missing then, are
-        embedded as unknown.
+        Columns of a table that hold categories: their positions or names, or a boolean for each
+        column. "from_dtype" means the columns that hold strings or have a categorical dtype.
+        Categories that first appear after ``fit``, and missing ones if none were missing in
+        ``fit``, are embedded as unknown.
     scaling : {"standard", "quantile"}, default="standard"
-        How the numbers of a table are scaled: each column to mean 0 and deviation 1, or its
-        quantiles to those of a normal distribution, which extreme values cannot stretch. Missing
-        numbers (NaN) are 0 then, beside an indicator for each column that lacked some in ``fit``.
+        How the numbers of a table are scaled: each column to mean 0 and standard deviation 1, or
+        its quantiles to those of a normal distribution, which is robust to extreme values. Missing
+        numbers (NaN) then become 0, with an indicator for each column that had missing numbers in
+        ``fit``.
     """
 
     categorical_features: ArrayLike | None = param(
@@ -82,10 +83,10 @@ class KindParameters(TableParameters):
     Parameters
     ----------
     modality : {"auto", "table", "image", "series"}, default="auto"
-        What X holds. "auto" reads two dimensions as a table and four as images; three could be grey
-        images or series, and must be named.
+        What X holds. "auto" reads two dimensions as a table and four as images; three could be
+        grayscale images or series, so you must say which.
     image_shape : tuple of int, default=None
-        ``(height, width)`` or ``(height, width, channels)`` of images that come as flat rows.
+        ``(height, width)`` or ``(height, width, channels)`` of images that are passed as flat rows.
     """
 
     modality: str = param("auto", str)
@@ -95,10 +96,10 @@ class KindParameters(TableParameters):
 class BaseSSLTransformer(EncoderParameters, KindParameters, BaseArrayTransformer):
     """Base class of self-supervised transformers of images, tables and series.
 
-    A subclass defines ``_make_task(self, spec)``, which returns a
-    :class:`~sklearn_ssl.PretextTask` for the data that `spec` describes, with the encoder that
-    ``self._make_encoder(spec)`` builds. A parameter of its own is a field, ``noise: float = 0.5``
-    in the body of the class: ``__init__`` is made of the fields.
+    A subclass defines ``_make_task(self, spec)``, which returns a :class:`~sklearn_ssl.PretextTask`
+    for the data that `spec` describes, with the encoder that ``self._make_encoder(spec)`` builds.
+    Declare its own parameters as fields in the class body, such as ``noise: float = 0.5``;
+    ``__init__`` is generated from the fields.
     """
 
 
@@ -108,11 +109,11 @@ class BaseViewTransformer(BaseSSLTransformer):
     Parameters
     ----------
     augment : Augmentation, callable or list of them, default=None
-        Makes a view of a batch, a tensor of shape ``(n, ...)``. None is
+        Makes a view of a batch, a tensor of shape ``(n, ...)``. None means
         :class:`~sklearn_ssl.augment.ImageAugmentation` for images,
         :class:`~sklearn_ssl.augment.FeatureCorruption` for tables and
         :class:`~sklearn_ssl.augment.SeriesAugmentation` for series. Any other function of a batch
-        will do; random numbers that it draws from torch's global stream are seeded too.
+        works too; random numbers that it draws from torch's global stream are also seeded.
     """
 
     augment: Callable | list | None = param(None, callable, list, tuple, None)
@@ -124,9 +125,9 @@ class BaseMultiCropTransformer(BaseViewTransformer):
     Parameters
     ----------
     n_local : int, default=None
-        Local views of each row, which show less of it; those of images and series have half the
-        sides. None is 4 for images from 64 pixels on the shorter side, and else 0: a part of a
-        small image hardly says what it comes from.
+        Number of local views of each row, which show less of it; for images and series they have
+        half the side length. None means 4 for images with at least 64 pixels on the shorter side,
+        and otherwise 0: a part of a small image hardly shows what it comes from.
     """
 
     n_local: int | None = param(None, Interval(Integral, 0, defaults.DEEPEST, closed="both"), None)
@@ -138,10 +139,11 @@ class BaseTableTransformer(EncoderParameters, TableParameters, BaseArrayTransfor
     Parameters
     ----------
     encoder : None or callable, default=None
-        The network whose output is the representation. None is a multi-layer perceptron. A callable
-        is given the shape of one row of a batch, ``(features,)``, and returns a module. In front of
-        the encoder of a table with categories or missing numbers stands a
-        :class:`~sklearn_ssl.encoders.FeatureEmbedding`, whose outputs are its features then.
+        The network whose output is the representation. None means a multi-layer perceptron. A
+        callable receives the shape of one row of a batch, ``(features,)``, and returns a module.
+        For tables with categories or missing numbers, a
+        :class:`~sklearn_ssl.encoders.FeatureEmbedding` comes before the encoder, and its outputs
+        are the features.
     """
 
     _modalities = ("table",)
@@ -153,9 +155,9 @@ class BaseSeriesTransformer(BaseArrayTransformer):
     Parameters
     ----------
     encoder : None or callable, default=None
-        The network that gives each step a state, from ``(n, channels, time)`` to
-        ``(n, width, time)``. None is :class:`~sklearn_ssl.encoders.TemporalEncoder`. A callable is
-        given ``(channels, time)`` and returns a module.
+        The network that gives each step a state, from ``(n, channels, time)`` to ``(n, width,
+        time)``. None means :class:`~sklearn_ssl.encoders.TemporalEncoder`. A callable receives
+        ``(channels, time)`` and returns a module.
     """
 
     _modalities = ("series",)

@@ -1,4 +1,4 @@
-"""Docstrings of classes that share parameters: each text is written once, and joined into all."""
+"""Docstrings of classes that share parameters: each text is written once and joined into all."""
 
 import inspect
 import re
@@ -12,16 +12,16 @@ def join_docstrings(doc, inherited, parameters):
     Parameters
     ----------
     doc : str or None
-        What is written in the class. Its entries stand first, and replace those of the bases.
+        The docstring written in the class. Its entries come first, and replace those of the bases.
     inherited : list of str or None
         Docstrings of the bases, the nearest first.
     parameters : iterable of str
-        The parameters of the class, in order. Entries of others are not inherited.
+        The parameters of the class, in order. Entries of other parameters are not inherited.
 
     Returns
     -------
     doc : str or None
-        None if there is nothing to say, as without docstrings (``python -OO``).
+        None if there is no text, for example without docstrings (``python -OO``).
     """
     own, *bases = [_sections(text) for text in (doc, *inherited)]
     joined = {}
@@ -41,13 +41,13 @@ def join_docstrings(doc, inherited, parameters):
 
 
 def _sections(doc):
-    """Return the text of each section by its heading; that of the summary is empty."""
+    """Return the text of each section by its heading; the heading of the summary is empty."""
     summary, *parts = HEADING.split(inspect.cleandoc(doc or ""))
     return {"": summary, **dict(zip(parts[::2], parts[1::2]))}
 
 
 def _entries(section):
-    """Return the entries of a section by name; one of several names is there under each."""
+    """Return the entries of a section by name; an entry of several names appears under each."""
     entries = {}
     for entry in re.split(r"\n(?=\S)", section.strip("\n")):
         names = re.split(r"\s*:|\n", entry)[0]

@@ -34,7 +34,7 @@ from sklearn_ssl.training.runtime import (
 
 
 def of_one_fit(method):
-    """Let a method of an estimator see one fit of it: another thread may fit it meanwhile."""
+    """Make a method use the state of one fit: another thread may refit the estimator meanwhile."""
 
     @wraps(method)
     def call(self, *args, **kwargs):
@@ -53,50 +53,52 @@ class BasePretrainer(
     TransformerMixin,
     BaseEstimator,
 ):
-    """Base class of everything that pretrains: training, ``fit``, ``transform`` and ``score``.
+    """Base class of all pretraining estimators: training, ``fit``, ``transform`` and ``score``.
 
-    A subclass defines ``_make_task(self, spec)``, which returns a
-    :class:`~sklearn_ssl.PretextTask` for the data that `spec` describes. Its own parameters are
-    fields: ``noise: float = 0.5`` in the body of the class is all, ``__init__`` is made of them.
+    A subclass defines ``_make_task(self, spec)``, which returns a :class:`~sklearn_ssl.PretextTask`
+    for the data that `spec` describes. Declare its own parameters as fields in the class body, such
+    as ``noise: float = 0.5``; ``__init__`` is generated from the fields.
     :class:`~sklearn_ssl.BaseSSLTransformer` and :class:`~sklearn_ssl.BaseTextTransformer` are the
-    bases for a task of your own.
+    base classes for your own tasks.
 
     Parameters
     ----------
     max_epochs : int, default=None
-        How often the data is seen. None lets the networks see about 600,000 images, 1,000,000 rows
-        of a table, 500,000 series or 60,000 videos, but every row 4 to 200 times. With 0 nothing
-        is trained: the initial weights are kept, as a baseline, and batch normalizations get the
-        statistics of some of the rows.
+        Number of passes over the data. With None, the networks see about 600,000 images, 1,000,000
+        rows of a table, 500,000 series or 60,000 videos, but every row 4 to 200 times. With 0
+        nothing is trained: the initial weights are kept, as a baseline, and batch normalizations
+        get the statistics of a sample of the rows.
     batch_size : int, default=None
-        Largest number of rows in a step. None is 256, or less, down to 64, below 4,096 rows.
+        Largest number of rows in a step. None means 256, or fewer, down to 64, for less than 4,096
+        rows.
     optimizer : callable, default=torch.optim.AdamW
-        A torch optimiser class, or anything called alike.
+        A torch optimizer class, or a callable with the same arguments.
     lr : float, default=2e-3
-        Largest learning rate; it rises over the first 5 % of the steps and falls to 0 on a cosine.
+        Peak learning rate; the rate rises over the first 5 % of the steps, then falls to 0 along a
+        cosine.
     weight_decay : float, default=1e-4
-        Decay of kernels and matrices; biases and normalisations have none.
+        Weight decay of kernels and matrices; biases and normalizations have none.
     early_stopping : bool, default=False
-        Whether to hold out some rows, stop when their pretext loss no longer falls, and keep the
-        weights of the best epoch.
+        Whether to hold out some of the rows, stop when their pretext loss no longer improves, and
+        keep the weights of the best epoch.
     validation_fraction : float, default=0.1
-        Part of the rows held out for early stopping.
+        Fraction of the rows held out for early stopping.
     n_iter_no_change : int, default=10
-        Epochs without improvement that early stopping waits for.
+        Epochs without improvement before early stopping ends the training.
     warm_start : bool, default=False
-        Whether ``fit`` goes on from the weights of the last one.
+        Whether ``fit`` continues from the weights of the last fit.
     callbacks : list, default=None
-        skorch callbacks. Those of scikit-learn are set by ``set_callbacks``, from version 1.9 on.
+        skorch callbacks. Set scikit-learn's callbacks with ``set_callbacks``, from version 1.9 on.
     device : str, default="auto"
-        Where torch computes: "cpu", "cuda", "cuda:1"; "auto" is a GPU where there is one.
+        Where torch computes: "cpu", "cuda", "cuda:1"; "auto" uses a GPU if there is one.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Arithmetic of the training; "auto" is bfloat16 where the hardware has it natively.
+        Arithmetic of the training; "auto" uses bfloat16 if the hardware supports it natively.
         Representations are always computed in float32.
     verbose : int, default=0
-        From 1 on, a progress bar with the time left is shown for fits of more than two seconds.
+        If at least 1, fits of more than two seconds show a progress bar with the time left.
     random_state : int, RandomState instance or None, default=None
         Seed of the initial weights, the order of the rows and the views. An int makes fits
-        repeatable on a machine, in whatever process or thread.
+        reproducible on the same machine, in any process or thread.
 
     Attributes
     ----------
@@ -105,19 +107,19 @@ class BasePretrainer(
     encoder_ : torch.nn.Module
         Its encoder.
     history_ : dict of str to list of float
-        For each epoch "train_loss", "duration" in seconds, with early stopping "valid_loss", and
-        the spread of the last batch's embeddings, "embedding_std" and "effective_rank", as
-        :func:`~sklearn_ssl.collapse.embedding_spread` measures it; and what `callbacks` record in
-        ``net.history``. NaN stands for an epoch in which something was not recorded.
+        For each epoch "train_loss", "duration" in seconds, with early stopping "valid_loss", the
+        spread of the last batch's embeddings, "embedding_std" and "effective_rank", as measured by
+        :func:`~sklearn_ssl.collapse.embedding_spread`, and anything that `callbacks` record in
+        ``net.history``. NaN marks epochs in which a value was not recorded.
     loss_curve_ : list of float
         Training loss of each epoch.
     n_iter_ : int
-        Number of epochs that were run.
+        Number of epochs run.
     batch_size_ : int
-        The batch size that was used.
+        Batch size used.
     input_spec_ : Spec
-        What is known of the training data: kind, shape, range. Each kind of data has its own
-        subclass of :class:`~sklearn_ssl.data.spec.Spec`.
+        Description of the training data: kind, shape, range. Each kind of data has its own subclass
+        of :class:`~sklearn_ssl.data.spec.Spec`.
     """
 
     max_epochs: int | None = param(None, Interval(Integral, 0, None, closed="left"), None)
@@ -135,13 +137,13 @@ class BasePretrainer(
     verbose: int = param(0, "verbose")
     random_state: int | np.random.RandomState | None = param(None, "random_state")
 
-    _modalities = None  # kinds of data that X may hold; None is any that has views
+    _modalities = None  # kinds of data that X may hold; None: any that has views
     _auto_modality = AUTO_MODALITY  # the kind by the number of dimensions, where there are several
     _missing_allowed = ("table",)  # modalities in which X may hold NaN
     _relative_cost = 1.0  # time of a row in a fit, compared with SimCLR
-    _collapse_remedies = {"lr": "smaller"}  # what a CollapseWarning advises, in this order
+    _collapse_remedies = {"lr": "smaller"}  # advice of a CollapseWarning, in this order
     _fewest_directions = 1.2  # embeddings with a smaller effective rank count as collapsed
-    _lengths_count = False  # whether the loss looks at the lengths of embeddings
+    _lengths_count = False  # whether the loss depends on the lengths of embeddings
 
     def _make_task(self, spec):
         """Build the untrained pretext task for data described by a Spec."""
@@ -175,13 +177,13 @@ class BasePretrainer(
         Parameters
         ----------
         X : array-like of shape (n, features), (n, height, width[, channels]) or (n, channels, time)
-            At least two rows of finite numbers; tables may lack some (NaN), and hold categories.
-            Memory-mapped arrays are read in batches.
+            At least two rows of finite numbers; tables may have missing numbers (NaN) and
+            categories. Memory-mapped arrays are read in batches.
         y : ignored
             Present for API consistency.
         X_unlabeled : array-like, default=None
-            More rows of the same kind to pretrain on. In a Pipeline or a search they arrive by
-            metadata routing, after ``set_fit_request(X_unlabeled=True)``; a search hands them on
+            More rows of the same kind to pretrain on. In a Pipeline or a search they are passed by
+            metadata routing, after ``set_fit_request(X_unlabeled=True)``; a search passes them on
             whole unless they happen to have as many rows as X.
 
         Returns
@@ -198,11 +200,11 @@ class BasePretrainer(
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
-        """Train for one epoch on X, going on from where the last call stopped.
+        """Train for one epoch on X, continuing where the last call stopped.
 
-        The learning rate warms up and is constant from then on; other schedules, such as that of a
-        momentum, stop half way. The description of the data (its range, means and deviations) is
-        that of the first call.
+        The learning rate warms up and then stays constant; other schedules, such as that of a
+        momentum, stop half way. The description of the data (range, means and standard deviations)
+        is that of the first call.
 
         Parameters
         ----------
@@ -224,9 +226,9 @@ class BasePretrainer(
         return self
 
     def _read(self, X, X_unlabeled, known, *, reset):
-        """Return the rows as they are read in batches, and their description.
+        """Return the rows, ready to be read in batches, and their description.
 
-        That is `known`, the description of an earlier fit, unless it is None.
+        The description is `known`, that of an earlier fit, unless it is None.
         """
         name = type(self).__name__
         blocks = [X] if X_unlabeled is None else [X, X_unlabeled]
@@ -237,7 +239,7 @@ class BasePretrainer(
 
     @torch_settings()
     def _fit(self, rows, spec, callbacks, *, go_on, partial=False):
-        """Learn from rows that `spec` describes; `go_on` continues an earlier fit."""
+        """Learn from rows described by `spec`; `go_on` continues an earlier fit."""
         device = resolve_device(self.device)
         seed = draw_seed(self.random_state)
         if go_on:
@@ -245,7 +247,9 @@ class BasePretrainer(
         else:
             with seeded_global_stream(seed):
                 task = self._first_task(spec)
-            params = self.get_params(deep=False)  # but callbacks, which may hold what no file can
+            params = self.get_params(
+                deep=False
+            )  # without callbacks, which may hold objects that cannot be saved
             self._task_params = {name: params[name] for name in params if name != "callbacks"}
         task.to(device, memory_format=torch.channels_last)
 
@@ -260,7 +264,7 @@ class BasePretrainer(
         if not go_on and not embeds_finitely(task, rows, spec, device):
             raise ValueError(
                 f"The encoder, {type(task.encoder).__name__}, returns NaN or infinity before any "
-                "training. Look at the parameter that brings it, and for extreme values in X."
+                "training. Check the parameters that create it, and look for extreme values in X."
             )
         callbacks.begin(n_epochs)
         epoch_hooks = callbacks.epoch_hooks(self._fitted_attributes())
@@ -315,11 +319,11 @@ class BasePretrainer(
         return self.lr
 
     def _fine_tuning_lr(self):
-        """Return the largest learning rate with which labels change the encoder."""
+        """Return the peak learning rate with which labels change the encoder."""
         return 1e-3
 
     def _collapse_watch(self, task):
-        """Return what looks at the embeddings of a fit and warns of a collapse."""
+        """Return the object that monitors the embeddings of a fit and warns of a collapse."""
         derived = {"batch_size": self.batch_size_, "lr": self._largest_lr()}
         used = {**vars(self), **derived, **vars(task)}
         remedies = {name: (change, used[name]) for name, change in self._collapse_remedies.items()}
@@ -331,7 +335,7 @@ class BasePretrainer(
         if len(rows) - n_held_out < 2:
             raise ValueError(
                 f"early_stopping=True with validation_fraction={self.validation_fraction} leaves "
-                f"{len(rows) - n_held_out} of {len(rows)} rows for training; 2 are needed at least."
+                f"{len(rows) - n_held_out} of {len(rows)} rows for training; at least 2 are needed."
             )
         permutation = np.random.default_rng(seed).permutation(len(rows))
         held_out, kept = permutation[:n_held_out], permutation[n_held_out:]
@@ -339,9 +343,9 @@ class BasePretrainer(
 
     @contextmanager
     def _draft(self):
-        """Let a copy learn, and take over at once what it has learnt if it comes to its end.
+        """Let a copy learn, and take over its result at once when it has finished.
 
-        Until then this estimator is as it was, for other threads too.
+        Until then this estimator stays as it was, also for other threads.
         """
         draft = copy.copy(self)
         yield draft
@@ -370,7 +374,7 @@ class BasePretrainer(
     def transform(self, X):
         """Return the representations of X.
 
-        A row's representation does not depend on the other rows, nor on their number.
+        The representation of a row does not depend on the other rows or their number.
 
         Parameters
         ----------
@@ -385,7 +389,7 @@ class BasePretrainer(
         return self._embed(self.task_, X)
 
     def _embed(self, task, X):
-        """Return what the ``encode`` of a task says of X, batch by batch."""
+        """Return the output of a task's ``encode`` for X, batch by batch."""
         X = self._check_rows(X)
         batch_size = defaults.inference_batch_size(self.input_spec_.shape)
         with torch_settings():
@@ -397,8 +401,8 @@ class BasePretrainer(
     def score(self, X, y=None):
         """Return minus the mean pretext loss on X.
 
-        Views and masks are the same at every call, so that scores can be compared; the networks
-        are in evaluation mode. A better score need not mean better representations.
+        Views and masks are the same in every call, so scores can be compared; the networks are in
+        evaluation mode. A better score does not necessarily mean better representations.
 
         Parameters
         ----------
@@ -426,7 +430,7 @@ class BasePretrainer(
         return RowBlocks(self._check_rows(X, min_samples=2))
 
     def _rows_of(self, X):
-        """Return X as rows of batches, the row of X that each belongs to, and its share of that."""
+        """Return X as rows for batches, the row of X that each belongs to, and its share of it."""
         rows = RowBlocks(self._check_rows(X))
         return rows, np.arange(len(rows)), np.ones(len(rows))
 

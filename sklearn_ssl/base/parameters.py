@@ -1,4 +1,4 @@
-"""Parameters of an estimator as the fields of a class, from which its ``__init__`` is made."""
+"""Parameters of an estimator as class fields, from which ``__init__`` is generated."""
 
 import inspect
 from dataclasses import MISSING, dataclass, field, fields
@@ -14,12 +14,12 @@ def param(default=MISSING, *constraints, kw_only=True):
     Parameters
     ----------
     default : object
-        MISSING for a parameter that must be given.
+        MISSING for a required parameter.
     *constraints : object
-        As in ``_parameter_constraints``: types, None, callable, an Interval and the like. Without
-        them the parameter is not checked, or as in the base class that has it too.
+        As in ``_parameter_constraints``: types, None, callable, an Interval and so on. Without
+        constraints, the parameter is checked as in a base class that has it, or not at all.
     kw_only : bool, default=True
-        Whether the parameter is given by its name only.
+        Whether the parameter can only be passed by name.
 
     Returns
     -------
@@ -30,14 +30,14 @@ def param(default=MISSING, *constraints, kw_only=True):
 
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(param, field))
 class FieldParametersMixin:
-    """Makes each subclass a dataclass, whose fields are its parameters.
+    """Make each subclass a dataclass, with its parameters as fields.
 
-    ``noise: float = 0.5`` in the body of a class is a parameter: ``__init__`` takes it by name and
-    assigns it, beside those of the base classes. A subclass may write an ``__init__`` of its own
+    ``noise: float = 0.5`` in the class body declares a parameter: ``__init__`` takes it by name and
+    assigns it, together with those of the base classes. A subclass may define its own ``__init__``
     instead, which must name every parameter. Entries of the docstrings of the base classes are
     joined into that of a subclass.
 
-    True is not a number, although Python counts with it. Stands in front of ``BaseEstimator``.
+    True is not accepted as a number. Put this class before ``BaseEstimator``.
     """
 
     def __init_subclass__(cls, **kwargs):
@@ -66,7 +66,7 @@ class FieldParametersMixin:
 
 
 def _layers(cls):
-    """Return the classes with parameters that a class consists of, itself first."""
+    """Return the classes with parameters that a class derives from, itself first."""
     return [c for c in cls.__mro__ if FieldParametersMixin in c.__mro__[1:]]
 
 
@@ -76,7 +76,7 @@ def _own_fields(cls):
 
 
 def _has_written_init(cls):
-    """Say whether the ``__init__`` of a class stands in the source, its own or an inherited one."""
+    """Return whether the ``__init__`` of a class, own or inherited, is written in the source."""
     owner = next(c for c in cls.__mro__ if "__init__" in vars(c))
     made = vars(owner).get("__dataclass_params__")  # the class itself has none yet
     return owner is not object and not (made and made.init)
@@ -86,21 +86,22 @@ def _check_written_init(cls):
     for parameter in inspect.signature(cls.__init__).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise TypeError(
-                f"{cls.__name__}.__init__ takes {parameter}, and what comes by it would be "
+                f"{cls.__name__}.__init__ takes {parameter}, and values passed through it would be "
                 "lost in clone, get_params and searches: name every parameter in __init__, "
-                "those of the base class that should be set too, and hand them on by name."
+                "including those of the base class that should be settable, and pass them on by "
+                "name."
             )
     missing = _own_fields(cls).keys() - inspect.signature(cls.__init__).parameters
     if missing and "__init__" not in vars(cls):
         raise TypeError(
-            f"{cls.__name__} declares {', '.join(sorted(missing))}, which the __init__ that it "
-            "inherits does not take: write an __init__ in it too, or declare the parameters of "
-            "the base class in the same way, without an __init__."
+            f"{cls.__name__} declares {', '.join(sorted(missing))}, but the __init__ that it "
+            "inherits does not accept it: define an __init__ here too, or declare the parameters "
+            "of the base class in the same way, without an __init__."
         )
 
 
 def _signature(cls):
-    """Return the signature of the ``__init__`` of a class: its own parameters first, no types."""
+    """Return the signature of the ``__init__`` of a class: own parameters first, without types."""
     names = ["self", *(name for layer in _layers(cls) for name in inspect.get_annotations(layer))]
     signature = inspect.signature(cls.__init__)
     parameters = [p.replace(annotation=p.empty) for p in signature.parameters.values()]

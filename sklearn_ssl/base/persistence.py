@@ -1,4 +1,4 @@
-"""What a saved estimator consists of: parameters and arrays; its networks are built again."""
+"""A saved estimator consists of parameters and arrays; its networks are built again."""
 
 import warnings
 
@@ -9,9 +9,10 @@ from sklearn_ssl.training.runtime import resolve_device, seeded_global_stream, t
 
 
 class SavedAsArraysMixin:
-    """Pickles an estimator without its task: weights are arrays, and ``_make_task`` does the rest.
+    """Pickle an estimator without its task: save weights as arrays, and rebuild with
+    ``_make_task``.
 
-    Stands in front of ``BaseEstimator``.
+    Put this class before ``BaseEstimator``.
     """
 
     def __getstate__(self):
@@ -32,7 +33,7 @@ class SavedAsArraysMixin:
         if version != __version__:
             warnings.warn(
                 f"{type(self).__name__} was saved by sklearn-ssl {version} and is loaded by "
-                f"{__version__}. Its results may differ; fit it again if you can.",
+                f"{__version__}. Its results may differ; fit it again if possible.",
                 UserWarning,
                 stacklevel=2,
             )

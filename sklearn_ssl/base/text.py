@@ -1,4 +1,4 @@
-"""What the estimators of texts share: tokens, windows, embeddings of texts of any length."""
+"""Base class of text estimators: tokens, windows, embeddings of texts of any length."""
 
 import os
 import warnings
@@ -25,73 +25,74 @@ from sklearn_ssl.training.runtime import torch_settings
 TOKENS_TO_SEE, MOST_EPOCHS = 12_000_000, 100
 TOKENS_IN_A_STEP = 2048
 ROLES = ("begin", "end", "mask")
-LONGEST = 2**17  # tokens in a row, whose positions are held
-WIDEST = 2**13  # there are as many weights as its square
+LONGEST = 2**17  # tokens in a row
+WIDEST = 2**13  # the number of weights grows with its square
 PADDED_TO = 8  # lengths of batches in `transform` are multiples of this
-TOKENS_AT_ONCE = 512  # in a batch there: more would be filled up in vain
+TOKENS_AT_ONCE = 512  # in a batch there: more would waste padding
 
 
 class BaseTextTransformer(BasePretrainer):
     """Base class of self-supervised transformers of texts.
 
-    A subclass defines ``_make_task(self, spec)``, as those of
-    :class:`~sklearn_ssl.BaseSSLTransformer` do, and builds its encoder by ``_make_encoder(spec)``.
-    A parameter of its own is a field, ``noise: float = 0.5`` in the body of the class.
-    A batch of its task holds the ids of tokens, int64 of shape ``(n, length)``: each row begins
-    with the token ``spec.begin``, one in which a text ends has ``spec.end``, and behind its end a
-    row is filled up with -1.
+    A subclass defines ``_make_task(self, spec)``, like subclasses of
+    :class:`~sklearn_ssl.BaseSSLTransformer`, and builds its encoder with ``_make_encoder(spec)``.
+    Declare its own parameters as fields in the class body, such as ``noise: float = 0.5``. A batch
+    of its task holds the ids of tokens, int64 of shape ``(n, length)``: each row begins with the
+    token ``spec.begin``, a row in which a text ends has ``spec.end``, and the rest of a row is
+    filled with -1.
 
     Parameters
     ----------
     tokenizer : None, "char", "byte", path or tokenizers.Tokenizer, default=None
-        How texts become tokens. None trains a byte-level BPE on the texts of ``fit``; it reads any
-        text afterwards. "char" and "byte" take single characters or bytes; a path is that of a
-        ``tokenizer.json``, or of a folder that holds one.
+        How texts become tokens. None trains a byte-level BPE on the texts of ``fit``; it can then
+        read any text. "char" and "byte" use single characters or bytes; a path points to a
+        ``tokenizer.json``, or to a folder that contains one.
     vocabulary_size : int, default=None
-        The most tokens of a BPE that is trained, the 256 bytes and the special tokens included.
-        None is four times the root of the number of characters, from 512 to 8,192.
+        Maximum number of tokens of a trained BPE, including the 256 bytes and the special tokens.
+        None means four times the square root of the number of characters, from 512 to 8,192.
     max_length : int, default=128
-        The most tokens that are read at once. Longer texts are cut: in ``fit`` each piece is a row
-        of its own, and ``transform`` averages the representations of a text's pieces, weighted by
-        their lengths.
+        Maximum number of tokens that are read at once. Longer texts are cut: in ``fit`` each piece
+        is a row of its own, and ``transform`` averages the representations of a text's pieces,
+        weighted by their lengths.
     width : int, default=128
         Width of the transformer's states, a multiple of twice `n_heads`; see
         :class:`~sklearn_ssl.encoders.TextEncoder`.
     depth : int, default=2
         Blocks of the transformer.
     n_heads : int, default=4
-        Heads of the attention of a block.
+        Attention heads of a block.
     dropout : float, default=0.1
-        Part of the states that a training step drops.
+        Fraction of the states that a training step drops.
     pooling : {"mean", "last", "cls"}, default=None
-        What represents a text: the mean of the states of its tokens, or that of the last or the
-        first one. None is the mean, or what a folder of sentence-transformers asks for.
+        What represents a text: the mean of the states of its tokens, or the state of the last or
+        the first token. None means the mean, or what a folder of sentence-transformers asks for.
     pretrained : str or path, default=None
-        A folder with a model of Hugging Face's transformers, which is trained on from its weights;
-        with ``max_epochs=0`` it embeds as it is. It brings its own tokenizer and sizes, so
-        `tokenizer`, `vocabulary_size`, `width`, `depth`, `n_heads` and `dropout` have no say, and
-        `max_length` is the model's own if that is less. Needs ``pip install 'sklearn-ssl[hf]'``;
-        nothing is downloaded. A fitted estimator does not need the folder any more. The head of a
-        language model is read and trained too. Of a sentence-transformers folder, pooling, the
-        most tokens and lower case are followed; for unit length put a
-        :class:`~sklearn.preprocessing.Normalizer` behind.
+        A folder with a model of Hugging Face's transformers, whose weights are the starting point
+        of the training; with ``max_epochs=0`` the model embeds as it is. It has its own tokenizer
+        and sizes, so `tokenizer`, `vocabulary_size`, `width`, `depth`, `n_heads` and `dropout` have
+        no effect, and `max_length` is the model's own if that is shorter. Needs ``pip install
+        'sklearn-ssl[hf]'``; nothing is downloaded. A fitted estimator no longer needs the folder.
+        The head of a language model is loaded and trained too. From a sentence-transformers folder,
+        the pooling, the maximum number of tokens and lowercasing are used; for unit length, add a
+        :class:`~sklearn.preprocessing.Normalizer`.
     max_epochs : int, default=None
-        How often the texts are read. None lets the network read about 12,000,000 tokens, but every
-        text once to 100 times. With 0 nothing is trained.
+        Number of passes over the texts. With None, the network reads about 12,000,000 tokens, but
+        every text 1 to 100 times. With 0 nothing is trained.
     batch_size : int, default=None
-        Largest number of pieces of text in a step. None is as many as have about 2,048 tokens,
+        Largest number of pieces of text in a step. None means as many as have about 2,048 tokens,
         from 8 to 256.
     lr : float, default=None
-        Largest learning rate. None is 4e-3, or 5e-5 for a pretrained model.
+        Peak learning rate. None means 4e-3, or 5e-5 for a pretrained model.
     weight_decay : float, default=0.01
-        Decay of matrices; biases and normalizations have none.
+        Weight decay of matrices; biases and normalizations have none.
     optimizer : callable, default=adamw
-        A torch optimizer class, or anything called alike; AdamW with GPT's betas, 0.9 and 0.95.
+        A torch optimizer class, or a callable with the same arguments; AdamW with GPT's betas, 0.9
+        and 0.95.
 
     Attributes
     ----------
     tokenizer_ : tokenizers.Tokenizer
-        The tokenizer that is used.
+        The tokenizer in use.
     """
 
     tokenizer: object = param(None, None, str, Path, tokenization.Tokenizer)
@@ -129,8 +130,8 @@ class BaseTextTransformer(BasePretrainer):
         rows.keep(rows.n_ids > 0)
         if len(rows) < 2:
             raise ValueError(
-                f"{name} needs texts of two pieces at least to train on, of up to "
-                f"{spec.max_length} tokens each; got {len(texts)} text(s) with {len(rows)}."
+                f"{name} needs at least two pieces of text to train on, of up to {spec.max_length} "
+                f"tokens each; got {len(texts)} text(s) with {len(rows)}."
             )
         if known is not None:
             return rows, known
@@ -142,14 +143,14 @@ class BaseTextTransformer(BasePretrainer):
         if share > 0.5:
             warnings.warn(
                 f"{share:.0%} of the tokens of the texts are unknown to the tokenizer of "
-                f"{type(self).__name__}, which cannot tell them from each other. Is it that of "
-                "the model, and made for this language? tokenizer=None reads any text.",
+                f"{type(self).__name__}, which cannot tell them apart. Does it belong to the model "
+                "and suit the language? tokenizer=None reads any text.",
                 UserWarning,
                 stacklevel=2,
             )
 
     def _read_vocabulary(self, texts):
-        """Return a TextSpec that knows the tokens, and no rows yet."""
+        """Return a TextSpec that knows the tokens, but no rows yet."""
         if self.pretrained is not None:
             return self._read_folder()
         if self.width % (2 * self.n_heads):
@@ -164,7 +165,7 @@ class BaseTextTransformer(BasePretrainer):
         return TextSpec(**_vocabulary(json, names), max_length=self.max_length)
 
     def _read_folder(self):
-        """Return a TextSpec of what the folder of a pretrained model says."""
+        """Return a TextSpec from the folder of a pretrained model."""
         known = read_pretrained(os.path.expanduser(self.pretrained), self._causal)
         json = known.tokenizer
         if known.sentences.lower_case:
@@ -180,9 +181,9 @@ class BaseTextTransformer(BasePretrainer):
         pooling = self.pooling or known.sentences.pooling
         if pooling not in POOLINGS:
             raise ValueError(
-                f"The model in {str(self.pretrained)!r} pools the states of tokens by "
-                f"{pooling!r}, which {type(self).__name__} cannot. Say which of its own ways to "
-                f"take instead: pooling={' or '.join(map(repr, POOLINGS))}."
+                f"The model in {str(self.pretrained)!r} pools the states of tokens with "
+                f"{pooling!r}, which {type(self).__name__} does not support. Choose another "
+                f"pooling: pooling={' or '.join(map(repr, POOLINGS))}."
             )
         return TextSpec(
             **_vocabulary(json, {role: (name,) for role, name in known.names.items() if name}),
@@ -195,7 +196,7 @@ class BaseTextTransformer(BasePretrainer):
         return self._make_encoder_and_head(spec)[0]
 
     def _make_encoder_and_head(self, spec):
-        """Build the encoder, and the head of a pretrained model that makes words of its states.
+        """Build the encoder, and the head of a pretrained model that turns its states into words.
 
         The head is None for an encoder of ours.
         """
@@ -232,12 +233,12 @@ class BaseTextTransformer(BasePretrainer):
         return task
 
     def _check_head(self, method):
-        """Refuse to speak of words with a head that has never been trained."""
+        """Refuse to predict words with a head that has never been trained."""
         head = self.task_.pretrained_head
         if head is not None and not head.known and self.n_iter_ == 0:
             raise ValueError(
-                f"{method} needs a head that makes words of states, and the folder of the "
-                f"pretrained model has none: train it, with max_epochs=1 or more, or give a folder "
+                f"{method} needs a head that turns states into words, but the folder of the "
+                "pretrained model has none: train one, with max_epochs=1 or more, or use a folder "
                 f"with {'a causal' if self._causal else 'a masked'} language model "
                 f"(AutoModelFor{'CausalLM' if self._causal else 'MaskedLM'})."
             )
@@ -270,7 +271,7 @@ class BaseTextTransformer(BasePretrainer):
         y : ignored
             Present for API consistency.
         **fit_params : dict
-            Handed on to ``fit``.
+            Passed on to ``fit``.
 
         Returns
         -------
@@ -301,10 +302,10 @@ class BaseTextTransformer(BasePretrainer):
         return rows
 
     def _embed(self, task, X):
-        """Return the mean of what a task says of the pieces of each text.
+        """Return the mean of a task's output for the pieces of each text.
 
-        A batch has the same shape whenever its rows are about as long, for a row's embedding must
-        not depend on the rows beside it.
+        Rows of similar length always form batches of the same shape, because the embedding of a row
+        must not depend on the other rows.
         """
         rows = self._rows(X)
         n_texts = rows.text[-1] + 1
@@ -339,7 +340,7 @@ class BaseTextTransformer(BasePretrainer):
 
 
 def _vocabulary(json, names):
-    """Return what a TextSpec says of a tokenizer, whose special tokens may have some names."""
+    """Return the part of a TextSpec about a tokenizer, given names for its special tokens."""
     tokenizer = tokenization.tokenizer_from(json)
     ids = {role: tokenization.special_token(tokenizer, names.get(role, ())) for role in ROLES}
     size = max(tokenizer.get_vocab().values()) + 1

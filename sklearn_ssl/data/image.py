@@ -69,7 +69,7 @@ class ImageSpec(PixelSpec):
         return partial(ViTEncoder, patch_size=patch_size, pooling=pooling, width=128, depth=2)
 
     def mild_augmentation(self):
-        return ImageAugmentation(jitter=0, grey=0, blur=0)
+        return ImageAugmentation(jitter=0, grayscale=0, blur=0)
 
 
 def read_image_shape(row_shape, image_shape, *, is_named=False):

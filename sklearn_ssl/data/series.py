@@ -125,7 +125,7 @@ def check_axes(rows, shape, name):
 
 
 def _smoothness(sample, axis):
-    """Return the correlation of neighbours along an axis, over all rows."""
+    """Return the correlation of neighbors along an axis, over all rows."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", RuntimeWarning)  # of what is missing in all rows
         z = (sample - np.nanmean(sample, axis=0)) / np.nanstd(sample, axis=0)

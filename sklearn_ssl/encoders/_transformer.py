@@ -1,4 +1,4 @@
-"""The parts of a transformer: blocks, their initialisation, and fixed positions."""
+"""The parts of a transformer: blocks, their initialization, and fixed positions."""
 
 import math
 
@@ -80,7 +80,7 @@ def dot_product_attention(q, k, v, mask=None, is_causal=False):
 
 
 class Block(nn.Module):
-    """Self-attention and a perceptron, each behind a normalisation and beside a shortcut.
+    """Self-attention and a perceptron, each behind a normalization and beside a shortcut.
 
     The perceptron's hidden layer has four times the width of the tokens.
 
@@ -123,7 +123,7 @@ class Block(nn.Module):
         return x + self.mlp(self.norm2(x))
 
 
-def initialise(module):
+def initialize(module):
     """Xavier's uniform weights and no bias for every linear layer of a module, as in MAE [1]_.
 
     References

@@ -12,7 +12,7 @@ class FeatureEmbedding(nn.Module):
     """Turns a batch of a table with categories or missing numbers into one of numbers alone.
 
     Numbers stay, with 0, their mean, where one is missing; columns that lacked some get an
-    indicator of it [1]_; each category is replaced by a learnt vector [2]_, and an unknown one by
+    indicator of it [1]_; each category is replaced by a learned vector [2]_, and an unknown one by
     zeros.
 
     Parameters
@@ -72,7 +72,7 @@ class FeatureEmbedding(nn.Module):
 
 
 class MLPEncoder(nn.Sequential):
-    """Multi-layer perceptron with batch normalisation.
+    """Multi-layer perceptron with batch normalization.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ MOST_BLOCKS = 10
 class TemporalBlock(nn.Module):
     """Two dilated convolutions beside a shortcut; the length stays.
 
-    There is no normalisation: one over the time would tell a frame of its future.
+    There is no normalization: one over the time would tell a frame of its future.
     """
 
     def __init__(self, width, dilation, causal):

@@ -37,7 +37,7 @@ class TextEncoder(nn.Module):
     norm_first : bool, default=True
         Whether normalizations stand in front of attentions and perceptrons (GPT-2) or behind the
         shortcuts around them (BERT).
-    positions : {"rotary", "learnt"}, default="rotary"
+    positions : {"rotary", "learned"}, default="rotary"
         How tokens know where they are: queries and keys are turned by angles that grow along the
         row [3]_, or a learned vector for each place is added.
     dropout : float, default=0.0
@@ -96,9 +96,9 @@ class TextEncoder(nn.Module):
             TextBlock(width, n_heads, causal, norm_first, dropout) for _ in range(depth)
         )
         self.last_norm = nn.LayerNorm(width) if norm_first else nn.Identity()
-        self._initialise(depth)
+        self._initialize(depth)
 
-    def _initialise(self, depth):
+    def _initialize(self, depth):
         """GPT-2's weights: small, and smaller still where a block adds to the states."""
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
@@ -154,7 +154,7 @@ def pool(states, ids, pooling):
 
 
 class TextBlock(nn.Module):
-    """Self-attention and a perceptron, each with a normalisation, dropout and a shortcut."""
+    """Self-attention and a perceptron, each with a normalization, dropout and a shortcut."""
 
     def __init__(self, width, n_heads, causal, norm_first, dropout):
         super().__init__()

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from sklearn_ssl import defaults
-from sklearn_ssl.encoders._transformer import Block, initialise, sincos_positions
+from sklearn_ssl.encoders._transformer import Block, initialize, sincos_positions
 
 POOLINGS = ("cls_and_mean", "cls", "mean", "grid")
 
@@ -62,7 +62,7 @@ class TokenEncoder(nn.Module):
     """
 
     most_cells = 4
-    learnt_positions = False
+    learned_positions = False
 
     def __init__(self, shape, grid, width, depth, n_heads, pooling):
         super().__init__()
@@ -139,7 +139,7 @@ class TokenEncoder(nn.Module):
 
     def add_positions(self, module, width):
         """Give a module ``positions``, of shape (length, width), for the pieces of the own grid."""
-        if self.learnt_positions:
+        if self.learned_positions:
             (length,) = self.grid
             positions = torch.empty(length, width).normal_(std=width**-0.5)
             module.positions = nn.Parameter(positions)
@@ -159,7 +159,7 @@ class TokenEncoder(nn.Module):
         return torch.cat([cls_token, tokens], dim=1)
 
     def _positions_of(self, grid):
-        if grid == self.grid or self.learnt_positions:
+        if grid == self.grid or self.learned_positions:
             return self.positions
         return sincos_positions(grid, self.grid, self.width, self.positions.device)
 
@@ -221,7 +221,7 @@ class SeriesTokenEncoder(TokenEncoder):
         super().__init__(shape, (-(-time // patch_size),), width, depth, n_heads, pooling)
         self.patch_size = patch_size
         self.patch_embedding = nn.Linear(channels * patch_size, width)
-        initialise(self)
+        initialize(self)
 
     def cut(self, batch):
         series = F.pad(batch, (0, -batch.shape[2] % self.patch_size))
@@ -240,8 +240,8 @@ class SeriesTokenEncoder(TokenEncoder):
 class FeatureTokenEncoder(TokenEncoder):
     """Small transformer for tables, whose tokens are the entries of a row.
 
-    A number becomes a learnt vector of its column, times the number; a missing one becomes another
-    learnt vector of the column, and each category has its own, an unknown one zeros. A learnt
+    A number becomes a learned vector of its column, times the number; a missing one becomes another
+    learned vector of the column, and each category has its own, an unknown one zeros. A learned
     vector for each column is added, in the place of a position [1]_.
 
     Parameters
@@ -261,7 +261,7 @@ class FeatureTokenEncoder(TokenEncoder):
         Heads of attention in each block.
     pooling : {"grid", "mean", "cls", "cls_and_mean"}, default="grid"
         What the representation is: the tokens side by side (from 17 columns on, the means of 16
-        groups of neighbours), their mean, the CLS token, or the last two side by side.
+        groups of neighbors), their mean, the CLS token, or the last two side by side.
 
     References
     ----------
@@ -278,7 +278,7 @@ class FeatureTokenEncoder(TokenEncoder):
     """
 
     most_cells = 16
-    learnt_positions = True
+    learned_positions = True
 
     def __init__(
         self,
@@ -306,7 +306,7 @@ class FeatureTokenEncoder(TokenEncoder):
             self.categories = nn.Embedding(1 + int(counts.sum()), width, padding_idx=0)
             with torch.no_grad():
                 self.categories.weight *= spread
-        initialise(self)
+        initialize(self)
 
     def cut(self, batch):
         return batch[:, :, None]
@@ -318,13 +318,13 @@ class FeatureTokenEncoder(TokenEncoder):
         def of(column_wise):
             return column_wise if places is None else column_wise[places]
 
-        def learnt(column_wise):  # the gradient of an index adds up in an order that varies
+        def learned(column_wise):  # the gradient of an index adds up in an order that varies
             return column_wise if places is None else F.embedding(places, column_wise)
 
         values = pieces.nan_to_num(0) if self.has_missing else pieces
-        tokens = values * learnt(self.weight)  # [n, k, width]
+        tokens = values * learned(self.weight)  # [n, k, width]
         if self.has_missing:
-            tokens = torch.where(pieces.isnan(), learnt(self.missing), tokens)
+            tokens = torch.where(pieces.isnan(), learned(self.missing), tokens)
         if any(self.cardinalities):
             codes = values[:, :, 0].long()
             coded = of(self.coded).expand_as(codes)

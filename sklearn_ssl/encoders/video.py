@@ -17,7 +17,7 @@ def _n_halvings(height, width):
 class FrameEncoder(nn.Module):
     """Small convolutional network that gives a vector for each frame.
 
-    Frames are normalised each by itself: batch normalisation would tell a frame of later ones.
+    Frames are normalized each by itself: batch normalization would tell a frame of later ones.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from sklearn_ssl import defaults
-from sklearn_ssl.encoders._transformer import initialise
+from sklearn_ssl.encoders._transformer import initialize
 from sklearn_ssl.encoders.tokens import TokenEncoder
 
 # Pixels come from 0 to 1. At the usual mean and deviation of photographs a patch weighs as much as
@@ -91,7 +91,7 @@ class ViTEncoder(TokenEncoder):
         super().__init__(shape, grid, width, depth, n_heads, pooling)
         self.patch_size = patch_size
         self.patch_embedding = nn.Linear(channels * patch_size**2, width)
-        initialise(self)
+        initialize(self)
 
     def cut(self, batch):
         return (patchify(batch, self.patch_size) - PIXEL_MEAN) / PIXEL_DEVIATION

@@ -1,4 +1,4 @@
-"""What FineTuneClassifier and FineTuneRegressor share: all but the kind of targets."""
+"""What FineTuneClassifier and FineTuneRegressor share: everything except the kind of targets."""
 
 import copy
 import math
@@ -53,68 +53,68 @@ from sklearn_ssl.training.estimator_callbacks import CallbacksParameterMixin
 from sklearn_ssl.training.loop import TrainingPlan, train
 from sklearn_ssl.training.runtime import resolve_precision, seeded_global_stream, torch_settings
 
-WORSE = 3  # times the loss at the start, or that of a guess of standardized numbers, which is 1
-N_SCALED = 500  # rows from which the scale of the representation is taken
+WORSE = 3  # times the initial loss, or that of guessing standardized numbers, which is 1
+N_SCALED = 500  # rows that determine the scale of the representation
 
 # What a linear layer takes from a probe.
 Start = namedtuple("Start", ["coef", "intercept", "penalty", "lr_factor"])
 
 
 class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator):
-    """What the classifier and the regressor share: all but the kind of targets.
+    """What the classifier and the regressor share: everything except the kind of targets.
 
     Parameters
     ----------
     transformer : estimator of this package, or FrozenEstimator of one
         Fitted or not.
     augment : "auto", callable or None, default=None
-        How labeled rows are changed, beside which they stay in the batch as they are. "auto" is
+        How to change labeled rows; changed and unchanged rows are both in the batch. "auto" means
         the transformer's own augmentation, or else that of the kind of data: see
-        :doc:`/augmentation`. It pays for images, many epochs and hundreds of labels, and
-        costs twice the time. "auto" leaves texts and videos as they are; texts have dropout.
+        :doc:`/augmentation`. It pays off for images, many epochs and hundreds of labels, and
+        doubles the time. "auto" leaves texts and videos unchanged; texts have dropout.
     max_epochs : int, default=None
-        How often the labeled rows are seen in the full training. None is 30 times, or less, down
-        to 5, where that would be more than 2,000 steps. With 0 nothing is trained: "full" keeps a
-        head of zeros, and "probe-then-full" its probe.
+        Number of passes over the labeled rows in the full training. None means 30, or fewer, down
+        to 5, if that would be more than 2,000 steps. With 0 nothing is trained: "full" keeps a head
+        of zeros, and "probe-then-full" its probe.
     batch_size : int, default=64
         Largest number of rows in a step.
     lr : float, default=None
-        Largest learning rate, that of the linear layer. None is 1e-3, or 2e-4 for a pretrained
-        model (`pretrained` of estimators of texts), which has more to lose.
+        Peak learning rate, that of the linear layer. None means 1e-3, or 2e-4 for a pretrained
+        model (`pretrained` of text estimators), which has more to lose.
     layer_decay : float, default=0.75
-        Factor by which each layer learns more slowly than the one behind it: the first ones hold
+        Factor of the learning rate of each layer relative to the next one: the first layers hold
         what is common to all tasks.
     weight_decay : float, default=0.01
-        Decay of kernels and matrices.
+        Weight decay of kernels and matrices.
     early_stopping : bool, default=False
-        Whether to hold out some labeled rows, stop when their loss no longer falls, and keep the
-        weights of the best epoch. The probe does not see these rows and is one of the candidates:
-        where no epoch is better, it is kept, and fitted on all labels. Ten labels are too few for
-        early stopping. The strategy "probe" has no epochs, and holds nothing out.
+        Whether to hold out some of the labeled rows, stop when their loss no longer improves, and
+        keep the weights of the best epoch. The probe does not see these rows and is one of the
+        candidates: if no epoch is better, it is kept, and fitted on all labels. Ten labels are too
+        few for early stopping. The strategy "probe" has no epochs, and holds nothing out.
     validation_fraction : float, default=0.2
-        Part of the labeled rows that is held out.
+        Fraction of the labeled rows to hold out.
     n_iter_no_change : int, default=10
-        Epochs without improvement that early stopping waits for.
+        Epochs without improvement before early stopping ends the training.
     callbacks : list, default=None
-        skorch callbacks of the full training. The transformer has its own.
+        skorch callbacks of the full training. The transformer has its own callbacks.
     verbose : int, default=0
-        From 1 on, a progress bar is shown.
+        If at least 1, a progress bar is shown.
     random_state : int, RandomState instance or None, default=None
-        Seed of the order of the rows and of their changes in the full training. The transformer
-        has its own.
+        Seed of the order of the rows and of their changes in the full training. The transformer has
+        its own seed.
 
     Attributes
     ----------
     transformer_ : estimator
         The fitted transformer, with the fine-tuned encoder.
     history_ : dict of str to list of float
-        Of the full training, as in :class:`~sklearn_ssl.BaseSSLTransformer`.
+        History of the full training, as in :class:`~sklearn_ssl.BaseSSLTransformer`.
     n_iter_ : int
         Number of epochs of the full training.
     n_features_in_ : int
-        As that of the transformer.
+        The same as in the transformer.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        As those of the transformer.
+        The same as in the transformer.
     """
 
     transformer: BasePretrainer = param(MISSING, HasMethods(["fit", "transform"]), kw_only=False)
@@ -149,16 +149,17 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         Parameters
         ----------
         X : array-like
-            Rows as the transformer takes them, with and without labels.
+            Rows as accepted by the transformer, with and without labels.
         y : array-like of shape (n,)
-            Their labels. None and NaN mean that a row has none; in a classifier, so does -1.
+            Their labels. None and NaN mean that a row has no label; for a classifier, so does -1.
         sample_weight : array-like of shape (n,), default=None
-            Weights of the labels. Pretraining takes no notice of them. A label of weight 0 is none.
-            They are divided by their mean over all labels, but a `head` is given them as they are.
+            Weights of the labels. Pretraining ignores them. A label with weight 0 is left out. They
+            are divided by their mean over all labels, except for a `head` that you pass, which gets
+            them as they are.
         X_unlabeled : array-like, default=None
-            More rows to pretrain on. With a fitted transformer, they only help to tell the scale of
-            the representation. They arrive by metadata routing as in the transformers, after
-            ``set_fit_request(X_unlabeled=True)``.
+            More rows to pretrain on. With a fitted transformer, they are only used to determine the
+            scale of the representation. They are passed by metadata routing as in the transformers,
+            after ``set_fit_request(X_unlabeled=True)``.
 
         Returns
         -------
@@ -167,7 +168,7 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         Raises
         ------
         ValueError
-            If no row has a label, or if the parameters do not go together.
+            If no row has a label, or if the parameters do not fit together.
         TypeError
             If `transformer` is not one of this package.
         """
@@ -178,7 +179,7 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         places, labels = self._labeled(X, y)
         class_weight = getattr(self, "class_weight", None)
         places, labels, weights = label_weights(X, places, labels, sample_weight, class_weight)
-        if weights is not None and self.head is None:  # to a user's, the sum may mean something
+        if weights is not None and self.head is None:  # the user's own head may need the sum
             weights = weights / weights.mean()
         if not self._regression:
             check_class_labels(y, labels, type(self).__name__)
@@ -216,13 +217,13 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         transformer = self.transformer.estimator if frozen else self.transformer
         if not isinstance(transformer, BasePretrainer):
             raise TypeError(
-                f"{name} trains on a transformer of sklearn_ssl, such as SimCLRTransformer(); got "
-                f"{type(transformer).__name__}. For others, use a Pipeline."
+                f"{name} needs a transformer of sklearn_ssl, such as SimCLRTransformer(); got "
+                f"{type(transformer).__name__}. For other transformers, use a Pipeline."
             )
         if self.strategy == "full" and self.head is not None:
             raise ValueError(
-                f'strategy="full" trains a linear layer, and head={self.head} has no part in it. '
-                'Use strategy="probe" or "probe-then-full", or leave head out.'
+                f'strategy="full" trains a linear layer and does not use head={self.head}. Use '
+                'strategy="probe" or "probe-then-full", or leave head out.'
             )
         if self.head is not None and not self._Targets.takes(self.head):
             raise ValueError(
@@ -248,7 +249,7 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         return places, numbers_to_predict(labels, name) if self._regression else labels
 
     def _kept(self, targets, seed):
-        """Return the places of the labels to learn from; early stopping goes by the others."""
+        """Return the places of the labels to learn from; early stopping uses the others."""
         if not self.early_stopping or self.strategy == "probe":
             return np.arange(len(targets.values))
         kept, _ = targets.split(self.validation_fraction, seed)
@@ -261,7 +262,7 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         return clone(self.transformer).fit(X, X_unlabeled=X_unlabeled)
 
     def _probe(self, Z, labels, weights, rows, scaling):
-        """Fit the head on frozen representations of some rows."""
+        """Fit the head on frozen representations of the given rows."""
         weighted = {} if weights is None else {"sample_weight": weights[rows]}
         Z, labels = Z[rows], labels[rows]
         if self.head is None:
@@ -279,7 +280,7 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         return clone(self.head).fit(Z, labels, **weighted)
 
     def _start(self, head, Z, targets, scaling):
-        """Return what the training takes from a probe that was fitted on representations."""
+        """Return what the training needs from a probe that was fitted on representations."""
         weights = linear_weights(head, Z)
         if weights is None:
             raise ValueError(
@@ -299,7 +300,7 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         Returns
         -------
         head : estimator or None
-            None if the start was better; the encoder is what it was then.
+            None if the start was better; the encoder is then restored.
         history : dict
         """
         with seeded_global_stream(seed):
@@ -337,9 +338,10 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
     def _train(self, task, train_rows, valid_rows, transformer, lr, seed, has_start):
         """Train a task in place; return whether it is better than at its start, and the history.
 
-        A start that is a probe competes with all epochs for the least loss on the held-out rows, or
-        without some, with the last epoch for that on the rows themselves: dropout and large steps
-        may throw a probe off that reads narrow directions. Of augmented rows, that says little.
+        If the start is a probe, it competes with all epochs for the lowest loss on the held-out
+        rows or, if there are none, with the last epoch for the lowest loss on the training rows:
+        dropout and large steps may harm a probe that reads narrow directions. With augmented rows,
+        that comparison means little.
         """
         device = transformer._task_device()
         task.to(device)
@@ -379,7 +381,7 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         if last_loss > WORSE * max(first_loss, 1.0):
             warnings.warn(
                 f"The {task.loss_name} is {last_loss:.3g} after the last step, and was "
-                f"{first_loss:.3g} before the first: the training went astray. Try "
+                f"{first_loss:.3g} before the first: the training has diverged. Try "
                 f"{task.remedies.format(lr=lr)}.",
                 UserWarning,
                 stacklevel=2,
@@ -387,7 +389,7 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         return True, history
 
     def _augmentation(self, transformer):
-        """Return the function that changes labeled rows: by default, that of the pretraining."""
+        """Return the function that changes labeled rows: for "auto", that of the pretraining."""
         spec = transformer.input_spec_
         if self.augment is None or (self.augment == "auto" and spec.default_augmentation is None):
             return None
@@ -398,7 +400,7 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
 
     @of_one_fit
     def predict(self, X):
-        """Return what the head says of each row.
+        """Predict with the head.
 
         Parameters
         ----------
@@ -432,7 +434,7 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
 
     @property
     def feature_names_in_(self):
-        """Names of the columns of X, if it had some."""
+        """Names of the columns of X, if it has names."""
         return self._of_transformer("feature_names_in_")
 
     def _of_transformer(self, name):
@@ -448,7 +450,7 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
 
 
 def _as_rows(X):
-    """Return what can be indexed: X itself, an array of what only promises to be one, or a list."""
+    """Return something that can be indexed: X itself, an array of an array-like, or a list."""
     X = opened(X)
     if hasattr(X, "__len__") or hasattr(X, "shape"):
         return X
@@ -456,7 +458,7 @@ def _as_rows(X):
 
 
 def default_epochs(n_rows, batch_size):
-    """Return how often labelled rows are seen: 30 times, or down to 5 beyond 2,000 steps.
+    """Return how often labeled rows are seen: 30 times, or down to 5 beyond 2,000 steps.
 
     The more steps, the further the encoder moves; with few labels it had better stay near.
     """
@@ -477,7 +479,7 @@ def _evenly(n, most):
 
 
 def head_has(name):
-    """Say of an estimator whether its head, the fitted one if there is one, has a method."""
+    """Return a check that the head of an estimator has a method: the fitted head, if any."""
 
     def check(estimator):
         head = getattr(estimator, "head_", estimator.head)

@@ -2,14 +2,14 @@
 
 ::
 
-    h = transformer.fit(all rows)                    # the mountain, no label is looked at
+    h = transformer.fit(all rows)                    # the mountain, without labels
     head = LogisticRegression().fit(h(x), y)         # "probe": the molehill, encoder frozen
     for each batch of labeled rows x, y:            # "full": encoder and linear layer
         loss = cross_entropy(linear(h(augment(x))), y)
 
 "probe-then-full" starts the second from the first (LP-FT: Kumar et al., 2022,
-https://arxiv.org/abs/2202.10054): a linear layer that starts at random would first of all distort
-the representation.
+https://arxiv.org/abs/2202.10054): a linear layer with random weights would first distort the
+representation.
 """
 
 from sklearn.base import ClassifierMixin, RegressorMixin
@@ -25,31 +25,31 @@ from sklearn_ssl.few_labels.targets import Classes, Numbers
 class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
     """Classifier with few labels: a pretrained encoder and a head.
 
-    Rows without a label, marked by -1, None or NaN, count: an unfitted transformer is pretrained on
-    all rows, and then the labeled ones teach a classifier. A fitted transformer is copied, and
-    never changed; inside cross-validation and searches, which clone what they are given, wrap it in
-    :class:`sklearn.frozen.FrozenEstimator`.
+    Rows without a label, marked by -1, None or NaN, are used too: an unfitted transformer is
+    pretrained on all rows, and a classifier then learns from the labeled ones. A fitted transformer
+    is copied, and never changed; inside cross-validation and searches, which clone their
+    estimators, wrap it in :class:`sklearn.frozen.FrozenEstimator`.
 
     Parameters
     ----------
     strategy : {"probe-then-full", "full", "probe"}, default="probe-then-full"
         "probe" fits `head` on the frozen representation. "full" trains the whole encoder and a
-        linear layer on it. "probe-then-full" does both: the linear layer starts from the probe, and
-        does not distort the representation before it knows anything [1]_; where the loss on the
-        labeled rows is larger in the end, the probe is kept. With less than ten labels per class of
-        images, "probe" is the safest; for texts, "full" was the best.
+        linear layer after it. "probe-then-full" does both: the linear layer starts from the probe,
+        so it does not distort the representation while it is still random [1]_; if the loss on the
+        labeled rows is larger at the end, the probe is kept. For images with fewer than ten labels
+        per class, "probe" is the safest; for texts, "full" was the best.
     head : estimator, default=None
-        For the probe, any scikit-learn classifier; it is given what ``transform`` returns. None is
-        LogisticRegression, on representations that are centered and divided by one factor for all
-        columns. "probe-then-full" needs one whose ``decision_function`` is ``X @ coef_.T +
-        intercept_``, such as LogisticRegression, LinearSVC or RidgeClassifier, and checks that on
-        the labeled rows; ``SVC(kernel="linear")`` compares classes in pairs, and is one for two
-        classes only.
+        For the probe, any scikit-learn classifier; it receives the output of ``transform``. None
+        means LogisticRegression, on representations that are centered and divided by one factor for
+        all columns. "probe-then-full" needs a head whose ``decision_function`` is ``X @ coef_.T +
+        intercept_``, such as LogisticRegression, LinearSVC or RidgeClassifier, and checks this on
+        the labeled rows; ``SVC(kernel="linear")`` compares classes in pairs, so it only works with
+        two classes.
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, by which those of their labels are multiplied. A class of weight 0
+        Weights of the classes, multiplied with the weights of their labels. A class with weight 0
         is left out.
     validation_fraction : float, default=0.2
-        Part of the labeled rows that is held out, some of each class.
+        Fraction of the labeled rows to hold out, with rows of each class.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
         X : array-like
             Rows as in ``fit``.
         y : array-like of shape (n,)
-            Their labels; rows without one do not count.
+            Their labels; rows without a label are left out.
         sample_weight : array-like of shape (n,), default=None
 
         Returns
@@ -127,7 +127,7 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
     @available_if(head_has("decision_function"))
     @of_one_fit
     def decision_function(self, X):
-        """Return how far each row is on the side of each class.
+        """Return the decision function of the head.
 
         Parameters
         ----------
@@ -137,7 +137,7 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
         Returns
         -------
         decisions : ndarray of shape (n,) or (n, n_classes)
-            Of two classes, that of the second one.
+            For two classes, the decision for the second one.
         """
         Z = self._represent(X)
         return self.head_.decision_function(Z)
@@ -146,30 +146,30 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
 class FineTuneRegressor(RegressorMixin, BaseFineTuner):
     """Regressor with few labels: a pretrained encoder and a head.
 
-    As :class:`FineTuneClassifier`, for numbers: NaN or None marks a row without a label, and -1 is
-    a number like any other.
+    Like :class:`FineTuneClassifier`, for numbers: NaN or None marks a row without a label, and -1
+    is an ordinary number.
 
     Parameters
     ----------
     strategy : {"probe", "probe-then-full", "full"}, default="probe"
-        As in :class:`FineTuneClassifier`, but the encoder stays as it is unless you ask for more.
-        A squared error is thrown off by changes that leave a class as it is: "probe-then-full" was
-        as often behind its probe as ahead of it with 20 labels, and ahead by .01 of R² with 200,
-        see :doc:`/regression_table`.
+        As in :class:`FineTuneClassifier`, but by default the encoder stays as it is. Small changes
+        that leave a predicted class as it is still add to a squared error: with 20 labels
+        "probe-then-full" was behind its probe as often as ahead of it, and with 200 it was ahead by
+        .01 of R², see :doc:`/regression_table`.
     head : estimator, default=None
-        For the probe, any scikit-learn regressor. None is RidgeCV, on representations that are
-        centered and divided by one factor for all columns. "probe-then-full" needs one whose
+        For the probe, any scikit-learn regressor. None means RidgeCV, on representations that are
+        centered and divided by one factor for all columns. "probe-then-full" needs a head whose
         ``predict`` is ``X @ coef_.T + intercept_``, such as Ridge, Lasso or LinearSVR, and checks
-        that on the labeled rows; PoissonRegressor predicts an exponential, and is none.
+        this on the labeled rows; PoissonRegressor predicts an exponential, so it does not work.
     lr : float, default=None
-        Largest learning rate, that of the linear layer. None is 1e-3 for "full", and 1e-4 or less
-        for "probe-then-full": less where the probe reads directions that are narrow beside the
-        size of the representation, which a small step of the encoder would throw off.
+        Peak learning rate, that of the linear layer. None means 1e-3 for "full", and 1e-4 or less
+        for "probe-then-full": less if the probe reads directions that are narrow compared with the
+        size of the representation, which a small step of the encoder would disturb.
 
     Notes
     -----
-    The full training learns numbers with mean 0 and deviation 1, without dropout and in float32,
-    whatever the transformer's precision.
+    The full training learns numbers with mean 0 and standard deviation 1, without dropout and in
+    float32, whatever the transformer's precision.
 
     Attributes
     ----------
@@ -204,7 +204,7 @@ class FineTuneRegressor(RegressorMixin, BaseFineTuner):
         X : array-like
             Rows as in ``fit``.
         y : array-like of shape (n,)
-            Their labels; rows without one do not count.
+            Their labels; rows without a label are left out.
         sample_weight : array-like of shape (n,), default=None
 
         Returns

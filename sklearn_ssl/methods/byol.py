@@ -7,7 +7,7 @@
         p_1, p_2 = predictor(head(encoder(v_1))), predictor(head(encoder(v_2)))  # online
         z_1, z_2 = target_head(target_encoder(v_1)), ...                         # without gradient
         loss = (2 - 2 cos(p_1, z_2)) + (2 - 2 cos(p_2, z_1))
-        optimiser step
+        optimizer step
         tau = 1 - (1 - momentum) * (cos(pi * progress) + 1) / 2
         target = tau * target + (1 - tau) * online
 """

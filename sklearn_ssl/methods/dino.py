@@ -5,10 +5,10 @@
     for each batch x:
         v_1, v_2, v_3, ... = two global and some local views of x
         s_j = student(v_j) / student_temperature                      # all views
-        t_i = softmax((teacher(v_i) - centre) / teacher_temperature)  # global views, no gradient
+        t_i = softmax((teacher(v_i) - center) / teacher_temperature)  # global views, no gradient
         loss = mean over i and j != i of cross_entropy(s_j, t_i)
-        centre = centre_momentum * centre + (1 - centre_momentum) * mean(teacher(v_1), teacher(v_2))
-        clip gradients; optimiser step; teacher = m * teacher + (1 - m) * student
+        center = center_momentum * center + (1 - center_momentum) * mean(teacher(v_1), teacher(v_2))
+        clip gradients; optimizer step; teacher = m * teacher + (1 - m) * student
 """
 
 from numbers import Integral, Real
@@ -37,7 +37,7 @@ class DINOTask(PretextTask):
         n_prototypes,
         student_temperature,
         teacher_temperature,
-        centre_momentum,
+        center_momentum,
         momentum,
         weight_decay_end,
         clip,
@@ -47,7 +47,7 @@ class DINOTask(PretextTask):
         self.multi_crop = multi_crop
         self.student_temperature = student_temperature
         self.teacher_temperature = teacher_temperature
-        self.centre_momentum = centre_momentum
+        self.center_momentum = center_momentum
         self.momentum = momentum
         self.weight_decay_end = weight_decay_end
         self.clip = clip
@@ -58,7 +58,7 @@ class DINOTask(PretextTask):
         self.prototypes = Prototypes(dim, n_prototypes)
         student = nn.Sequential(self.encoder, self.projection_head, self.prototypes)
         self.teacher = frozen_copy(student)
-        self.register_buffer("centre", torch.zeros(n_prototypes))
+        self.register_buffer("center", torch.zeros(n_prototypes))
 
     def forward(self, batch):
         views = self.multi_crop(batch, self.generator)  # [2n, ...], [n_local * n, ...]
@@ -66,9 +66,9 @@ class DINOTask(PretextTask):
         student = self.prototypes(self.projection_head(h))  # [(2 + n_local) * n, K]
         with torch.no_grad():
             teacher = self.teacher(views[0])  # [2n, K]
-            targets = ((teacher - self.centre) / self.teacher_temperature).softmax(dim=1)
+            targets = ((teacher - self.center) / self.teacher_temperature).softmax(dim=1)
         if self.training:
-            self.centre.lerp_(teacher.mean(dim=0), 1 - self.centre_momentum)
+            self.center.lerp_(teacher.mean(dim=0), 1 - self.center_momentum)
         student, targets = (t.unflatten(0, (-1, len(batch))) for t in (student, targets))
         return cross_view_entropy(student / self.student_temperature, targets)
 
@@ -93,9 +93,9 @@ class DINOTransformer(BaseMultiCropTransformer):
     """Representations by self-distillation without labels (DINO).
 
     A student gives each view of a row, also those that show a small part of it, a distribution over
-    learnt prototypes; it shall be the one that a teacher gives to the other, global view. The
+    learned prototypes; it shall be the one that a teacher gives to the other, global view. The
     teacher is an average of the student's earlier weights. Its answers are sharpened, which keeps
-    them from becoming uniform, and centred, which keeps one prototype from winning always [1]_.
+    them from becoming uniform, and centered, which keeps one prototype from winning always [1]_.
     With ``encoder="vit"``, :func:`~sklearn_ssl.inspection.attention_maps` shows what the fitted
     network looks at.
 
@@ -108,13 +108,13 @@ class DINOTransformer(BaseMultiCropTransformer):
         Divisor of the student's outputs.
     teacher_temperature : float, default=0.04
         Divisor of the teacher's; smaller than the student's, to sharpen.
-    centre_momentum : float, default=0.9
-        What the centre of the teacher's outputs keeps of itself at each step, in [0, 1).
+    center_momentum : float, default=0.9
+        What the center of the teacher's outputs keeps of itself at each step, in [0, 1).
     momentum : float, default=None
         What the teacher keeps of itself at the first step, in [0, 1); it rises to 1 on a cosine.
         None looks back on a quarter of the fit, and is 0.9 at least and 0.996 at most.
     weight_decay : float, default=0.04
-        Decay of kernels and matrices at the first step; biases and normalisations have none.
+        Decay of kernels and matrices at the first step; biases and normalizations have none.
     weight_decay_end : float, default=0.4
         Weight decay at the end of the fit; it rises from `weight_decay` on a cosine.
     clip : float, default=3.0
@@ -122,7 +122,7 @@ class DINOTransformer(BaseMultiCropTransformer):
 
     Notes
     -----
-    The hidden layers of the head are batch-normalised, which those of the paper are not: without
+    The hidden layers of the head are batch-normalized, which those of the paper are not: without
     it, fits of some hundred steps fell into a single direction.
 
     References
@@ -145,7 +145,7 @@ class DINOTransformer(BaseMultiCropTransformer):
     )
     student_temperature: float = param(0.1, Interval(Real, 0, None, closed="neither"))
     teacher_temperature: float = param(0.04, Interval(Real, 0, None, closed="neither"))
-    centre_momentum: float = param(0.9, Interval(Real, 0, 1, closed="left"))
+    center_momentum: float = param(0.9, Interval(Real, 0, 1, closed="left"))
     momentum: float | None = param(None, Interval(Real, 0, 1, closed="left"), None)
     weight_decay: float = 0.04
     weight_decay_end: float = param(0.4, Interval(Real, 0, None, closed="left"))
@@ -154,7 +154,7 @@ class DINOTransformer(BaseMultiCropTransformer):
     _relative_cost = 1.4
     _collapse_remedies = {
         "teacher_temperature": "smaller",
-        "centre_momentum": "smaller",
+        "center_momentum": "smaller",
         "momentum": "larger",
         "lr": "smaller",
     }
@@ -167,7 +167,7 @@ class DINOTransformer(BaseMultiCropTransformer):
             n_prototypes=self.n_prototypes or default_n_prototypes(spec.n_samples),
             student_temperature=self.student_temperature,
             teacher_temperature=self.teacher_temperature,
-            centre_momentum=self.centre_momentum,
+            center_momentum=self.center_momentum,
             momentum=self._momentum(spec),
             weight_decay_end=self.weight_decay_end,
             clip=self.clip,

@@ -5,8 +5,8 @@
     for each batch x:
         v_1, v_2, v_3, ... = two global and some local views of x
         z_i = head(encoder(v_i))
-        centre = (z_1 + z_2) / 2                        # of the global views
-        prediction = mean over i of (z_i - centre)^2
+        center = (z_1 + z_2) / 2                        # of the global views
+        prediction = mean over i of (z_i - center)^2
         sigreg = mean over i of the distance of z_i, seen along random directions,
                  from a standard normal distribution
         loss = (1 - weight) * prediction + weight * sigreg
@@ -44,8 +44,8 @@ class LeJEPATask(PretextTask):
         views = self.multi_crop(batch, self.generator)  # [2n, ...], [n_local * n, ...]
         h = torch.cat([self.encoder(group) for group in views])
         z = self.projection_head(h).unflatten(0, (-1, len(batch)))  # [v, n, d]
-        centre = z[:2].mean(dim=0)
-        prediction = (z - centre).square().mean()
+        center = z[:2].mean(dim=0)
+        prediction = (z - center).square().mean()
         directions = torch.randn(
             z.shape[2], self.n_directions, generator=self.generator, device=z.device
         )

@@ -7,7 +7,7 @@
         visible, hidden = random split of the patches, 1 : 3
         h = encoder(p[visible])                      # the encoder never sees the others
         q = decoder(h, a mask token for each hidden) # a light one, thrown away after training
-        loss = mse(q[hidden], normalised p[hidden])  # per patch: mean 0, deviation 1
+        loss = mse(q[hidden], normalized p[hidden])  # per patch: mean 0, deviation 1
 """
 
 import math
@@ -26,7 +26,7 @@ from sklearn_ssl.augment import make_views, resolve_augmentation
 from sklearn_ssl.base.arrays import BaseArrayTransformer, KindParameters
 from sklearn_ssl.base.estimator import of_one_fit
 from sklearn_ssl.base.parameters import param
-from sklearn_ssl.encoders._transformer import Block, initialise
+from sklearn_ssl.encoders._transformer import Block, initialize
 from sklearn_ssl.encoders.factory import build_module
 from sklearn_ssl.encoders.tokens import (
     POOLINGS,
@@ -128,7 +128,7 @@ class Decoder(nn.Module):
         encoder.add_positions(self, width)
         self.blocks = nn.ModuleList([Block(width, N_HEADS) for _ in range(depth)])
         self.norm = nn.LayerNorm(width)
-        initialise(self)
+        initialize(self)
 
     def forward(self, latent, visible, hidden):
         cls, seen = self.embedding(latent).tensor_split([1], dim=1)
@@ -158,42 +158,42 @@ class PatchHead(nn.Linear):
     encoder : TokenEncoder
     width : int
         Of the decoder.
-    normalise : bool
-        Whether the targets are patches normalised to mean 0 and deviation 1, each by itself. A
+    normalize : bool
+        Whether the targets are patches normalized to mean 0 and deviation 1, each by itself. A
         patch of one value is taken as it is.
     """
 
-    def __init__(self, encoder, width, normalise):
+    def __init__(self, encoder, width, normalize):
         # Values are a row's own where they are what the first one is, and no filling.
         ones = encoder.cut(torch.ones(1, *encoder.shape)).flatten(0, -2)  # [length, values]
         inside = (ones == ones[0, 0]).float()
         super().__init__(width, inside.shape[1])
-        self.normalise = normalise and inside.shape[1] > 1
+        self.normalize = normalize and inside.shape[1] > 1
         self.register_buffer("inside", inside, persistent=False)
         self.is_filled = bool((inside == 0).any())
-        initialise(self)
+        initialize(self)
 
     def loss(self, predicted, pieces, hidden):
         """Return the mean squared error of the values that are not filling."""
         target = gather_tokens(pieces.flatten(1, -2), hidden)  # [n, hidden, values]
         inside = self.inside[hidden] if self.is_filled else None
-        if self.normalise:
-            centred, _, deviation = centre(target, inside)
-            target = centred / deviation
+        if self.normalize:
+            centered, _, deviation = center(target, inside)
+            target = centered / deviation
         errors = (self(predicted) - target).square()
         return errors.mean() if inside is None else (errors * inside).sum() / inside.sum()
 
     def predict(self, predicted, pieces, hidden):
-        """Return predicted values; mean and deviation of a normalised patch are its true ones."""
+        """Return predicted values; mean and deviation of a normalized patch are its true ones."""
         values = self(predicted)
-        if self.normalise:
+        if self.normalize:
             target = gather_tokens(pieces.flatten(1, -2), hidden)
-            _, mean, deviation = centre(target, self.inside[hidden] if self.is_filled else None)
+            _, mean, deviation = center(target, self.inside[hidden] if self.is_filled else None)
             values = values * deviation + mean
         return values
 
 
-def centre(patches, inside=None):
+def center(patches, inside=None):
     """Return patches less their means, the means, and the deviations, each patch by itself.
 
     Parameters
@@ -204,7 +204,7 @@ def centre(patches, inside=None):
 
     Returns
     -------
-    centred : torch.Tensor of shape (..., values)
+    centered : torch.Tensor of shape (..., values)
         0 where a value does not count.
     mean, deviation : torch.Tensor of shape (..., 1)
         The deviation is the root of the unbiased variance and 1e-6.
@@ -212,14 +212,14 @@ def centre(patches, inside=None):
     if inside is None:
         count = patches.shape[-1]
         mean = patches.mean(dim=-1, keepdim=True)
-        centred = patches - mean
+        centered = patches - mean
     else:
         count = inside.sum(dim=-1, keepdim=True)
         mean = (patches * inside).sum(dim=-1, keepdim=True) / count
-        centred = (patches - mean) * inside
+        centered = (patches - mean) * inside
         count = count.clamp(min=2)  # a single value has no deviation
-    variance = centred.square().sum(dim=-1, keepdim=True) / (count - 1)
-    return centred, mean, (variance + 1e-6).sqrt()
+    variance = centered.square().sum(dim=-1, keepdim=True) / (count - 1)
+    return centered, mean, (variance + 1e-6).sqrt()
 
 
 class FeatureHead(nn.Module):
@@ -242,7 +242,7 @@ class FeatureHead(nn.Module):
         self.logits = nn.ModuleDict(
             {str(j): nn.Linear(width, k) for j, k in enumerate(cardinalities) if k}
         )
-        initialise(self)
+        initialize(self)
 
     def loss(self, predicted, pieces, hidden):
         """Return the mean error of the hidden entries, see reconstruction.feature_loss."""
@@ -279,7 +279,7 @@ class MaskedAutoencoder(KindParameters, BaseArrayTransformer):
 
     No views need to be invented, so it suits data for which no good augmentation is known. Its
     representation is made to predict every detail of a row, and its components have very different
-    spreads: **standardise it** before a linear classifier or a neighbour search, as in the example.
+    spreads: **standardize it** before a linear classifier or a neighbor search, as in the example.
 
     Parameters
     ----------
@@ -290,7 +290,7 @@ class MaskedAutoencoder(KindParameters, BaseArrayTransformer):
         Side of the patches of an image, or steps of those of a series. None is a quarter of the
         shorter side, 16 at most, or about a sixteenth of the time.
     norm_pix_loss : bool, default=True
-        Whether each patch is normalised to mean 0 and deviation 1 to be the target, so that its
+        Whether each patch is normalized to mean 0 and deviation 1 to be the target, so that its
         structure counts and not its contrast. Not for tables.
     pooling : {"grid", "mean", "cls", "cls_and_mean"}, default="grid"
         What ``transform`` makes of the tokens: the means of those in the cells of a coarse grid
@@ -309,10 +309,10 @@ class MaskedAutoencoder(KindParameters, BaseArrayTransformer):
         `patch_size` and `pooling` count then. None is a small transformer: for images 128 wide and
         2 deep.
     optimizer : callable, default=adamw
-        A torch optimiser class, or anything called alike; AdamW with the paper's betas, 0.9 and
+        A torch optimizer class, or anything called alike; AdamW with the paper's betas, 0.9 and
         0.95.
     weight_decay : float, default=0.05
-        Decay of kernels and matrices; biases and normalisations have none.
+        Decay of kernels and matrices; biases and normalizations have none.
 
     Notes
     -----

@@ -8,7 +8,7 @@
         k = normalize(key_head(key_encoder(v_k)))   # keys, without gradient
         loss = cross_entropy([q . k, q . queue] / temperature, 0)
         put k into the queue in place of the oldest keys
-        optimiser step
+        optimizer step
         key network = momentum * key network + (1 - momentum) * query network
 """
 
@@ -36,7 +36,7 @@ def default_queue_size(n_samples):
 
 
 class MoCoTask(PretextTask):
-    """Recognise a row's key, made by a slowly moving network, among those of earlier batches."""
+    """Recognize a row's key, made by a slowly moving network, among those of earlier batches."""
 
     def __init__(self, encoder, augment, temperature, momentum, queue_size):
         super().__init__()
@@ -98,7 +98,7 @@ class MoCoTransformer(BaseViewTransformer):
 
     Notes
     -----
-    The hidden layers of the head are batch-normalised, which those of the paper are not: without
+    The hidden layers of the head are batch-normalized, which those of the paper are not: without
     it, fits of some hundred steps fell into a single direction.
 
     References

@@ -7,7 +7,7 @@
         q_1, q_2 = predictor(head(encoder(v_1))), predictor(head(encoder(v_2)))
         k_1, k_2 = key_head(key_encoder(v_1)), key_head(key_encoder(v_2))  # without gradient
         loss = info_nce(q_1, k_2) + info_nce(q_2, k_1)                     # within the batch
-        optimiser step
+        optimizer step
         key network = momentum * key network + (1 - momentum) * query network
 """
 
@@ -27,7 +27,7 @@ from sklearn_ssl.pretext import PretextTask, cosine_schedule, ema_update, frozen
 
 
 class MoCoV3Task(PretextTask):
-    """Recognise a row's key, made by a slowly moving network, among those of the batch."""
+    """Recognize a row's key, made by a slowly moving network, among those of the batch."""
 
     def __init__(self, encoder, augment, temperature, momentum):
         super().__init__()

@@ -26,7 +26,7 @@ HEAD_WIDTH = 256  # of both layers
 
 
 class SCARFTask(PretextTask):
-    """Recognise a row in what is left of it when some of its entries are redrawn."""
+    """Recognize a row in what is left of it when some of its entries are redrawn."""
 
     def __init__(self, encoder, n_corrupted, marginals, temperature):
         super().__init__()
@@ -72,7 +72,7 @@ class SCARFTransformer(BaseTableTransformer):
     per class of five tables (digits, penbased, letter, satimage, Adult; 2,000 rows, validation
     rows), where an untrained encoder has .723. Fine-tuned as a whole, both are alike.
 
-    The default encoder has the paper's four layers of 256 units, and batch normalisation, which the
+    The default encoder has the paper's four layers of 256 units, and batch normalization, which the
     paper does not mention; without it, the same average is .722.
 
     Values are drawn from up to 256 quantiles of each column, which stand for its distribution in
@@ -108,6 +108,6 @@ class SCARFTransformer(BaseTableTransformer):
             raise ValueError(
                 f"corruption_rate={self.corruption_rate:g} corrupts no entry of rows with "
                 f"{n_features} feature(s): floor({self.corruption_rate:g} * {n_features}) is 0. "
-                f"Expected {1 / n_features:g} at least, and two features for anything to be learnt."
+                f"Expected at least {1 / n_features:g}; with one feature there is nothing to learn."
             )
         return n_corrupted

@@ -22,7 +22,7 @@ from sklearn_ssl.pretext import PretextTask
 
 
 class SimCLRTask(PretextTask):
-    """Recognise two views of the same row among the views of a batch."""
+    """Recognize two views of the same row among the views of a batch."""
 
     def __init__(self, encoder, augment, temperature):
         super().__init__()
@@ -43,7 +43,7 @@ class SimCLRTask(PretextTask):
 class SimCLRTransformer(BaseViewTransformer):
     """Representations by contrast of two augmented views (SimCLR).
 
-    An encoder learns to recognise the two views of each row among those of its batch, through a
+    An encoder learns to recognize the two views of each row among those of its batch, through a
     projection head and the NT-Xent loss [1]_. ``transform`` returns the encoder's output, in front
     of the head. Two draws of the augmentation should agree in what matters to the later task, and
     in as little else as possible: choosing it well is worth more than training for longer.

@@ -22,7 +22,7 @@ from sklearn_ssl.pretext import MAX_GRAD_NORM, PretextTask
 
 
 class SimCSETask(PretextTask):
-    """Recognise a text whose states were dropped at random once more."""
+    """Recognize a text whose states were dropped at random once more."""
 
     max_grad_norm = MAX_GRAD_NORM
 

@@ -7,7 +7,7 @@
         s_i = prototypes(normalize(head(encoder(v_i))))      # cosine similarities
         q_1, q_2 = sinkhorn(s_1), sinkhorn(s_2)              # codes that use all prototypes alike
         loss = mean over i = 1, 2 and j != i of cross_entropy(s_j / temperature, q_i)
-        before the optimiser step, at the start: no gradient for the prototypes
+        before the optimizer step, at the start: no gradient for the prototypes
 """
 
 from numbers import Integral, Real
@@ -53,7 +53,7 @@ class SwAVTask(PretextTask):
 class SwAVTransformer(BaseMultiCropTransformer):
     """Representations by clusters that are swapped between views (SwAV).
 
-    Each batch is clustered on the fly: the embeddings of two views are assigned to learnt
+    Each batch is clustered on the fly: the embeddings of two views are assigned to learned
     prototypes, all of which are used alike (a Sinkhorn-Knopp iteration). Each assignment is then
     predicted from the other views, of which some show only a small part of the row [1]_.
 

@@ -48,7 +48,7 @@ class MaskedStates(nn.Module):
 
 
 class TS2VecTask(PretextTask):
-    """Recognise steps, and rows, in two overlapping crops with other steps hidden."""
+    """Recognize steps, and rows, in two overlapping crops with other steps hidden."""
 
     def __init__(self, encoder, alpha):
         super().__init__()

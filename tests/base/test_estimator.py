@@ -284,7 +284,7 @@ def test_partial_fit_is_one_epoch_and_goes_on(X):
         estimator.partial_fit(X)
     assert estimator.n_iter_ == len(estimator.loss_curve_) == 5
     assert not np.array_equal(estimator.transform(X), Z)
-    # Two batches an epoch; the optimiser counts on, the rate warms up once and then stays.
+    # Two batches an epoch; the optimizer counts on, the rate warms up once and then stays.
     assert steps.seen == [{2}, {4}, {6}, {8}, {10}]
     assert rates.seen == pytest.approx([0.005, 0.01, 0.01, 0.01, 0.01])
 

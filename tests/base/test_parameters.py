@@ -143,7 +143,7 @@ def test_fields_beside_an_init():
 
     assert Written().get_params() == {"noise": 0.1}
     assert Written().max_epochs == 1
-    with pytest.raises(TypeError, match="Below declares more, which the __init__ that it inherits"):
+    with pytest.raises(TypeError, match="Below declares more, but the __init__ that it inherits"):
         type("Below", (Written,), {"__annotations__": {"more": float}, "more": 1.0})
 
 

@@ -128,7 +128,7 @@ def test_load_ucr_series_unknown_name(series_folder):
 
 @pytest.fixture
 def photo_folder(tmp_path, monkeypatch, shown):
-    """Photos of two grey levels: the left 60 % is dark, the right 40 % bright."""
+    """Photos of two gray levels: the left 60 % is dark, the right 40 % bright."""
     monkeypatch.setattr(datasets, "PHOTO_FOLDER", tmp_path)
     for level, name in enumerate(datasets.PHOTOS):
         photo = np.full((512, 800, 3), 255 - level, np.uint8)

@@ -415,12 +415,12 @@ def test_missing_numbers_are_told_from_the_mean(people):
     estimator = simclr().fit(people)
     mean = estimator.transform(people.assign(income=people["income"].mean()))
     assert not np.allclose(estimator.transform(people.assign(income=np.nan)), mean)
-    # No age was missing in fit: nothing was learnt about it.
+    # No age was missing in fit: nothing was learned about it.
     mean = estimator.transform(people.assign(age=people["age"].mean()))
     np.testing.assert_allclose(estimator.transform(people.assign(age=np.nan)), mean, atol=1e-5)
 
 
-def test_categories_of_unlabelled_rows_are_learnt_too(people):
+def test_categories_of_unlabeled_rows_are_learned_too(people):
     estimator = simclr().fit(people, X_unlabeled=people.assign(city="Paris")[:30])
     assert estimator.input_spec_.categories[2] == ("Lima", "Oslo", "Paris", "Rome", None)
     assert estimator.input_spec_.n_samples == N + 30

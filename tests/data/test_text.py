@@ -448,7 +448,7 @@ def test_white_space_is_text(Estimator):
 @every_estimator
 @pytest.mark.parametrize("X", [["a text"], ["", "a text"]], ids=["one text", "an empty one, too"])
 def test_a_single_piece_is_too_little(Estimator, X):
-    match = rf"needs texts of two pieces at least .* up to 16 tokens .*; got {len(X)} text.* with 1"
+    match = rf"needs at least two pieces of text .* up to 16 tokens .*; got {len(X)} text.* with 1"
     assert_refused(make(Estimator), "fit", X, ValueError, match)
 
 

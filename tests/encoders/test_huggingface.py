@@ -344,7 +344,7 @@ def test_one_token_for_the_beginning_and_the_end(trained_gpt2, gpt2):
         with torch.no_grad():
             loss = model(ids, labels=ids).loss.item()
         assert embedder.score([text]) == pytest.approx(-loss, rel=1e-4)
-    # It has learnt where texts end.
+    # It has learned where texts end.
     assert embedder.generate("it rains cats and", temperature=0) == TEXTS[2]
 
 

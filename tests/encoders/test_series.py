@@ -51,7 +51,7 @@ def test_series_encoder_keeps_the_order_of_events():
 
 @pytest.mark.parametrize("dilation", [1, 2, 4])
 @pytest.mark.parametrize("time", [1, 3, 20])
-def test_dilated_block_keeps_the_length_and_sees_its_neighbourhood(dilation, time):
+def test_dilated_block_keeps_the_length_and_sees_its_neighborhood(dilation, time):
     block = DilatedBlock(1, 3, dilation).eval()
     series = torch.randn(1, 1, time, requires_grad=True)
     output = block(series)

@@ -140,8 +140,8 @@ def test_another_causal_network():
 LEAKS = {
     "reversed": lambda shape: GRU(shape, reverse=True),
     "convolution": lambda shape: nn.Conv1d(shape[0], 4, 3, padding=1),
-    "batch normalisation": lambda shape: nn.BatchNorm1d(shape[0]),
-    "normalisation over the time": lambda shape: nn.LayerNorm(shape[1]),
+    "batch normalization": lambda shape: nn.BatchNorm1d(shape[0]),
+    "normalization over the time": lambda shape: nn.LayerNorm(shape[1]),
     "behind dropout": lambda shape: nn.Sequential(nn.Dropout(), nn.BatchNorm1d(shape[0])),
 }
 

@@ -22,7 +22,7 @@ N_TOKENS, LONGEST, WIDTH, DEPTH, N_HEADS = 50, 12, 32, 3, 4
 GPT = {"causal": True, "norm_first": True}
 BERT = {"causal": False, "norm_first": False}
 every_kind = pytest.mark.parametrize("kind", [GPT, BERT, {**GPT, "causal": False}])
-every_position = pytest.mark.parametrize("positions", ["rotary", "learnt"])
+every_position = pytest.mark.parametrize("positions", ["rotary", "learned"])
 
 
 def scaled_up(module):
@@ -104,7 +104,7 @@ def gpt2_of(encoder):
 
 @pytest.mark.parametrize("lengths", [(12, 12, 12), (12, 1, 5, 9), (1, 2)])
 def test_states_loss_and_gradients_are_those_of_gpt2(lengths):
-    encoder = encoder_of(positions="learnt", **GPT)
+    encoder = encoder_of(positions="learned", **GPT)
     task, model = CausalLMTask(encoder), gpt2_of(encoder)
     ids = rows(*lengths)
     real = ids >= 0
@@ -178,7 +178,7 @@ def bert_of(task):
 def test_states_loss_and_gradients_are_those_of_bert(lengths):
     words = {"mask": 1, "special": (0, 1, 2), "vocabulary_size": N_TOKENS}
     encoder = TextEncoder(
-        N_TOKENS, LONGEST, width=WIDTH, depth=DEPTH, n_heads=N_HEADS, positions="learnt", **BERT
+        N_TOKENS, LONGEST, width=WIDTH, depth=DEPTH, n_heads=N_HEADS, positions="learned", **BERT
     )
     task = scaled_up(MaskedLMTask(encoder, 0.3, **words)).eval()
     model = bert_of(task)
@@ -284,7 +284,7 @@ def test_the_order_of_tokens_counts(kind, positions):
 @pytest.mark.parametrize("pooling", POOLINGS)
 @every_position
 @every_kind
-def test_padding_and_neighbours_change_nothing(kind, positions, pooling):
+def test_padding_and_neighbors_change_nothing(kind, positions, pooling):
     encoder = encoder_of(positions=positions, pooling=pooling, **kind)
     ids = rows(4, 12, 1, 7)
     together = encoder(ids)
@@ -434,13 +434,13 @@ def test_rotary_positions_are_not_saved_and_not_trained():
     encoder = TextEncoder(5, 20, width=16, n_heads=2)
     assert not any("turns" in name for name in encoder.state_dict())
     assert not any("turns" in name for name, _ in encoder.named_parameters())
-    learnt = TextEncoder(5, 20, width=16, n_heads=2, positions="learnt")
-    assert learnt.positions.weight.shape == (20, 16)
+    learned = TextEncoder(5, 20, width=16, n_heads=2, positions="learned")
+    assert learned.positions.weight.shape == (20, 16)
 
 
 @every_kind
 def test_gradients_reach_every_parameter(kind):
-    encoder = encoder_of(positions="learnt", **kind)
+    encoder = encoder_of(positions="learned", **kind)
     encoder(rows(12, 12, 12)).pow(3).sum().backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in encoder.parameters())
 

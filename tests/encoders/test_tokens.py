@@ -113,7 +113,7 @@ def test_cells_of_a_finer_grid_are_means_of_their_patches():
     torch.testing.assert_close(encoder(images), tokens.mean(dim=(2, 4)).flatten(1))
 
 
-def test_wide_tables_are_pooled_in_sixteen_groups_of_neighbours():
+def test_wide_tables_are_pooled_in_sixteen_groups_of_neighbors():
     encoder = FeatureTokenEncoder((32,), width=16, depth=1)
     batch = batch_for(encoder)
     tokens = encoder.tokens(encoder.cut(batch))[:, 1:]

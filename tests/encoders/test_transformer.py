@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sklearn_ssl.encoders._transformer import Block, initialise, sincos_positions
+from sklearn_ssl.encoders._transformer import Block, initialize, sincos_positions
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +17,7 @@ def _seeded():
 
 
 def _block(width, n_heads):
-    """A block in float64 whose biases and normalisations are not at their start."""
+    """A block in float64 whose biases and normalizations are not at their start."""
     block = Block(width, n_heads).double()
     for parameter in block.parameters():
         nn.init.normal_(parameter, std=0.3)
@@ -99,10 +99,10 @@ def test_gradients_reach_every_parameter():
     assert all(parameter.grad.abs().sum() > 0 for parameter in block.parameters())
 
 
-def test_initialise_linear_layers_and_no_others():
+def test_initialize_linear_layers_and_no_others():
     block = _block(64, 4).float()
     norm = block.norm1.weight.clone()
-    initialise(block)
+    initialize(block)
     assert torch.equal(block.norm1.weight, norm)
     for layer in (block.attention.qkv, block.attention.projection, block.mlp[0], block.mlp[2]):
         assert not layer.bias.any()

@@ -70,7 +70,7 @@ def test_takes_other_sizes_than_its_own(size):
 
 
 def test_a_smaller_image_is_seen_at_the_places_of_the_larger():
-    """A grey image says nothing but where its patches are: halved, it is nearly the same."""
+    """A gray image says nothing but where its patches are: halved, it is nearly the same."""
     encoder = ViTEncoder((1, 32, 32), patch_size=4, depth=1)
     with torch.no_grad():
         whole, half, shifted = (
@@ -89,7 +89,7 @@ def test_images_are_filled_up_to_whole_patches():
         torch.testing.assert_close(encoder(images), encoder(F.pad(images, (0, 1, 0, 2))))
 
 
-def test_pixels_are_centred_and_scaled():
+def test_pixels_are_centered_and_scaled():
     encoder, seen = ViTEncoder((1, 4, 4)), []
     encoder.patch_embedding.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
     encoder(torch.tensor([0.0, 0.5, 0.75]).reshape(3, 1, 1, 1).expand(3, 1, 4, 4))

@@ -177,7 +177,7 @@ def test_scores_are_those_of_the_classifier(numbered, recorder):
         np.testing.assert_allclose(report.scores["knn"][i], expected)
 
 
-def test_representations_are_centred_and_divided_by_one_factor(recorder, numbered):
+def test_representations_are_centered_and_divided_by_one_factor(recorder, numbered):
     X, y = numbered
     fitted = recorder.fit(X)
     report = evaluate_representation(fitted, X, y, **WITHOUT_TRAINING)
@@ -336,25 +336,25 @@ def test_a_data_frame_with_categories_and_missing_numbers():
     frame = pd.DataFrame(
         {
             "number": np.where(rng.random(120) < 0.2, np.nan, rng.normal(size=120)),
-            "colour": pd.Categorical(np.where(y, "red", "blue")),
+            "color": pd.Categorical(np.where(y, "red", "blue")),
             "empty": np.nan,
             "constant": 1.0,
         },
         index=rng.permutation(120),
     )
     ssl = VIMETransformer(max_epochs=1, random_state=0)
-    by_colour = make_pipeline(
-        make_column_transformer((OneHotEncoder(), ["colour"])), LogisticRegression()
+    by_color = make_pipeline(
+        make_column_transformer((OneHotEncoder(), ["color"])), LogisticRegression()
     )
-    baselines = ("raw", "pca", "untrained", "supervised", ("by colour", by_colour))
+    baselines = ("raw", "pca", "untrained", "supervised", ("by color", by_color))
     labels = pd.Series(y, index=frame.index).astype("Int64")
     labels.iloc[:10] = pd.NA
     report = evaluate_representation(
         ssl, frame, labels, X_unlabeled=frame.iloc[:3], baselines=baselines, **FAST
     )
-    _shapes_are_right(report, ("pretrained", *baselines[:4], "by colour"))
+    _shapes_are_right(report, ("pretrained", *baselines[:4], "by color"))
     assert not set(report.test_rows) & set(range(10))
-    for name in ("raw", "pca", "by colour"):  # the colour is the label
+    for name in ("raw", "pca", "by color"):  # the color is the label
         assert report.scores[name][1].min() > 0.9
     KeepsRows.fits.clear()
     evaluate_representation(ssl, frame, labels, head=KeepsRows(), baselines=("raw",), **FAST)

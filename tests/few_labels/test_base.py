@@ -117,7 +117,7 @@ def test_a_class_of_weight_0_is_left_out(ssl):
     by_row = FineTuneClassifier(ssl, max_epochs=1, random_state=0).fit(X, y, 1.0 * (y != 1))
     assert by_class.classes_.tolist() == by_row.classes_.tolist() == [0, 2]
     with pytest.raises(
-        ValueError, match=r"got only one class, 2\. Labels of weight 0 do not count"
+        ValueError, match=r"got only one class, 2\. Labels with weight 0 do not count"
     ):
         FineTuneClassifier(ssl, class_weight={0: 0, 1: 0}).fit(X, y)
 
@@ -163,7 +163,7 @@ def test_a_last_step_that_breaks_the_encoder_is_an_error(Estimator, strategy, ss
 
 
 def test_a_training_that_is_worse_than_a_guess_is_told(ssl):
-    with pytest.warns(UserWarning, match=r"and was .* before the first: the training went astray"):
+    with pytest.warns(UserWarning, match=r"and was .* before the first: the training has diverged"):
         FineTuneRegressor(ssl, strategy="full", lr=10.0, max_epochs=1).fit(X, NUMBERS)
 
 

@@ -238,7 +238,7 @@ def test_regressions_start_from_the_probe_too(ssl, digits):
 
 @pytest.mark.parametrize("n_classes", [2, 5])
 def test_the_probe_is_where_the_layer_rests_while_the_encoder_does(n_classes, ssl, digits):
-    # Both minimise the same, so a probe with much of the optimum gives a small gradient.
+    # Both minimize the same, so a probe with much of the optimum gives a small gradient.
     X, y = digits[0][digits[1] < n_classes], digits[1][digits[1] < n_classes]
     X, y = X[:80], y[:80]
     Z = ssl.transform(X).astype(np.float64)
@@ -287,7 +287,7 @@ def test_layers_of_a_torchvision_model_are_its_blocks(digits):
     assert all(next(layer.parameters(), None) is not None for layer in layers)
 
 
-def test_rates_of_the_layers_reach_the_optimiser():
+def test_rates_of_the_layers_reach_the_optimizer():
     rates = []
 
     class Watched(torch.optim.SGD):
@@ -352,7 +352,7 @@ def test_nothing_is_ever_predicted_but_classes(Estimator, strategy, ssl, data):
 
 
 @both
-def test_score_counts_labelled_rows_only(Estimator, ssl, data):
+def test_score_counts_labeled_rows_only(Estimator, ssl, data):
     X, y, X_test, y_test = data
     mark = -1 if Estimator is FineTuneClassifier else np.nan
     y = np.where(y < 0, mark, y)
@@ -610,7 +610,7 @@ def test_equal_seeds_give_equal_classifiers(ssl, data):
     assert not np.array_equal(a, c)
 
 
-def test_early_stopping_holds_out_labelled_rows(ssl, digits):
+def test_early_stopping_holds_out_labeled_rows(ssl, digits):
     X, y = digits[0][:200], digits[1][:200]
     classifier = FineTuneClassifier(
         ssl, early_stopping=True, n_iter_no_change=2, max_epochs=50, lr=0.01, random_state=0

@@ -115,7 +115,7 @@ def test_gradients_reach_the_trained_network_and_no_other(method, kind, task_and
 
 
 @every_method
-def test_optimiser_leaves_averaged_networks_alone(method, task_and_batch):
+def test_optimizer_leaves_averaged_networks_alone(method, task_and_batch):
     task, batch = task_and_batch(method, "table")
     before = {name: p.detach().clone() for name, p in task.named_parameters()}
     trained = [p for p in task.parameters() if p.requires_grad]
@@ -234,7 +234,7 @@ OWN = {
         "n_prototypes": 7,
         "student_temperature": 0.3,
         "teacher_temperature": 0.2,
-        "centre_momentum": 0.5,
+        "center_momentum": 0.5,
         "momentum": 0.6,
         "n_local": 1,
         "weight_decay_end": 0.1,
@@ -286,9 +286,9 @@ def accuracy(digits):
         Z_test = estimator.transform(X_test)
         accuracies = []
         for draw in range(5):
-            labelled = draw_labels(y_train, 10, random_state=draw)
+            labeled = draw_labels(y_train, 10, random_state=draw)
             classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-            classifier.fit(Z_train[labelled], y_train[labelled])
+            classifier.fit(Z_train[labeled], y_train[labeled])
             accuracies.append(classifier.score(Z_test, y_test))
         return np.mean(accuracies)
 
@@ -297,7 +297,7 @@ def accuracy(digits):
 
 @pytest.fixture(scope="module")
 def accuracy_without_training(accuracy):
-    # One epoch at a vanishing rate: first weights, but batch normalisation has seen the data. The
+    # One epoch at a vanishing rate: first weights, but batch normalization has seen the data. The
     # first weights of a seed are the same for all methods.
     return accuracy(make("SimCLR").set_params(lr=1e-12, **DIGITS))
 

@@ -48,7 +48,7 @@ def test_momentum_rises_to_one_on_a_cosine(monkeypatch, digits):
     assert momenta[-1] == 1
 
 
-def test_target_starts_as_a_copy_and_follows_after_the_optimiser(batch_and_spec):
+def test_target_starts_as_a_copy_and_follows_after_the_optimizer(batch_and_spec):
     batch, spec = batch_and_spec
     task = make_task(BYOLTransformer(momentum=0.6), spec)
     online = nn.Sequential(task.encoder, task.projection_head)
@@ -63,7 +63,7 @@ def test_target_starts_as_a_copy_and_follows_after_the_optimiser(batch_and_spec)
         ]
 
 
-def test_target_normalises_by_the_statistics_of_the_batch(batch_and_spec):
+def test_target_normalizes_by_the_statistics_of_the_batch(batch_and_spec):
     batch, spec = batch_and_spec
     task = make_task(BYOLTransformer(), spec)
     seen = Outputs(online=task.projection_head, target=task.target_head)

@@ -227,7 +227,7 @@ def test_greedy_texts_are_those_of_a_loop_without_a_cache(prompt, short):
     assert text == (expected.removeprefix(" ") if not prompt.startswith(" ") else expected)
 
 
-def test_what_was_learnt_by_heart_is_recited(trained):
+def test_what_was_learned_by_heart_is_recited(trained):
     assert trained.generate("To be or not to", max_new_tokens=1, temperature=0) == (
         "To be or not to be"
     )
@@ -404,7 +404,7 @@ def test_special_tokens_are_never_written(temperature, short, monkeypatch):
 
 
 def test_texts_go_on_beyond_the_window(short):
-    """A model that has learnt an endless text of short periods goes on with it."""
+    """A model that has learned an endless text of short periods goes on with it."""
     endless = " ".join(["one two three four five"] * 60)
     params = {**SMALL, "max_length": 16, "max_epochs": 40, "batch_size": 8}
     embedder = CausalLMEmbedder(**params).fit([endless])

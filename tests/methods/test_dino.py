@@ -1,4 +1,4 @@
-"""DINO: its loss and centre, who sees which views, and what is done to gradients and weights."""
+"""DINO: its loss and center, who sees which views, and what is done to gradients and weights."""
 
 import numpy as np
 import pytest
@@ -19,12 +19,12 @@ def student_of(task):
 
 def test_first_losses_are_near_that_of_guessing(batch_and_spec):
     batch, spec = batch_and_spec
-    params = {"n_prototypes": 64, "student_temperature": 0.1, "centre_momentum": 0.0}
+    params = {"n_prototypes": 64, "student_temperature": 0.1, "center_momentum": 0.0}
     task = make_task(DINOTransformer(n_local=0, **params), spec)
     with torch.no_grad():
         losses = [task(batch).item() for _ in range(3)]
-    # At first there is no centre, and student and teacher prefer the same prototypes: a little
-    # less. Then the centre has taken that away, and the student's uneven answers cost more, as in
+    # At first there is no center, and student and teacher prefer the same prototypes: a little
+    # less. Then the center has taken that away, and the student's uneven answers cost more, as in
     # SwAV.
     unevenness = 1 / (2 * task.prototypes.weight.shape[1] * 0.1**2)
     assert losses[0] == pytest.approx(np.log(64), abs=0.3)
@@ -33,10 +33,10 @@ def test_first_losses_are_near_that_of_guessing(batch_and_spec):
 
 
 @each_n_local
-def test_losses_and_centres_of_several_steps_are_lightlys(n_local, batch_and_spec):
+def test_losses_and_centers_of_several_steps_are_lightlys(n_local, batch_and_spec):
     batch, spec = batch_and_spec
     estimator = DINOTransformer(
-        n_local=n_local, n_prototypes=30, centre_momentum=0.7, momentum=0.5, clip=None
+        n_local=n_local, n_prototypes=30, center_momentum=0.7, momentum=0.5, clip=None
     )
     task = make_task(estimator, spec)
     seen = Outputs(student=task.prototypes, teacher=task.teacher)
@@ -47,14 +47,14 @@ def test_losses_and_centres_of_several_steps_are_lightlys(n_local, batch_and_spe
         center_momentum=0.7,
     )
     for step, n in enumerate((64, 64, 32)):
-        torch.testing.assert_close(task.centre, oracle.center[0, 0], rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(task.center, oracle.center[0, 0], rtol=1e-5, atol=1e-6)
         loss = train_step(task, batch[:n], progress=step / 3)
         views = [
             list(z.detach().chunk(k)) for z, k in ((seen.teacher, 2), (seen.student, 2 + n_local))
         ]
-        expected = oracle(*views)  # with the old centre, which it then updates
+        expected = oracle(*views)  # with the old center, which it then updates
         torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-5)
-    assert task.centre.norm() > 0.01
+    assert task.center.norm() > 0.01
 
 
 @each_n_local
@@ -89,7 +89,7 @@ def test_a_view_learns_nothing_from_itself(batch_and_spec):
     torch.testing.assert_close(loss, -(log_p[n:, 5].mean() + log_p[:n].mean()) / 2)
 
 
-def test_teacher_starts_as_a_copy_and_follows_after_the_optimiser(batch_and_spec):
+def test_teacher_starts_as_a_copy_and_follows_after_the_optimizer(batch_and_spec):
     batch, spec = batch_and_spec
     task = make_task(DINOTransformer(momentum=0.6, clip=None), spec)
     student = student_of(task)
@@ -164,4 +164,4 @@ def test_prototypes_wait_at_the_start(batch_and_spec):
 def test_prototypes_are_derived_from_the_rows(batch_and_spec):
     _, spec = batch_and_spec
     task = make_task(DINOTransformer(), spec)
-    assert len(task.prototypes.weight) == len(task.centre) == default_n_prototypes(256)
+    assert len(task.prototypes.weight) == len(task.center) == default_n_prototypes(256)

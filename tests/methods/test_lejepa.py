@@ -44,8 +44,8 @@ def test_without_weight_only_the_prediction_is_left(n_local, batch_and_spec):
     loss = task(batch)
     z = views_of(seen, batch).double()
     assert len(z) == 2 + n_local
-    centre = (z[0] + z[1]) / 2  # of the global views
-    expected = sum((view - centre).square().mean() for view in z) / len(z)
+    center = (z[0] + z[1]) / 2  # of the global views
+    expected = sum((view - center).square().mean() for view in z) / len(z)
     torch.testing.assert_close(loss.double(), expected, rtol=1e-4, atol=1e-7)
 
 

@@ -63,7 +63,7 @@ def transformers_model(task):
             decoder_num_attention_heads=decoder.blocks[0].attention.n_heads,
             decoder_intermediate_size=4 * width,
             mask_ratio=(task.n_hidden - 0.5) / length,  # it rounds down what is visible
-            norm_pix_loss=task.head.normalise,
+            norm_pix_loss=task.head.normalize,
             layer_norm_eps=1e-5,
         )
     )
@@ -127,7 +127,7 @@ def test_loss_prediction_and_gradients_are_those_of_transformers(
         mask_ratio=mask_ratio,
         norm_pix_loss=norm_pix_loss,
     )
-    with torch.no_grad():  # at the start, biases are zero and normalisations do nothing
+    with torch.no_grad():  # at the start, biases are zero and normalizations do nothing
         for parameter in task.parameters():
             if parameter.ndim == 1:
                 parameter += 0.1 * torch.randn_like(parameter)
@@ -291,15 +291,15 @@ def test_what_fills_the_last_patches_does_not_count(shape, norm_pix_loss):
     assert loss.item() == pytest.approx(total / count, rel=1e-5)
 
 
-def test_patches_of_one_value_are_not_normalised():
+def test_patches_of_one_value_are_not_normalized():
     task, _ = image_task((4, 5), patch_size=1)
-    assert not task.head.normalise
+    assert not task.head.normalize
     task, batch = image_task((5, 5), patch_size=4)  # the patch in the corner has one pixel
-    assert task.head.normalise
+    assert task.head.normalize
     assert np.isfinite(task(batch).item())
 
 
-def test_loss_of_series_is_that_of_normalised_patches_of_time():
+def test_loss_of_series_is_that_of_normalized_patches_of_time():
     batch, spec = TASKS["series"]()
     task = make_task(MaskedAutoencoder(patch_size=8), spec)  # 50 steps: the last patch has 2
     _, visible, hidden = draw_places(task, len(batch))
@@ -558,7 +558,7 @@ def test_images_are_cropped_and_flipped_by_default_and_nothing_else_is():
         _, spec = make()
         augment = make_task(MaskedAutoencoder(), spec).augment
         if modality == "image":
-            assert (augment.jitter, augment.grey, augment.blur) == (0, 0, 0)
+            assert (augment.jitter, augment.grayscale, augment.blur) == (0, 0, 0)
             assert augment.flip == 0.5
         else:
             assert augment is None
@@ -603,9 +603,9 @@ def test_ten_labels_a_class_are_worth_more_than_without_training():
         Z_train, Z_test = ssl.fit_transform(X_train), ssl.transform(X_test)
         accuracies = []
         for draw in range(5):
-            labelled = draw_labels(y_train, 10, random_state=draw)
+            labeled = draw_labels(y_train, 10, random_state=draw)
             classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-            classifier.fit(Z_train[labelled], y_train[labelled])
+            classifier.fit(Z_train[labeled], y_train[labeled])
             accuracies.append(classifier.score(Z_test, y_test))
         return np.mean(accuracies)
 

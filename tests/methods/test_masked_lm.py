@@ -169,7 +169,7 @@ def test_weight_decay_is_for_matrices_only(Estimator):
 
 
 @pytest.mark.parametrize("sentence", SENTENCES)
-def test_what_was_learnt_is_filled_in(sentence, trained):
+def test_what_was_learned_is_filled_in(sentence, trained):
     for word in sentence.replace(",", "").rstrip(".").split():
         (filling, probability), *_ = trained.fill_mask(sentence.replace(word, "[MASK]", 1))
         assert filling == word
@@ -366,9 +366,9 @@ def test_thirty_labels_a_class_are_worth_more_than_without_training(
         Z_train, Z_test = ssl.fit_transform(texts_train), ssl.transform(texts_test)
         accuracies = []
         for draw in range(5):
-            labelled = draw_labels(y_train, 30, random_state=draw)
+            labeled = draw_labels(y_train, 30, random_state=draw)
             classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
-            classifier.fit(Z_train[labelled], y_train[labelled])
+            classifier.fit(Z_train[labeled], y_train[labeled])
             accuracies.append(classifier.score(Z_test, y_test))
         return np.mean(accuracies)
 

@@ -18,7 +18,7 @@ from sklearn_ssl.methods.next_frame import next_frames
 from sklearn_ssl.semi_supervised import draw_labels
 from tests.helpers import batch_of, load_or_skip, make_task, train_step
 
-SHAPES = {"series": (12, 3, 9), "video": (6, 5, 8, 9), "colour video": (6, 5, 8, 9, 3)}
+SHAPES = {"series": (12, 3, 9), "video": (6, 5, 8, 9), "color video": (6, 5, 8, 9, 3)}
 each_kind = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 
 
@@ -219,7 +219,7 @@ def test_predictions_are_in_the_shape_and_units_of_x(shape, expected):
     )
 
 
-def test_colours_and_channels_are_not_mixed_up():
+def test_colors_and_channels_are_not_mixed_up():
     X = _rows((12, 3, 9)) + np.array([0, 1000, 2000])[:, None]
     predicted = NextFrameEmbedder(max_epochs=1, random_state=0).fit(X).predict_next(X, 2)
     np.testing.assert_allclose(predicted.mean(axis=(0, 2)), [0, 1000, 2000], atol=20)
@@ -272,9 +272,9 @@ def test_it_is_worth_more_than_its_untrained_network_and_predicts_better_than_th
         Z_train, Z_test = ssl.transform(X_train), ssl.transform(X_test)
         accuracies = []
         for draw in range(3):
-            labelled = draw_labels(y_train, 10, draw)
+            labeled = draw_labels(y_train, 10, draw)
             classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-            classifier.fit(Z_train[labelled], y_train[labelled])
+            classifier.fit(Z_train[labeled], y_train[labeled])
             accuracies.append(classifier.score(Z_test, y_test))
         return np.mean(accuracies)
 

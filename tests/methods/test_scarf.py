@@ -107,7 +107,7 @@ def test_loss_of_guessing(batch_and_spec):
     assert np.log(len(batch)) - 0.5 < first.item() < np.log(len(batch))
 
 
-def test_head_has_two_layers_of_256_and_no_normalisation(batch_and_spec):
+def test_head_has_two_layers_of_256_and_no_normalization(batch_and_spec):
     batch, spec = batch_and_spec
     task = make_task(SCARFTransformer(n_components=7), spec)
     names = [type(layer).__name__ for layer in task.projection_head]
@@ -216,14 +216,14 @@ def test_few_labels_are_worth_more_than_without_training(digits):
         Z_train, Z_test = estimator.fit_transform(X_train), estimator.transform(X_test)
         accuracies = []
         for draw in range(5):
-            labelled = draw_labels(y_train, 10, random_state=draw)
+            labeled = draw_labels(y_train, 10, random_state=draw)
             classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-            classifier.fit(Z_train[labelled], y_train[labelled])
+            classifier.fit(Z_train[labeled], y_train[labeled])
             accuracies.append(classifier.score(Z_test, y_test))
         return np.mean(accuracies)
 
     trained = accuracy(SCARFTransformer(max_epochs=15, random_state=0))
-    # First weights, but batch normalisation has seen the data.
+    # First weights, but batch normalization has seen the data.
     untrained = accuracy(SCARFTransformer(max_epochs=1, lr=1e-12, random_state=0))
     # Measured: .836 and .776.
     assert trained > untrained + 0.02

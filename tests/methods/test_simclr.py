@@ -37,7 +37,7 @@ def test_loss_is_nt_xent_of_two_views_of_each_row(batch_and_spec):
     torch.testing.assert_close(loss, losses.nt_xent(z_a, z_b, 0.5), rtol=1e-4, atol=1e-4)
 
 
-def test_projections_have_no_bias_and_are_normalised(batch_and_spec):
+def test_projections_have_no_bias_and_are_normalized(batch_and_spec):
     batch, spec = batch_and_spec
     task = make_task(SimCLRTransformer(), spec)
     z = task.projection_head(task.encoder(batch))
@@ -114,15 +114,15 @@ def test_ten_labels_a_class_are_worth_more_than_with_pixels(digits):
         Z_train, Z_test = represent(X_train), represent(X_test)
         accuracies = []
         for draw in range(5):
-            labelled = draw_labels(y_train, 10, random_state=draw)
+            labeled = draw_labels(y_train, 10, random_state=draw)
             classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-            classifier.fit(Z_train[labelled], y_train[labelled])
+            classifier.fit(Z_train[labeled], y_train[labeled])
             accuracies.append(classifier.score(Z_test, y_test))
         return np.mean(accuracies)
 
     params = {"image_shape": (8, 8), "augment": ImageAugmentation(flip=0, rotation=10)}
     trained = SimCLRTransformer(max_epochs=30, random_state=0, **params).fit(X_train)
-    # One epoch at a vanishing rate: first weights, but batch normalisation has seen the data.
+    # One epoch at a vanishing rate: first weights, but batch normalization has seen the data.
     untrained = SimCLRTransformer(max_epochs=1, lr=1e-12, random_state=0, **params).fit(X_train)
 
     # Measured: at least .93, .89 and .86.

@@ -50,7 +50,7 @@ def test_no_gradient_flows_through_the_targets(batch_and_spec):
     ]
 
 
-def test_projections_are_normalised_and_predicted_through_a_bottleneck(batch_and_spec):
+def test_projections_are_normalized_and_predicted_through_a_bottleneck(batch_and_spec):
     batch, spec = batch_and_spec
     task = make_task(SimSiamTransformer(), spec)
     z = task.projection_head(task.encoder(batch))

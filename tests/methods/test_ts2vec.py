@@ -178,9 +178,9 @@ def test_it_is_worth_more_than_its_untrained_network():
         Z_train, Z_test = ssl.transform(X_train), ssl.transform(X_test)
         accuracies = []
         for draw in range(3):
-            labelled = draw_labels(y_train, 10, draw)
+            labeled = draw_labels(y_train, 10, draw)
             classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-            classifier.fit(Z_train[labelled], y_train[labelled])
+            classifier.fit(Z_train[labeled], y_train[labeled])
             accuracies.append(classifier.score(Z_test, y_test))
         return np.mean(accuracies)
 

@@ -159,14 +159,14 @@ def test_few_labels_are_worth_more_than_without_training(digits):
         Z_train, Z_test = estimator.fit_transform(X_train), estimator.transform(X_test)
         accuracies = []
         for draw in range(5):
-            labelled = draw_labels(y_train, 10, random_state=draw)
+            labeled = draw_labels(y_train, 10, random_state=draw)
             classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-            classifier.fit(Z_train[labelled], y_train[labelled])
+            classifier.fit(Z_train[labeled], y_train[labeled])
             accuracies.append(classifier.score(Z_test, y_test))
         return np.mean(accuracies)
 
     trained = accuracy(VIMETransformer(max_epochs=15, random_state=0))
-    # First weights, but batch normalisation has seen the data.
+    # First weights, but batch normalization has seen the data.
     untrained = accuracy(VIMETransformer(max_epochs=1, lr=1e-12, random_state=0))
     # Measured: .898 and .776.
     assert trained > untrained + 0.05
