@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+OLDEST := .venv-oldest
 # Everything runs on the CPU. A +cpu build of torch is smaller: make PIP_OPTIONS="--index-url ..."
 PIP_OPTIONS ?=
 
-.PHONY: demo test lint unit examples doc benchmarks clean
+.PHONY: demo test lint unit examples test-oldest doc benchmarks clean
 
 demo: $(VENV)/.installed
 	MPLBACKEND=agg $(BIN)/python examples/plot_digits.py
@@ -28,6 +29,21 @@ examples: $(VENV)/.installed-test
 		SKLEARN_SSL_QUICK=1 MPLBACKEND=agg $(BIN)/python $$example || exit 1; \
 	done
 
+# The tests that depend most on other packages, with the oldest versions that pyproject.toml allows.
+# Old packages beside new ones warn about each other.
+OLDEST_TESTS := \
+	tests/test_common.py::test_sklearn_check \
+	tests/test_common.py::test_sklearn_check_of_its_own_suite \
+	tests/test_base.py tests/test_columns.py tests/test_containers.py tests/test_evaluation.py \
+	tests/test_finetune.py tests/test_metrics.py tests/test_model_selection.py \
+	tests/test_persistence.py tests/test_rows.py tests/test_semi_supervised.py \
+	tests/test_tables.py tests/test_tokenization.py tests/training \
+	tests/encoders/test_image.py tests/methods/test_simclr.py
+
+test-oldest: $(OLDEST)/.installed
+	PYTHONPATH=$(CURDIR) LOKY_MAX_CPU_COUNT=1 $(OLDEST)/bin/python -m pytest --numprocesses=auto \
+		-m "not slow" -W ignore::DeprecationWarning $(OLDEST_TESTS)
+
 doc: $(VENV)/.installed-doc
 	$(BIN)/sphinx-build -W --keep-going doc doc/_build/html
 
@@ -37,7 +53,7 @@ benchmarks: $(VENV)/.installed-test
 	done
 
 clean:
-	rm -rf $(VENV) demo_output doc/_build doc/auto_examples doc/generated
+	rm -rf $(VENV) $(OLDEST) demo_output doc/_build doc/auto_examples doc/generated
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -52,4 +68,11 @@ $(VENV)/.installed-test: $(VENV)/bin/python pyproject.toml
 
 $(VENV)/.installed-doc: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --editable ".[doc]"
+	touch $@
+
+$(OLDEST)/.installed: pyproject.toml .ci/oldest.py
+	$(PYTHON) -m venv $(OLDEST)
+	$(PYTHON) .ci/oldest.py > $(OLDEST)/requirements.txt
+	$(OLDEST)/bin/python -m pip install --quiet $(PIP_OPTIONS) \
+		--requirement $(OLDEST)/requirements.txt
 	touch $@

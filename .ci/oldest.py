@@ -1,0 +1,15 @@
+"""Print the oldest supported version of each package that ``make test-oldest`` needs, for pip."""
+
+import tomllib
+from pathlib import Path
+
+TOOLS_OF_LINT = {"codespell", "import-linter", "ruff"}
+# transformers needs newer tokenizers than the oldest: what wraps it is tested with the newest only
+LEFT_OUT = TOOLS_OF_LINT | {"transformers"}
+
+text = (Path(__file__).parents[1] / "pyproject.toml").read_text()
+project = tomllib.loads(text)["project"]
+for requirement in project["dependencies"] + project["optional-dependencies"]["test"]:
+    name, version = requirement.split(">=")
+    if name not in LEFT_OUT:
+        print(f"{name}=={version}")
