@@ -34,11 +34,10 @@ examples: $(VENV)/.installed-test
 OLDEST_TESTS := \
 	tests/test_common.py::test_sklearn_check \
 	tests/test_common.py::test_sklearn_check_of_its_own_suite \
-	tests/test_base.py tests/test_columns.py tests/test_containers.py tests/test_evaluation.py \
-	tests/test_finetune.py tests/test_metrics.py tests/test_model_selection.py \
-	tests/test_persistence.py tests/test_rows.py tests/test_semi_supervised.py \
-	tests/test_tables.py tests/test_tokenization.py tests/training \
-	tests/encoders/test_image.py tests/methods/test_simclr.py
+	tests/test_columns.py tests/test_containers.py tests/test_finetune.py \
+	tests/test_model_selection.py tests/test_persistence.py tests/test_rows.py \
+	tests/test_semi_supervised.py tests/test_tables.py tests/test_tokenization.py \
+	tests/training tests/methods/test_simclr.py
 
 test-oldest: $(OLDEST)/.installed
 	PYTHONPATH=$(CURDIR) LOKY_MAX_CPU_COUNT=1 $(OLDEST)/bin/python -m pytest --numprocesses=auto \
