@@ -34,9 +34,9 @@ examples: $(VENV)/.installed-test
 OLDEST_TESTS := \
 	tests/test_common.py::test_sklearn_check \
 	tests/test_common.py::test_sklearn_check_of_its_own_suite \
-	tests/test_columns.py tests/test_containers.py tests/test_finetune.py \
-	tests/test_model_selection.py tests/test_persistence.py tests/test_rows.py \
-	tests/test_semi_supervised.py tests/test_tables.py tests/test_tokenization.py \
+	tests/data/test_columns.py tests/data/test_containers.py tests/data/test_table.py \
+	tests/few_labels/test_fine_tune.py tests/base/test_persistence.py \
+	tests/test_model_selection.py tests/test_semi_supervised.py tests/test_tokenization.py \
 	tests/training tests/methods/test_simclr.py
 
 test-oldest: $(OLDEST)/.installed

@@ -286,7 +286,8 @@ def test_no_label_at_all(few):
 @pytest.mark.filterwarnings("ignore:passing a class:FutureWarning")  # scikit-learn < 1.8
 @pytest.mark.parametrize("estimator", [3, None, Ridge])
 def test_what_is_no_estimator(few, estimator):
-    message = "'estimator' parameter of LabeledOnly must be an object|got estimator class instead"
+    message = "'estimator' parameter of LabeledOnly must be an object|instead of a class"
+    message += "|got estimator class instead"
     with pytest.raises((ValueError, TypeError), match=message):
         LabeledOnly(estimator).fit(few[0], few[1])
 
