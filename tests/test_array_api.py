@@ -15,7 +15,7 @@ from sklearn_ssl import SimCLRTransformer
 from sklearn_ssl.semi_supervised import LabeledOnly
 from tests.test_common import ESTIMATORS
 from tests.test_examples import RotationTransformer
-from tests.test_finetune import BOTH, STRATEGIES, checked
+from tests.few_labels.test_fine_tune import BOTH, STRATEGIES, checked
 
 warnings.simplefilter("error")
 transformers = [Estimator(max_epochs=1) for Estimator in [*ESTIMATORS, RotationTransformer]]
