@@ -48,7 +48,7 @@ METHODS = {
 }
 # For each kind of data, the method that the page about quality shows best at ten labels per class.
 BEST = {"image": "VICReg", "table": "VIME", "series": "SimCLR", "text": "CausalLM"}
-BEST_SETTINGS = {"text": {"dropout": 0.0, "max_epochs": 2}}
+FEW_LABEL_SETTINGS = {"text": {"dropout": 0.0, "max_epochs": 2}}
 MOST_ROWS = {"quality": 20_000, "few_labels": 10_000, "regression": None}  # that may get labels
 ENCODERS = {}  # the last fitted encoder: that of the reviews serves three data sets
 SHORT = 0.1  # length of an average embedding beside TF-IDF, whose rows have length 1
@@ -136,7 +136,7 @@ def rivals_of_quality(task, title, ssl, is_first):
     rivals = ["untrained", "supervised"] if task.kind != "text" else ["untrained"]
     if task.kind == "text":
         rivals.append((f"{title}, beside TF-IDF", beside_tfidf(task, ssl)))
-    if title == "MaskedAutoencoder" and task.kind == "image":
+    if title.startswith("MaskedAutoencoder") and task.kind == "image":
         rivals.append((f"{title}, fine-tuned", FineTuneClassifier(FrozenEstimator(ssl))))
     if not is_first:
         return rivals
@@ -212,7 +212,7 @@ def methods_for(page, task):
 
 def pretrain(title, Method, task, settings):
     """Return a fitted estimator, the task as it can read it, and the seconds of the fit."""
-    if title == "MiniLM":
+    if title.startswith("MiniLM"):
         settings = {"pretrained": load_minilm_folder(), "max_epochs": 0}
     known = Method().get_params()
     settings = {**task.settings, **settings}
@@ -269,7 +269,7 @@ def facts(title, ssl, seconds):
 
 def measure(page, task, title, Method, is_first, options):
     """Return all rows of a method on a data set."""
-    best = BEST_SETTINGS.get(task.kind, {}) if page != "quality" else {}
+    best = FEW_LABEL_SETTINGS.get(task.kind, {}) if page == "few_labels" else {}
     settings = {**best, **dict(options.set), **({"max_epochs": 1} if options.quick else {})}
     ssl, task, seconds = pretrain(title, Method, task, settings)
     most = MOST_ROWS[page]
@@ -282,6 +282,17 @@ def measure(page, task, title, Method, is_first, options):
     return [{column: {**common, **row}.get(column, "") for column in store.COLUMNS} for row in rows]
 
 
+def words_of(settings):
+    """Return what stands behind the name of a method that has not its defaults."""
+    words = ", ".join(f"{name}={value!r}" for name, value in settings)
+    return f" ({words})" if words else ""
+
+
+def is_measured(title, known):
+    """Say whether rows of a method are among those with these names."""
+    return any(name == title or name.startswith((f"{title},", f"{title} (")) for name in known)
+
+
 def measure_page(page, options):
     """Measure what the results of a page lack, one data set after the other."""
     path = options.results / f"{page}.csv"
@@ -292,11 +303,12 @@ def measure_page(page, options):
         if page == "few_labels" and not options.quick:
             task = replace(task, labels=(1, 5, 10, 100))
         task = task.for_validation() if options.validation else task
-        known = {row["method"] for row in store.read(path) if row["dataset"] == task.name}
+        known = [row["method"] for row in store.read(path) if row["dataset"] == task.name]
         for i, (title, Method) in enumerate(methods_for(page, task).items()):
             if options.methods and title not in options.methods:
                 continue
-            if any(name.startswith(title) for name in known) and not options.again:
+            title += words_of(options.set)
+            if is_measured(title, known) and not options.again:
                 continue
             rows = measure(page, task, title, Method, i == 0, options)
             for row in rows:

@@ -25,6 +25,12 @@ def test_every_method_is_measured():
     }
 
 
+def test_a_method_is_measured_under_its_own_name():
+    known = ["MoCoV3", "VICReg, frozen", "CausalLM (dropout=0.0)", "raw features"]
+    measured = [name for name in quality.METHODS if quality.is_measured(name, known)]
+    assert measured == ["CausalLM", "MoCoV3", "VICReg"]
+
+
 def test_quality(tmp_path):
     quickly(quality, tmp_path, "--pages", "quality", "--methods", "SimCLR")
     rows = store.read(tmp_path / "quality.csv")
@@ -68,7 +74,10 @@ def test_regression(tmp_path):
 def test_validation_writes_nothing(tmp_path, capsys):
     arguments = ["--pages", "regression", "--validation", "--set", "lr=1e-3"]
     quickly(quality, tmp_path, *arguments)
-    assert "quick_numbers | VIME" in capsys.readouterr().out
+    assert (
+        "quick_numbers | VIME (lr=0.001), probe: the default | r2 | 20 | "
+        in capsys.readouterr().out
+    )
     assert not list(tmp_path.iterdir())
 
 
