@@ -13,7 +13,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sklearn_ssl import defaults
 from sklearn_ssl.masking import corrupt_features
 
 
@@ -305,15 +304,15 @@ class ImageAugmentation(Augmentation):
         adapted = super().adapt(spec)
         side = min(spec.shape[1:])
         if self.scale is None:
-            adapted.scale = defaults.crop_scale(side)
+            adapted.scale = crop_scale(side)
         if self.blur is None:
-            adapted.blur = defaults.blur_probability(side)
+            adapted.blur = blur_probability(side)
         return adapted
 
     def local(self, spec):
         """Return an adapted copy whose crops are smaller, and come out at half the sides."""
         local = self.adapt(spec)
-        local.scale = defaults.local_crop_scale(local.scale)
+        local.scale = local_crop_scale(local.scale)
         local.size = tuple(-(-side // 2) for side in spec.shape[1:])
         return local
 
@@ -394,6 +393,24 @@ class ImageAugmentation(Augmentation):
         planes = F.conv2d(planes, kernel[:, None, :, None], groups=groups)
         blurred = planes.reshape(-1, channels, height, width)
         return views.index_copy(0, chosen, blurred)
+
+
+def crop_scale(side):
+    """Return the range of the area of random crops, from the shorter side of the images.
+
+    SimCLR's 8 % of a large image is an object; of a small one it is hardly a pixel.
+    """
+    return (0.08, 1.0) if side >= 64 else (0.3, 1.0)
+
+
+def local_crop_scale(scale):
+    """Return the range of the area of local crops: below that of the global ones."""
+    return scale[0] / 3, scale[0]
+
+
+def blur_probability(side):
+    """Return how often images are blurred: below 32 pixels there is no detail to take away."""
+    return 0.5 if side >= 32 else 0.0
 
 
 # Rows: luma, and the two color differences of the YIQ space, in which hue is an angle.

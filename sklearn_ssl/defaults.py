@@ -4,8 +4,6 @@ They are meant for a CPU with few cores: about five minutes on two cores for 60,
 and enough steps for a few hundred rows.
 """
 
-import math
-
 FEWEST_EPOCHS, MOST_EPOCHS = 4, 200
 
 # The largest values of parameters: far more than is useful, but possible on a large machine.
@@ -40,36 +38,9 @@ def inference_batch_size(shape):
     return min(max(1_000_000 // n_values, 16), 256)
 
 
-def crop_scale(side):
-    """Return the range of the area of random crops, from the shorter side of the images.
-
-    SimCLR's 8 % of a large image can show an object; in a small one it is hardly a pixel.
-    """
-    return (0.08, 1.0) if side >= 64 else (0.3, 1.0)
-
-
-def local_crop_scale(scale):
-    """Return the range of the area of local crops: below that of the global ones."""
-    return scale[0] / 3, scale[0]
-
-
-def blur_probability(side):
-    """Return the probability of blurring an image: below 32 pixels there is no detail to remove."""
-    return 0.5 if side >= 32 else 0.0
-
-
 def projection_dims(output_dim):
     """Return the widths of a projection head: hidden as the encoder, at most 256; output 128."""
     return min(output_dim, 256), 128
-
-
-def patch_size(side):
-    """Return the side of a Vision Transformer's patches: the power of two nearest side / 8.
-
-    From 2 to 16: about 64 patches in an image of a usual size, because the cost of attention grows
-    with the square of their number.
-    """
-    return 2 ** min(max(round(math.log2(side / 8)), 1), 4)
 
 
 def momentum(n_steps):
@@ -79,18 +50,3 @@ def momentum(n_steps):
     would hardly move from its initial weights.
     """
     return min(max(1 - 4 / n_steps, 0.9), 0.996)
-
-
-def series_patch_size(time):
-    """Return the number of time steps in a token of a series: about a sixteenth of the length."""
-    return max(round(time / 16), 1)
-
-
-def masked_patch_size(shape):
-    """Return the patch size of images to be masked: a quarter of the shorter side.
-
-    At most 16. Compared with other Vision Transformers, larger patches give more to predict, and
-    fewer patches are less work: on Fashion-MNIST a size of 7 was more than twice as fast as 4, and
-    five points better with ten labels per class.
-    """
-    return min(max(min(shape[1:]) // 4, 1), 16)

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from torch import nn
 from torchvision.transforms.v2 import functional as reference
 
-from sklearn_ssl import defaults
 from sklearn_ssl.augment import (
     Augmentation,
     FeatureCorruption,
@@ -24,6 +23,9 @@ from sklearn_ssl.augment import (
     MultiCrop,
     SeriesAugmentation,
     _saturation_and_hue,
+    blur_probability,
+    crop_scale,
+    local_crop_scale,
     make_views,
     resolve_augmentation,
 )
@@ -183,7 +185,7 @@ def test_resolve_augmentation_never_changes_the_parameter():
     adapted_image = resolve_augmentation(image, spec_of("image", (1, 8, 8)))
     adapted_table = resolve_augmentation(table, spec_of("table", (5,)))
     assert image.scale is image.blur is table.marginals is None
-    assert adapted_image.scale == defaults.crop_scale(8)
+    assert adapted_image.scale == crop_scale(8)
     assert adapted_table.rate == 0.5
 
 
@@ -208,8 +210,8 @@ def test_resolve_augmentation_copies_a_foreign_callable():
 def test_image_adapt_fills_in_what_is_open(side):
     spec = spec_of("image", (1, side, side + 10), n=2)
     adapted = ImageAugmentation().adapt(spec)
-    assert adapted.scale == defaults.crop_scale(side)
-    assert adapted.blur == defaults.blur_probability(side)
+    assert adapted.scale == crop_scale(side)
+    assert adapted.blur == blur_probability(side)
     given_settings = ImageAugmentation(scale=(0.9, 1.1), blur=0.25).adapt(spec)
     assert (given_settings.scale, given_settings.blur) == ((0.9, 1.1), 0.25)
 
@@ -704,7 +706,7 @@ def test_local_views_of_images_show_less():
         steps = views.diff(dim=3)[:, 0, 0, 0] * views.shape[3]
         parts[name] = (steps / width).square()
     assert 0.4 - 1e-3 < parts["global"].min() < parts["global"].max() < 0.8 + 1e-3
-    low, high = defaults.local_crop_scale((0.4, 0.8))
+    low, high = local_crop_scale((0.4, 0.8))
     assert high == 0.4
     assert low - 1e-3 < parts["local"].min() < parts["local"].max() < high + 1e-3
     assert parts["local"].mean().item() == pytest.approx((low + high) / 2, abs=0.01)

@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sklearn_ssl import defaults
+from sklearn_ssl.augment import blur_probability, crop_scale, local_crop_scale
 from sklearn_ssl.data.table import n_quantiles
+from sklearn_ssl.encoders.vit import default_patch_size
 from tests.helpers import batch_of
 
 ROWS = st.integers(2, 10**8)
@@ -51,14 +53,14 @@ def test_inference_batch_size_bounds_memory(shape):
 
 @given(side=st.integers(1, 200), more=st.integers(0, 200))
 def test_crop_scale_is_gentler_for_small_images(side, more):
-    low, high = defaults.crop_scale(side)
+    low, high = crop_scale(side)
     assert 0 < low < high <= 1
-    assert low >= defaults.crop_scale(side + more)[0]
+    assert low >= crop_scale(side + more)[0]
 
 
 @given(side=st.integers(1, 200), more=st.integers(0, 200))
 def test_blur_probability_rises_with_the_side(side, more):
-    assert 0 <= defaults.blur_probability(side) <= defaults.blur_probability(side + more) <= 1
+    assert 0 <= blur_probability(side) <= blur_probability(side + more) <= 1
 
 
 @given(width=st.integers(1, 5000))
@@ -76,7 +78,7 @@ def test_n_quantiles_are_fewer_for_wide_tables():
 
 @given(side=st.integers(1, 4096))
 def test_patch_size_is_a_power_of_two(side):
-    size = defaults.patch_size(side)
+    size = default_patch_size(side)
     assert isinstance(size, int)
     assert size in (2, 4, 8, 16)
     assert size in (2, 16) or size / 1.5 < side / 8 < size * 1.5
@@ -84,7 +86,7 @@ def test_patch_size_is_a_power_of_two(side):
 
 def test_patch_size_of_usual_images():
     sides = {8: 2, 16: 2, 28: 4, 32: 4, 64: 8, 96: 16, 128: 16, 224: 16}
-    assert {side: defaults.patch_size(side) for side in sides} == sides
+    assert {side: default_patch_size(side) for side in sides} == sides
 
 
 @pytest.mark.parametrize("rows_to_see", ROWS_TO_SEE)
@@ -102,7 +104,7 @@ def test_dearer_methods_have_fewer_epochs(rows_to_see, n_samples, cost):
 @given(low=st.floats(0.01, 1), span=st.floats(0, 1))
 def test_local_crops_are_smaller_than_global_ones(low, span):
     scale = (low, low + span)
-    local = defaults.local_crop_scale(scale)
+    local = local_crop_scale(scale)
     assert 0 < local[0] < local[1] <= scale[0]
 
 

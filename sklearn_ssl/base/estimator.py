@@ -242,15 +242,7 @@ class BasePretrainer(
         """Learn from rows described by `spec`; `go_on` continues an earlier fit."""
         device = resolve_device(self.device)
         seed = draw_seed(self.random_state)
-        if go_on:
-            task = copy.deepcopy(self.task_)
-        else:
-            with seeded_global_stream(seed):
-                task = self._first_task(spec)
-            params = self.get_params(
-                deep=False
-            )  # without callbacks, which may hold objects that cannot be saved
-            self._task_params = {name: params[name] for name in params if name != "callbacks"}
+        task = copy.deepcopy(self.task_) if go_on else self._new_task(spec, seed)
         task.to(device, memory_format=torch.channels_last)
 
         self.task_ = task
@@ -259,15 +251,13 @@ class BasePretrainer(
         self._n_features_out = task.encoder.output_dim
         max_epochs = self._planned_epochs(spec, len(rows))
         n_epochs = 1 if partial else max_epochs
-        early_stopping = self.early_stopping and not partial and n_epochs > 0
-        train_rows, valid_rows = self._hold_out(rows, seed) if early_stopping else (rows, None)
-        if not go_on and not embeds_finitely(task, rows, spec, device):
-            raise ValueError(
-                f"The encoder, {type(task.encoder).__name__}, returns NaN or infinity before any "
-                "training. Check the parameters that create it, and look for extreme values in X."
+        holds_out = self.early_stopping and not partial and n_epochs > 0
+        train_rows, valid_rows = self._hold_out(rows, seed) if holds_out else (rows, None)
+        if not go_on:
+            self._check_embeddings(
+                rows, device, "before any training. Check the parameters that create it,"
             )
         callbacks.begin(n_epochs)
-        epoch_hooks = callbacks.epoch_hooks(self._fitted_attributes())
         plan = TrainingPlan(
             seed=seed,
             n_epochs=n_epochs,
@@ -278,12 +268,14 @@ class BasePretrainer(
             weight_decay=self.weight_decay,
             autocast_dtype=resolve_precision(self.precision, device),
             cosine=not partial,
-            patience=self.n_iter_no_change if early_stopping else None,
-            callbacks=[*epoch_hooks, *(self.callbacks or ())],
+            patience=self.n_iter_no_change if holds_out else None,
+            callbacks=[
+                *callbacks.epoch_hooks(self._fitted_attributes()),
+                *(self.callbacks or ()),
+            ],
             progress_name=type(self).__name__ if self.verbose else None,
             watch=self._collapse_watch(task),
         )
-        resume_state = getattr(self, "_resume_state", None) if partial and go_on else None
         history, self._resume_state = train(
             task,
             train_rows,
@@ -291,22 +283,38 @@ class BasePretrainer(
             spec=spec,
             device=device,
             valid_rows=valid_rows,
-            resume_state=resume_state,
+            resume_state=getattr(self, "_resume_state", None) if partial and go_on else None,
         )
         if n_epochs == 0 and not go_on:
             calibrate_batch_norms(
                 task, rows, spec, batch_size=self.batch_size_, device=device, random_state=seed
             )
-        if not embeds_finitely(task.eval(), rows, spec, device):
-            raise ValueError(
-                f"{type(self).__name__} embeds rows of X as NaN or infinity after the training. "
-                f"Try a smaller lr (it is {self._largest_lr():g}) or weight_decay (it is "
-                f"{self.weight_decay:g}), or look for extreme values in X."
-            )
+        self._check_embeddings(
+            rows,
+            device,
+            f"after the training. Try a smaller lr (it is {self._largest_lr():g}) or weight_decay "
+            f"(it is {self.weight_decay:g}),",
+        )
         self.history_ = join_histories(self.history_, history) if go_on else history
         self.loss_curve_ = self.history_["train_loss"]
         self.n_iter_ = len(self.loss_curve_)
         callbacks.end(self._fitted_attributes())
+
+    def _new_task(self, spec, seed):
+        """Return an untrained task, and keep what it is rebuilt from when a file is loaded."""
+        with seeded_global_stream(seed):
+            task = self._first_task(spec)
+        params = self.get_params(deep=False)  # without callbacks, which may be impossible to save
+        self._task_params = {name: params[name] for name in params if name != "callbacks"}
+        return task
+
+    def _check_embeddings(self, rows, device, when_and_what_to_do):
+        """Raise if the encoder gives the first rows NaN or infinity."""
+        if not embeds_finitely(self.task_.eval(), rows, self.input_spec_, device):
+            raise ValueError(
+                f"The encoder, {type(self.task_.encoder).__name__}, returns NaN or infinity "
+                f"{when_and_what_to_do} or look for extreme values in X."
+            )
 
     def _first_task(self, spec):
         """Build the task that a training starts from."""
@@ -363,6 +371,9 @@ class BasePretrainer(
         }
 
     # After fitting ----------------------------------------------------------------------------
+    # Other modules of the package ask a fitted estimator for `task_` and `input_spec_`, and for
+    # what these methods say, which text estimators override: `_check_rows` and `_rows_of` (X as
+    # the rows of batches), `_task_device`, and `_fine_tuning_lr`.
 
     @property
     def encoder_(self):

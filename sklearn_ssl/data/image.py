@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from sklearn_ssl import defaults
 from sklearn_ssl.augment import ImageAugmentation
 from sklearn_ssl.data.axes import axes_to_move, is_oblong
 from sklearn_ssl.data.pixels import MOST_COLORS, PixelSpec
@@ -64,8 +63,11 @@ class ImageSpec(PixelSpec):
         return ViTEncoder(shape) if name == "vit" else torchvision_encoder(name, shape)
 
     def token_encoder(self, patch_size, pooling):
-        patch_size = patch_size or defaults.masked_patch_size(self.shape)
-        # Wide and shallow: as good as deeper, and quicker.
+        # Larger patches than those of other Vision Transformers are more to predict, and fewer of
+        # them are less work: on Fashion-MNIST a side of 7 was more than twice as fast as one of 4,
+        # and five points better with ten labels per class. Wide and shallow is as good as deeper,
+        # and quicker.
+        patch_size = patch_size or min(max(min(self.shape[1:]) // 4, 1), 16)
         return partial(ViTEncoder, patch_size=patch_size, pooling=pooling, width=128, depth=2)
 
     def mild_augmentation(self):

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sklearn_ssl import defaults
 from sklearn_ssl.encoders._transformer import Block, initialize, sincos_positions
 
 POOLINGS = ("cls_and_mean", "cls", "mean", "grid")
@@ -217,7 +216,7 @@ class SeriesTokenEncoder(TokenEncoder):
 
     def __init__(self, shape, patch_size=None, width=64, depth=4, n_heads=4, pooling="grid"):
         channels, time = shape
-        patch_size = patch_size or defaults.series_patch_size(time)
+        patch_size = patch_size or max(round(time / 16), 1)
         super().__init__(shape, (-(-time // patch_size),), width, depth, n_heads, pooling)
         self.patch_size = patch_size
         self.patch_embedding = nn.Linear(channels * patch_size, width)

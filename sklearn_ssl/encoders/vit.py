@@ -1,9 +1,10 @@
 """Vision Transformer for images of any size."""
 
+import math
+
 from torch import nn
 from torch.nn import functional as F
 
-from sklearn_ssl import defaults
 from sklearn_ssl.encoders._transformer import initialize
 from sklearn_ssl.encoders.tokens import TokenEncoder
 
@@ -86,7 +87,7 @@ class ViTEncoder(TokenEncoder):
         self, shape, patch_size=None, width=64, depth=4, n_heads=4, pooling="cls_and_mean"
     ):
         channels, *sides = shape
-        patch_size = patch_size or defaults.patch_size(min(sides))
+        patch_size = patch_size or default_patch_size(min(sides))
         grid = tuple(-(-side // patch_size) for side in sides)
         super().__init__(shape, grid, width, depth, n_heads, pooling)
         self.patch_size = patch_size
@@ -125,3 +126,12 @@ class ViTEncoder(TokenEncoder):
         last = self.blocks[-1]
         weights = last.attention.weights(last.norm1(self.blocks[:-1](self._embedded(pieces))))
         return weights[:, :, 0, 1:].unflatten(2, pieces.shape[1:3])  # of CLS, without itself
+
+
+def default_patch_size(side):
+    """Return the side of a Vision Transformer's patches: the power of two nearest side / 8.
+
+    From 2 to 16: about 64 patches in an image of a usual size, for attention grows with the square
+    of their number.
+    """
+    return 2 ** min(max(round(math.log2(side / 8)), 1), 4)

@@ -237,5 +237,5 @@ def test_embeddings_that_overflow_after_the_training(X):
         nn.init.zeros_(module.bias)
         return module
 
-    with pytest.raises(ValueError, match="embeds rows of X as NaN or infinity after the training"):
+    with pytest.raises(ValueError, match="returns NaN or infinity after the training"):
         SimCLRTransformer(encoder=encoder, max_epochs=1, random_state=0).fit(X)
