@@ -37,12 +37,12 @@ class BarlowTwinsTask(PretextTask):
 
 
 class BarlowTwinsTransformer(BaseViewTransformer):
-    """Representations by reduction of redundancy (Barlow Twins).
+    """Representations by redundancy reduction (Barlow Twins).
 
-    The correlations between the components of two views' projections shall be those of the
-    identity: each component says the same of both views, and no two say the same [1]_. Components
-    are compared in place of rows, so there are no negatives and no second network. The projection
-    is wide on purpose.
+    The correlation matrix between the projections of two views should be the identity: each
+    component should be the same in both views, and different components should be uncorrelated
+    [1]_. Components are compared instead of rows, so there are no negatives and no second network.
+    The projection is wide on purpose.
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ from sklearn_ssl.pretext import PretextTask, cosine_schedule, ema_update, frozen
 
 
 class BYOLTask(PretextTask):
-    """Predict what a slowly moving copy of the network makes of another view."""
+    """Predict the output of a slowly moving copy of the network for another view."""
 
     def __init__(self, encoder, augment, momentum):
         super().__init__()
@@ -55,18 +55,18 @@ class BYOLTask(PretextTask):
 
 
 class BYOLTransformer(BaseViewTransformer):
-    """Representations by prediction of a slowly moving target (BYOL).
+    """Representations from predicting a slowly moving target (BYOL).
 
-    From one view of a row, an online network predicts the projection that a target network gives to
-    the other view; the target is an average of the online network's earlier weights [1]_. No rows
-    are compared with each other, so similar rows need not be pushed apart, and small batches do.
+    From one view of a row, an online network predicts a target network's projection of the other
+    view; the target is an average of the online network's earlier weights [1]_. Rows are not
+    compared with each other, so similar rows are not pushed apart, and small batches are enough.
 
     Parameters
     ----------
     momentum : float, default=None
-        What the target keeps of itself at the first step, in [0, 1); it rises to 1 on a cosine.
-        None looks back on a quarter of the fit, and is 0.9 at least and 0.996 at most: with the
-        0.996 of the paper's 300,000 steps, the target of a short fit would hardly move.
+        Fraction of its weights that the target keeps at the first step, in [0, 1); it rises to 1
+        along a cosine. None averages over a quarter of the fit, and is between 0.9 and 0.996: with
+        the paper's 0.996, meant for 300,000 steps, the target of a short fit would hardly move.
 
     References
     ----------

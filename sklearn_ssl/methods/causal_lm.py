@@ -30,7 +30,7 @@ from sklearn_ssl.vocabulary_loss import head_cross_entropy, linear_cross_entropy
 class CausalLMTask(PretextTask):
     """Predict each token from those before it.
 
-    A `pretrained_head` makes logits of states; without one, the embedding does.
+    A `pretrained_head` turns states into logits; without one, the embedding does.
     """
 
     max_grad_norm = MAX_GRAD_NORM
@@ -47,7 +47,7 @@ class CausalLMTask(PretextTask):
         ----------
         ids : torch.Tensor of shape (n, length) of int64
         known : int or torch.Tensor of shape (n, 1)
-            How many tokens of each row, behind the first, are read and not to be predicted.
+            Number of tokens of each row, after the first, that are read but not predicted.
         """
         states, target = self.encoder.states(ids)[:, :-1], ids[:, 1:]
         place = torch.arange(target.shape[1], device=ids.device)
@@ -57,7 +57,7 @@ class CausalLMTask(PretextTask):
         return linear_cross_entropy(states[asked], self.encoder.embedding.weight, target[asked])
 
     def next_logits(self, ids, cache):
-        """Return what may follow rows without padding: ``(n, vocabulary_size)``."""
+        """Return logits for the next token of rows without padding: ``(n, vocabulary_size)``."""
         states = self.encoder.states(ids, cache)[:, -1]
         if self.pretrained_head is not None:
             return self.pretrained_head(states)
@@ -65,10 +65,10 @@ class CausalLMTask(PretextTask):
 
 
 class CausalLMEmbedder(BaseTextTransformer):
-    """Representations of texts by prediction of the next token (GPT).
+    """Representations of texts from predicting the next token (GPT).
 
-    A small transformer, in which each token sees only those before it, is trained to say which
-    token comes next [1]_. ``transform`` returns the mean of the states of a text's tokens;
+    A small transformer, in which each token sees only those before it, is trained to predict the
+    next token [1]_. ``transform`` returns the mean of the states of a text's tokens;
     :meth:`generate` continues a text, and :meth:`perplexity` says how well the model knows what
     comes next.
 
@@ -96,11 +96,11 @@ class CausalLMEmbedder(BaseTextTransformer):
 
     @of_one_fit
     def score(self, X, y=None):
-        """Return minus the mean loss in nats a token.
+        """Return minus the mean loss in nats per token.
 
-        Every token is predicted, and the end of every text; not the beginning. A text that is
-        longer than `max_length` is read in windows that overlap by half, so that its tokens are
-        predicted from half a window at least.
+        Every token is predicted, and so is the end of every text, but not the beginning. A text
+        longer than `max_length` is read in windows that overlap by half, so its tokens are
+        predicted from at least half a window.
 
         Parameters
         ----------
@@ -111,7 +111,7 @@ class CausalLMEmbedder(BaseTextTransformer):
         Returns
         -------
         score : float
-            At most 0; ``-ln(vocabulary_size)`` is a guess.
+            At most 0; ``-ln(vocabulary_size)`` is the score of a blind guess.
         """
         self._check_head("score")
         rows = self._rows(X, overlap=(self.input_spec_.max_length - 2) // 2)
@@ -120,14 +120,15 @@ class CausalLMEmbedder(BaseTextTransformer):
         with torch_settings(), torch.inference_mode():
             task = self.task_.eval()
             in_order = np.argsort(rows.lengths, kind="stable")
-            for some in row_batches(in_order, self.batch_size_):
-                ids = self.input_spec_.to_tensor(rows[some], self._task_device())
-                known = torch.from_numpy(rows.overlaps[some, None]).to(ids.device)
-                total += task(ids, known).item() * n_asked[some].sum()
+            for batch in row_batches(in_order, self.batch_size_):
+                ids = self.input_spec_.to_tensor(rows[batch], self._task_device())
+                known = torch.from_numpy(rows.overlaps[batch, None]).to(ids.device)
+                total += task(ids, known).item() * n_asked[batch].sum()
         return -total / n_asked.sum()
 
     def perplexity(self, X):
-        """Return the exponential of the mean loss: between how many tokens the model wavers.
+        """Return the exponential of the mean loss: the number of tokens among which the model
+        hesitates.
 
         Parameters
         ----------
@@ -136,7 +137,7 @@ class CausalLMEmbedder(BaseTextTransformer):
         Returns
         -------
         perplexity : float
-            From 1 on. It depends on the tokenizer: compare models that share theirs.
+            At least 1. It depends on the tokenizer: only compare models with the same tokenizer.
         """
         return math.exp(-self.score(X))
 
@@ -150,18 +151,18 @@ class CausalLMEmbedder(BaseTextTransformer):
             Beginnings of texts; an empty one begins a new text.
         max_new_tokens : int, default=50
         temperature : float, default=1.0
-            Divides the logits before a token is drawn: below 1 likely tokens become likelier, and
-            0 takes the likeliest.
+            Divides the logits before a token is drawn: below 1, likely tokens become more likely,
+            and 0 always takes the most likely.
         top_k : int, default=None
-            Draw from so many of the likeliest tokens only.
+            Draw only from this many of the most likely tokens.
         random_state : int, RandomState instance or None, default=None
             Seed of the draws.
 
         Returns
         -------
         texts : str or list of str
-            The prompts and what follows them. Spaces at the end of a prompt are left out where
-            tokens of words begin with their own.
+            The prompts and their continuations. Spaces at the end of a prompt are left out if
+            tokens of words include the space before them.
         """
         self._check_head("generate")
         check_scalar(max_new_tokens, "max_new_tokens", Integral, min_val=1, max_val=defaults.MOST)
@@ -178,30 +179,30 @@ class CausalLMEmbedder(BaseTextTransformer):
             texts = [text.rstrip(" ") for text in texts]
         ids, starts = tokenization.encode(json, texts)
         beginnings = [[begin, *ids[i:j].tolist()] for i, j in pairwise(starts)]
-        chances = check_random_state(random_state).random_sample((len(texts), max_new_tokens))
+        uniform = check_random_state(random_state).random_sample((len(texts), max_new_tokens))
         lengths = np.array([len(beginning) for beginning in beginnings])
         with torch_settings(), torch.inference_mode():
-            for length in np.unique(lengths):  # equally long ones go on together
+            for length in np.unique(lengths):  # prompts of equal length are continued together
                 alike = np.flatnonzero(lengths == length)
                 known = torch.tensor([beginnings[i] for i in alike], device=self._task_device())
-                new = self._continue(known, chances[alike], temperature, top_k)
+                new = self._continue(known, uniform[alike], temperature, top_k)
                 for i, ids in zip(alike, new):
                     continuation = tokenization.decode(json, ids, behind=beginnings[i])
                     texts[i] = texts[i] + continuation if texts[i] else continuation.lstrip(" ")
         return texts[0] if single else texts
 
-    def _continue(self, ids, chances, temperature, top_k):
-        """Return the new tokens of rows of ids, as lists that end before the token for an end."""
+    def _continue(self, ids, uniform, temperature, top_k):
+        """Return the new tokens of rows of ids, as lists without the token for the end."""
         task, spec = self.task_.eval(), self.input_spec_
         n_known, longest = ids.shape[1], spec.max_length
         cache, unread = task.encoder.new_cache(), ids[:, -longest:]
-        for chance in torch.from_numpy(chances).to(ids.device).T:
+        for u in torch.from_numpy(uniform).to(ids.device).T:
             if cache.length == longest:  # it is full: the older half is forgotten
                 cache, unread = task.encoder.new_cache(), ids[:, -(longest // 2) :]
             logits = task.next_logits(unread, cache)
             logits[:, [token for token in spec.special if token != spec.end]] = -torch.inf
             logits[:, spec.vocabulary_size :] = -torch.inf  # a pretrained model may have more rows
-            unread = draw(logits, temperature, top_k, chance)
+            unread = draw(logits, temperature, top_k, u)
             ids = torch.cat([ids, unread], dim=1)
             if (ids[:, n_known:] == spec.end).any(dim=1).all():
                 break
@@ -209,7 +210,7 @@ class CausalLMEmbedder(BaseTextTransformer):
         return [row[: row.index(spec.end)] if spec.end in row else row for row in new]
 
 
-def draw(logits, temperature, top_k, chance):
+def draw(logits, temperature, top_k, u):
     """Draw a token for each row.
 
     Parameters
@@ -217,8 +218,8 @@ def draw(logits, temperature, top_k, chance):
     logits : torch.Tensor of shape (n, vocabulary_size)
     temperature : float
     top_k : int or None
-    chance : torch.Tensor of shape (n,) of float64
-        Uniform numbers from [0, 1), one for each draw.
+    u : torch.Tensor of shape (n,) of float64
+        Uniform random numbers in [0, 1), one for each draw.
 
     Returns
     -------
@@ -229,6 +230,6 @@ def draw(logits, temperature, top_k, chance):
     likeliest, tokens = logits.double().sort(dim=1, descending=True, stable=True)
     likeliest, tokens = likeliest[:, :top_k], tokens[:, :top_k]
     cumulated = (likeliest / temperature).softmax(dim=1).cumsum(dim=1)
-    # The first token at which the cumulated probability is beyond the uniform number.
-    place = (cumulated <= chance[:, None] * cumulated[:, -1:]).sum(dim=1, keepdim=True)
+    # The first token at which the cumulative probability exceeds the uniform number.
+    place = (cumulated <= u[:, None] * cumulated[:, -1:]).sum(dim=1, keepdim=True)
     return tokens.gather(1, place)

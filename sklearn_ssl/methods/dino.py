@@ -27,7 +27,7 @@ from sklearn_ssl.pretext import PretextTask, cosine_schedule, ema_update, frozen
 
 
 class DINOTask(PretextTask):
-    """Give all views of a row the class that a slowly moving teacher gives to its global views."""
+    """Predict a slowly moving teacher's output for the global views from all views of a row."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class DINOTask(PretextTask):
 
     def after_backward(self, progress):
         if self.clip is not None:
-            # Each parameter apart, as in the reference code.
+            # Each parameter separately, as in the reference code.
             for parameter in self.parameters():
                 if parameter.grad is not None:
                     nn.utils.clip_grad_norm_(parameter, self.clip)
@@ -92,38 +92,38 @@ class DINOTask(PretextTask):
 class DINOTransformer(BaseMultiCropTransformer):
     """Representations by self-distillation without labels (DINO).
 
-    A student gives each view of a row, also those that show a small part of it, a distribution over
-    learned prototypes; it shall be the one that a teacher gives to the other, global view. The
-    teacher is an average of the student's earlier weights. Its answers are sharpened, which keeps
-    them from becoming uniform, and centered, which keeps one prototype from winning always [1]_.
-    With ``encoder="vit"``, :func:`~sklearn_ssl.inspection.attention_maps` shows what the fitted
-    network looks at.
+    A student assigns each view of a row, including those that show only a small part of it, a
+    distribution over learned prototypes; it should match the distribution that a teacher assigns to
+    another, global view. The teacher is an average of the student's earlier weights. Its outputs
+    are sharpened, so they do not become uniform, and centered, so that no prototype always wins
+    [1]_. With ``encoder="vit"``, :func:`~sklearn_ssl.inspection.attention_maps` shows what the
+    fitted network looks at.
 
     Parameters
     ----------
     n_prototypes : int, default=None
-        Width of the output. None is a row in 32, 64 to 512; the paper has 65,536 for a million
-        images.
+        Width of the output. None means one per 32 rows, 64 to 512; the paper has 65,536 for a
+        million images.
     student_temperature : float, default=0.1
         Divisor of the student's outputs.
     teacher_temperature : float, default=0.04
-        Divisor of the teacher's; smaller than the student's, to sharpen.
+        Divisor of the teacher's outputs; smaller than the student's, to sharpen them.
     center_momentum : float, default=0.9
-        What the center of the teacher's outputs keeps of itself at each step, in [0, 1).
+        Fraction that the center of the teacher's outputs keeps at each step, in [0, 1).
     momentum : float, default=None
-        What the teacher keeps of itself at the first step, in [0, 1); it rises to 1 on a cosine.
-        None looks back on a quarter of the fit, and is 0.9 at least and 0.996 at most.
+        Fraction of its weights that the teacher keeps at the first step, in [0, 1); it rises to 1
+        along a cosine. None averages over a quarter of the fit, and is between 0.9 and 0.996.
     weight_decay : float, default=0.04
-        Decay of kernels and matrices at the first step; biases and normalizations have none.
+        Weight decay of kernels and matrices at the first step; biases and normalizations have none.
     weight_decay_end : float, default=0.4
-        Weight decay at the end of the fit; it rises from `weight_decay` on a cosine.
+        Weight decay at the end of the fit; it rises from `weight_decay` along a cosine.
     clip : float, default=3.0
-        Largest norm of the gradient of each parameter; None does not clip.
+        Maximum norm of the gradient of each parameter; None does not clip.
 
     Notes
     -----
-    The hidden layers of the head are batch-normalized, which those of the paper are not: without
-    it, fits of some hundred steps fell into a single direction.
+    Unlike in the paper, the hidden layers of the head are batch-normalized: without it, fits of a
+    few hundred steps collapsed into a single direction.
 
     References
     ----------

@@ -56,17 +56,18 @@ class LeJEPATask(PretextTask):
 class LeJEPATransformer(BaseMultiCropTransformer):
     """Representations that agree between views and are normally distributed (LeJEPA).
 
-    The embeddings of all views of a row, also those that show a small part of it, shall be close to
-    the mean of its global views; and those of all rows shall be distributed as an isotropic
-    Gaussian, which is tested along random directions (SIGReg) [1]_. There is no teacher, no
-    stopped gradient and no schedule: one weight is all there is to choose.
+    The embeddings of all views of a row, including those that show only a small part of it, should
+    be close to the mean of its global views; and the embeddings of all rows should follow an
+    isotropic Gaussian, which is tested along random directions (SIGReg) [1]_. There is no teacher,
+    no stopped gradient and no schedule: there is only one weight to choose.
 
     Parameters
     ----------
     weight : float, default=0.05
-        Weight of the distance from a Gaussian, in [0, 1]; the agreement of the views has the rest.
+        Weight of the distance from a Gaussian, in [0, 1]; the agreement of the views has the
+        remaining weight.
     n_directions : int, default=64
-        Random directions along which embeddings are looked at, drawn anew at every step.
+        Number of random directions along which embeddings are tested, drawn again at every step.
 
     References
     ----------
@@ -88,7 +89,7 @@ class LeJEPATransformer(BaseMultiCropTransformer):
 
     _relative_cost = 1.1
     _collapse_remedies = {"weight": "larger", "lr": "smaller"}
-    _lengths_count = True  # components shall have a deviation of 1
+    _lengths_count = True  # components should have a standard deviation of 1
 
     def _make_task(self, spec):
         encoder = self._make_encoder(spec)

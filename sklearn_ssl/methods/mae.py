@@ -42,8 +42,8 @@ from sklearn_ssl.training.runtime import torch_settings
 # would give the answer away. 0.5 for other kinds of data.
 MASK_RATIOS = {"image": 0.75}
 COSTS = {"image": 0.7, "series": 0.6, "table": 2.4}  # tables have the most tokens
-N_HEADS = 4  # of the decoder's attention
-SHOWN_SEED = 0  # of the masks that `reconstruct` draws
+N_HEADS = 4  # attention heads of the decoder
+SHOWN_SEED = 0  # seed of the masks drawn by `reconstruct`
 
 
 class MAETask(PretextTask):
@@ -74,13 +74,13 @@ class MAETask(PretextTask):
         return torch.rand(shape, generator=self.generator, device=device)
 
     def reconstruct(self, batch, mask):
-        """Return the batch with predictions in the place of its masked pieces.
+        """Return the batch with predictions in place of its masked pieces.
 
         Parameters
         ----------
         batch : torch.Tensor of shape (n, ...)
         mask : torch.Tensor of shape (n, length)
-            True for the pieces to hide, in each row as many.
+            True for the pieces to hide, the same number in each row.
         """
         pieces = self.encoder.cut(batch)
         visible, hidden = split_places(mask.float(), int(mask[0].sum()))
@@ -109,15 +109,15 @@ def split_places(noise, n_hidden):
 
 
 class Decoder(nn.Module):
-    """Light transformer that sees what the encoder made of the visible pieces.
+    """Light transformer that sees the encoder's output for the visible pieces.
 
-    Where a piece is hidden, a mask token stands. Only the tokens of hidden pieces are returned, for
-    the loss asks for no others; so the last block computes no others.
+    Hidden pieces are replaced with a mask token. Only the tokens of hidden pieces are returned,
+    because the loss needs no others, so the last block computes no others.
 
     Parameters
     ----------
     encoder : TokenEncoder
-        Its positions are those of the decoder, at another width.
+        The decoder uses its positions, at another width.
     width, depth : int
     """
 
@@ -138,7 +138,7 @@ class Decoder(nn.Module):
 
         first, *others = self.blocks
         n_seen = seen.shape[1]
-        # What the first block asks of mask tokens it need not ask in each row anew.
+        # The first block's projection of mask tokens is the same for all rows: compute it once.
         of_unseen = F.embedding(hidden, first.project(masked))
         qkv = torch.cat([first.project(seen), of_unseen], dim=1)
         if not others:
@@ -151,7 +151,7 @@ class Decoder(nn.Module):
 
 
 class PatchHead(nn.Linear):
-    """Predicts the values of hidden patches, of images or of time.
+    """Predict the values of hidden patches, of images or of time.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ class PatchHead(nn.Linear):
     """
 
     def __init__(self, encoder, width, normalize):
-        # Values are a row's own where they are what the first one is, and no filling.
+        # Values are inside a row if they are 1 like the first one, and padding otherwise.
         ones = encoder.cut(torch.ones(1, *encoder.shape)).flatten(0, -2)  # [length, values]
         inside = (ones == ones[0, 0]).float()
         super().__init__(width, inside.shape[1])
@@ -174,7 +174,7 @@ class PatchHead(nn.Linear):
         initialize(self)
 
     def loss(self, predicted, pieces, hidden):
-        """Return the mean squared error of the values that are not filling."""
+        """Return the mean squared error of the values that are not padding."""
         target = gather_tokens(pieces.flatten(1, -2), hidden)  # [n, hidden, values]
         inside = self.inside[hidden] if self.is_filled else None
         if self.normalize:
@@ -194,13 +194,13 @@ class PatchHead(nn.Linear):
 
 
 def center(patches, inside=None):
-    """Return patches less their means, the means, and the deviations, each patch by itself.
+    """Return patches minus their means, the means, and the standard deviations, for each patch.
 
     Parameters
     ----------
     patches : torch.Tensor of shape (..., values)
     inside : torch.Tensor of shape (..., values), default=None
-        1 for the values that count, and 0 for others. None if all do.
+        1 for the values that count, and 0 for others. None if all count.
 
     Returns
     -------
@@ -223,7 +223,7 @@ def center(patches, inside=None):
 
 
 class FeatureHead(nn.Module):
-    """Predicts the hidden entries of a table, with weights for each column.
+    """Predict the hidden entries of a table, with separate weights for each column.
 
     Parameters
     ----------
@@ -260,7 +260,7 @@ class FeatureHead(nn.Module):
         return torch.cat(entries, dim=1).gather(1, hidden)[:, :, None]
 
     def _columns(self, predicted, hidden):
-        """Return the outputs for each column; those of visible entries mean nothing."""
+        """Return the outputs for each column; outputs for visible entries are meaningless."""
         shape = (len(hidden), len(self.cardinalities), predicted.shape[2])
         places = hidden[:, :, None].expand(predicted.shape)
         tokens = predicted.new_zeros(shape).scatter(1, places, predicted)  # [n, features, width]
@@ -271,53 +271,56 @@ class FeatureHead(nn.Module):
 
 
 class MaskedAutoencoder(KindParameters, BaseArrayTransformer):
-    """Representations by prediction of what is hidden (MAE).
+    """Representations from predicting hidden pieces (MAE).
 
-    Most patches of an image are hidden; a transformer encodes the few that are left, and a light
+    Most patches of an image are hidden; a transformer encodes the few visible ones, and a light
     decoder predicts the others [1]_. Series are cut into patches of time, and the pieces of a table
     are its entries. ``transform`` shows the encoder the whole row.
 
-    No views need to be invented, so it suits data for which no good augmentation is known. Its
-    representation is made to predict every detail of a row, and its components have very different
-    spreads: **standardize it** before a linear classifier or a neighbor search, as in the example.
+    It needs no augmented views, so it suits data for which no good augmentation is known. Its
+    representation is trained to predict every detail of a row, and its components have very
+    different variances: **standardize it** before a linear classifier or a neighbor search, as in
+    the example.
 
     Parameters
     ----------
     mask_ratio : float, default=None
-        Part of the pieces that is hidden; at least one is, and at least one is not. None is 0.75
-        for images and 0.5 for series and tables.
+        Fraction of the pieces to hide; at least one is hidden, and at least one is not. None means
+        0.75 for images and 0.5 for series and tables.
     patch_size : int, default=None
-        Side of the patches of an image, or steps of those of a series. None is a quarter of the
-        shorter side, 16 at most, or about a sixteenth of the time.
+        Side of the patches of an image, or time steps of the patches of a series. None means a
+        quarter of the shorter side, at most 16, or about a sixteenth of the length.
     norm_pix_loss : bool, default=True
-        Whether each patch is normalized to mean 0 and deviation 1 to be the target, so that its
+        Whether each target patch is normalized to mean 0 and standard deviation 1, so that its
         structure counts and not its contrast. Not for tables.
     pooling : {"grid", "mean", "cls", "cls_and_mean"}, default="grid"
-        What ``transform`` makes of the tokens: the means of those in the cells of a coarse grid
-        side by side (4 by 4 for images, quarters of the time, at most 16 groups of columns), the
-        mean of all, the CLS token, which no loss asks for anything, or the last two side by side.
+        How ``transform`` combines the tokens: their means in the cells of a coarse grid next to
+        each other (4 by 4 for images, quarters of the length for series, at most 16 groups of
+        columns), the mean of all, the CLS token, which no loss trains, or the last two next to each
+        other.
     decoder_width : int, default=64
         Width of the decoder's tokens, a multiple of 4.
     decoder_depth : int, default=1
-        Blocks of the decoder.
+        Number of blocks of the decoder.
     augment : Augmentation, callable or list of them, default=None
-        Changes a batch before it is masked. None crops and flips images, and leaves the rest.
+        Changes a batch before it is masked. None crops and flips images, and leaves other data
+        unchanged.
     encoder : callable, default=None
-        Given the shape of one row of a batch, and of a table with categories or missing numbers the
-        keywords `cardinalities` and `missing` too, returns a
-        :class:`~sklearn_ssl.encoders.TokenEncoder`: ``partial(ViTEncoder, width=128)`` say. Its own
-        `patch_size` and `pooling` count then. None is a small transformer: for images 128 wide and
-        2 deep.
+        Receives the shape of one row of a batch, and for a table with categories or missing numbers
+        also the keywords `cardinalities` and `missing`, and returns a
+        :class:`~sklearn_ssl.encoders.TokenEncoder`, for example ``partial(ViTEncoder, width=128)``.
+        Its own `patch_size` and `pooling` are then used. None means a small transformer: for images
+        128 wide and 2 deep.
     optimizer : callable, default=adamw
-        A torch optimizer class, or anything called alike; AdamW with the paper's betas, 0.9 and
-        0.95.
+        A torch optimizer class, or a callable with the same arguments; AdamW with the paper's
+        betas, 0.9 and 0.95.
     weight_decay : float, default=0.05
-        Decay of kernels and matrices; biases and normalizations have none.
+        Weight decay of kernels and matrices; biases and normalizations have none.
 
     Notes
     -----
-    Where sides are no multiple of the patch, the last patches are filled up with what counts
-    neither in the loss nor in the mean and deviation of their targets.
+    If a side is not a multiple of the patch size, the last patches are padded. The padding counts
+    neither in the loss nor in the mean and standard deviation of the targets.
 
     References
     ----------
@@ -378,13 +381,13 @@ class MaskedAutoencoder(KindParameters, BaseArrayTransformer):
             return
         if len(spec.shape) == 1:
             raise ValueError(
-                "X has 1 feature(s), and MaskedAutoencoder predicts some from the others: 2 are "
-                "needed at least."
+                "X has 1 feature(s), but MaskedAutoencoder predicts features from other features: "
+                "at least 2 are needed."
             )
         raise ValueError(
-            f"Rows of shape {spec.row_shape} make a single patch, and MaskedAutoencoder predicts "
-            f"some from the others. Use a smaller patch_size (it is {self.patch_size}), or larger "
-            "rows."
+            f"Rows of shape {spec.row_shape} make a single patch, but MaskedAutoencoder predicts "
+            f"patches from other patches. Use a smaller patch_size (it is {self.patch_size}), or "
+            "larger rows."
         )
 
     def _augmentation(self, spec):
@@ -403,17 +406,17 @@ class MaskedAutoencoder(KindParameters, BaseArrayTransformer):
         mask : array-like of bool, default=None
             True for the pieces to hide, in the order of the patches: of shape ``(rows, columns)``
             for images, ``(length,)`` for series, ``(features,)`` for tables, or with the rows of X
-            in front. None hides `mask_ratio` of each row, the same pieces at every call.
+            as the first axis. None hides `mask_ratio` of each row, the same pieces in every call.
 
         Returns
         -------
         reconstruction : Bunch
             Three arrays of the shape of X, in its units: ``input`` is X in float32, ``mask`` is
             True for each value that was hidden, and ``prediction`` has predicted values there, and
-            those of X elsewhere. A table with categories becomes one of objects, in which a
-            category is None if it is missing, or came up after ``fit``. With `norm_pix_loss` a
-            predicted patch has the mean and the deviation of the true one, for only its structure
-            was predicted.
+            those of X elsewhere. A table with categories becomes an array of objects, in which a
+            category is None if it is missing, or first appeared after ``fit``. With
+            `norm_pix_loss`, a predicted patch has the mean and the standard deviation of the true
+            one, because only its structure was predicted.
         """
         X, spec = self._check_rows(X), self.input_spec_
         mask = self._mask_of(X, mask)
@@ -449,9 +452,9 @@ class MaskedAutoencoder(KindParameters, BaseArrayTransformer):
 
 
 def equally_masked(mask, batch_size):
-    """Yield the indices of rows in batches, of which each row has as many masked pieces.
+    """Yield the indices of rows in batches in which all rows have the same number of masked pieces.
 
-    Rows that have none are left out.
+    Rows without masked pieces are left out.
     """
     counts = mask.sum(dim=1)
     for count in counts.unique().tolist():

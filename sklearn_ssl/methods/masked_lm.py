@@ -4,7 +4,7 @@
 
     for each batch of token ids x:
         chosen = 15 % of the tokens of each text
-        corrupted = x, of the chosen 80 % [MASK], 10 % random, 10 % as they are
+        corrupted = x, with 80 % of the chosen [MASK], 10 % random, 10 % unchanged
         s = encoder(corrupted)                      # states, each sees the whole text
         logits = head(s[chosen]) @ embeddings.T + b # the decoder is the embedding, tied
         loss = cross_entropy(logits, x[chosen])
@@ -30,9 +30,9 @@ from sklearn_ssl.vocabulary_loss import head_cross_entropy, linear_cross_entropy
 
 
 class MaskedLMTask(PretextTask):
-    """Predict the tokens that were hidden from what stands around them.
+    """Predict hidden tokens from the tokens around them.
 
-    A `pretrained_head` makes logits of states; without one, the task has a head of its own.
+    A `pretrained_head` turns states into logits; without one, the task has its own head.
     """
 
     max_grad_norm = MAX_GRAD_NORM
@@ -59,7 +59,7 @@ class MaskedLMTask(PretextTask):
         return linear_cross_entropy(self.head(states), weight, target, self.bias)
 
     def logits(self, ids, chosen):
-        """Return what the chosen tokens may be: ``(n_chosen, vocabulary_size)``."""
+        """Return logits for the chosen tokens: ``(n_chosen, vocabulary_size)``."""
         states = self.encoder.states(ids)[chosen]
         if self.pretrained_head is not None:
             return self.pretrained_head(states)
@@ -67,25 +67,25 @@ class MaskedLMTask(PretextTask):
 
 
 class MaskedLMEmbedder(BaseTextTransformer):
-    """Representations of texts by prediction of masked tokens (BERT).
+    """Representations of texts from predicting masked tokens (BERT).
 
-    A small transformer is trained to fill in the tokens of a text that were masked, from what
-    stands before and behind them [1]_. ``transform`` returns the mean of the states of a text's
-    tokens, and :meth:`fill_mask` says what fits in a gap.
+    A small transformer is trained to fill in masked tokens of a text, from the tokens before and
+    after them [1]_. ``transform`` returns the mean of the states of a text's tokens, and
+    :meth:`fill_mask` says what fits in a gap.
 
     Parameters
     ----------
     mask_ratio : float, default=0.15
-        Part of the tokens that is to be predicted, rounded, at least one of each piece of text. Of
-        these 80 % are masked, 10 % replaced by a random token and 10 % left as they are.
+        Fraction of the tokens to predict, rounded, at least one in each piece of text. Of these, 80
+        % are masked, 10 % replaced with a random token and 10 % left unchanged.
     validation_fraction : float, default=0.1
-        Part of the pieces of text held out for early stopping, which are masked alike in every
-        epoch.
+        Fraction of the pieces of text held out for early stopping, which are masked in the same way
+        in every epoch.
 
     Notes
     -----
-    Such a model alone, trained for minutes on thousands of texts, need not beat counting words;
-    beside counts of words it may add a little. See the user guide for what was measured.
+    On its own, such a model, trained for minutes on thousands of texts, may not beat word counts;
+    together with word counts it may add a little. See the user guide for measurements.
 
     References
     ----------
@@ -108,9 +108,9 @@ class MaskedLMEmbedder(BaseTextTransformer):
     def _make_task(self, spec):
         if spec.mask is None:
             raise ValueError(
-                "The tokenizer of the pretrained model has no mask token. Name it there "
+                "The tokenizer of the pretrained model has no mask token. Set it "
                 "(tokenizer.mask_token = '[MASK]', tokenizer.save_pretrained(folder)), or use "
-                "SimCSETransformer, which needs none."
+                "SimCSETransformer, which does not need one."
             )
         encoder, head = self._make_encoder_and_head(spec)
         return MaskedLMTask(
@@ -128,21 +128,22 @@ class MaskedLMEmbedder(BaseTextTransformer):
 
     @of_one_fit
     def fill_mask(self, texts, top_k=5):
-        """Say which tokens fit best in the gap of a text.
+        """Return the tokens that fit best in the gap of a text.
 
         Parameters
         ----------
         texts : str or iterable of str
-            With one "[MASK]" each. What is further from it than `max_length` allows is not read.
+            Texts with one "[MASK]" each. Tokens further away from it than `max_length` allows are
+            ignored.
         top_k : int, default=5
-            How many tokens.
+            Number of tokens to return.
 
         Returns
         -------
         fillings : list of tuple of (str, float), or a list of such lists
-            Tokens as text and their probabilities, the best first, without the space in front of a
-            word. ``##`` marks a token that goes on a word where one for a word reads the same. A
-            list for each text, if several were given.
+            Tokens as text and their probabilities, the best first, without the space before a word.
+            ``##`` marks a token that continues a word if another token is a word with the same
+            letters. If several texts are given, a list for each.
 
         Raises
         ------
@@ -166,7 +167,7 @@ class MaskedLMEmbedder(BaseTextTransformer):
             )
         before, after = parts
         if tokenization.joins_spaces(spec.tokenizer):
-            before = before.removesuffix(" ")  # tokens of words have it themselves
+            before = before.removesuffix(" ")  # tokens of words include it
         room = (spec.max_length - 3) // 2
         before = tokenization.encode(spec.tokenizer, [before])[0].tolist()
         before = before[max(len(before) - room, 0) :]

@@ -50,14 +50,14 @@ class MoCoTask(PretextTask):
         self.key_encoder = frozen_copy(encoder)
         self.key_head = frozen_copy(self.projection_head)
         self.register_buffer("queue", F.normalize(torch.randn(queue_size, dims[-1]), dim=1))
-        self.register_buffer("oldest", torch.tensor(0))  # its place in the queue
+        self.register_buffer("oldest", torch.tensor(0))  # its position in the queue
 
     def forward(self, batch):
         view_q, view_k = make_views(self.augment, batch, 2, self.generator).chunk(2)
         q = self.projection_head(self.encoder(view_q))  # queries: [n, 128]
         with torch.no_grad():
             k = self.key_head(self.key_encoder(view_k))  # keys: [n, 128]
-        # The queue changes before the backward pass, which needs what the loss has seen.
+        # The queue changes before the backward pass, which needs the values that the loss has seen.
         loss = queue_info_nce(q, k, self.queue.clone(), self.temperature)
         if self.training:
             self._enqueue(k)
@@ -65,7 +65,7 @@ class MoCoTask(PretextTask):
 
     @torch.no_grad()
     def _enqueue(self, keys):
-        """Replace the oldest keys; of more keys than the queue holds, the last stay."""
+        """Replace the oldest keys; if there are more keys than places, keep the last ones."""
         keys = F.normalize(keys.float(), dim=1)[-len(self.queue) :]
         places = (self.oldest + torch.arange(len(keys), device=keys.device)) % len(self.queue)
         self.queue[places] = keys
@@ -77,29 +77,31 @@ class MoCoTask(PretextTask):
 
 
 class MoCoTransformer(BaseViewTransformer):
-    """Representations by contrast with a queue of earlier rows (MoCo v2).
+    """Contrastive representations with a queue of earlier rows (MoCo v2).
 
-    An encoder learns to tell which key belongs to its view of a row: the one made from another view
-    of that row, or one of those of earlier batches, which wait in a queue [1]_. Keys come from a
-    copy of the network that follows it slowly, so that old keys and new ones can be compared. The
-    number of negatives does not depend on the batch size, and only one view of each row is trained
-    on: a step costs about two thirds of SimCLR's. Heads and augmentation are those of v2 [2]_.
+    An encoder learns which key belongs to its view of a row: the one made from another view of that
+    row, or one from earlier batches, which are kept in a queue [1]_. Keys come from a copy of the
+    network that follows it slowly, so that old and new keys can be compared. The number of
+    negatives does not depend on the batch size, and only one view of each row is used for training:
+    a step takes about two thirds of the time of SimCLR's. Heads and augmentation are those of v2
+    [2]_.
 
     Parameters
     ----------
     temperature : float, default=0.2
         Divisor of the cosine similarities in the loss.
     momentum : float, default=None
-        What the key network keeps of itself at each step, in [0, 1). None looks back on a quarter
-        of the fit, and is 0.9 at least and 0.996 at most; the paper's 0.999 is for a million steps.
+        Fraction of its weights that the key network keeps at each step, in [0, 1). None averages
+        over a quarter of the fit, and is between 0.9 and 0.996; the paper's 0.999 is for a million
+        steps.
     queue_size : int, default=None
-        Keys in the queue. None is a quarter of the rows, 64 to 4,096: a queue longer than the data
-        would hold older keys of the very rows of the batch, as false negatives.
+        Number of keys in the queue. None means a quarter of the rows, 64 to 4,096: a queue longer
+        than the data would contain older keys of the same rows as the batch, as false negatives.
 
     Notes
     -----
-    The hidden layers of the head are batch-normalized, which those of the paper are not: without
-    it, fits of some hundred steps fell into a single direction.
+    Unlike in the paper, the hidden layers of the head are batch-normalized: without it, fits of a
+    few hundred steps collapsed into a single direction.
 
     References
     ----------

@@ -60,11 +60,11 @@ class MoCoV3Task(PretextTask):
 
 
 class MoCoV3Transformer(BaseViewTransformer):
-    """Representations by contrast with the keys of a slowly moving network (MoCo v3).
+    """Contrastive representations with keys from a slowly moving network (MoCo v3).
 
-    As MoCo v2, but without its queue: the negatives are the other keys of the batch, both views are
-    queries and keys, and a prediction head stands behind the queries [1]_. With ``encoder="vit"``
-    the projection of the patches keeps its random weights, which made the training of Vision
+    Like MoCo v2, but without a queue: the negatives are the other keys of the batch, both views are
+    queries and keys, and the queries pass through a prediction head [1]_. With ``encoder="vit"``,
+    the projection of the patches keeps its random weights, which makes the training of Vision
     Transformers stable.
 
     Parameters
@@ -72,8 +72,8 @@ class MoCoV3Transformer(BaseViewTransformer):
     temperature : float, default=0.2
         Divisor of the cosine similarities in the loss.
     momentum : float, default=None
-        What the key network keeps of itself at the first step, in [0, 1); it rises to 1 on a
-        cosine. None looks back on a quarter of the fit, and is 0.9 at least and 0.996 at most.
+        Fraction of its weights that the key network keeps at the first step, in [0, 1); it rises to
+        1 along a cosine. None averages over a quarter of the fit, and is between 0.9 and 0.996.
 
     References
     ----------

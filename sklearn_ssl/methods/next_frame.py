@@ -1,7 +1,7 @@
 """Prediction of the next frames of a series or a video.
 
 The autoregressive form of predictive coding (van den Oord et al., 2018,
-https://arxiv.org/abs/1807.03748), with frames themselves for targets.
+https://arxiv.org/abs/1807.03748), with the frames themselves as targets.
 
 ::
 
@@ -64,8 +64,8 @@ class NextFrameTask(PretextTask):
     def roll_out(self, batch, n_steps):
         """Return `n_steps` frames after the last observed one of each row: ``(n, n_steps, ...)``.
 
-        Predictions are read as if they had been observed, `horizon` of them at a time. The oldest
-        frames make room for those that lie beyond the end.
+        Predictions are treated as observed frames, `horizon` at a time. The oldest frames are
+        dropped to make room for those beyond the end.
         """
         frames = as_frames(batch)
         time = frames.shape[1]
@@ -87,7 +87,7 @@ class NextFrameTask(PretextTask):
 
 
 def next_frames(frames, horizon):
-    """Return what follows each frame but the last, NaN beyond the end.
+    """Return the frames that follow each frame except the last, NaN beyond the end.
 
     ``(n, time, ...)`` becomes ``(n, time - 1, horizon, ...)``.
     """
@@ -97,7 +97,7 @@ def next_frames(frames, horizon):
 
 
 class SeriesDecoder(nn.Module):
-    """Predicts frames of a series as changes of the last one, from the state there."""
+    """Predict frames of a series as changes of the last one, from its state."""
 
     def __init__(self, width, n_channels, horizon):
         super().__init__()
@@ -112,7 +112,7 @@ class SeriesDecoder(nn.Module):
 
 
 class Rollout:
-    """The predictions of a task, in the place of its embeddings."""
+    """The predictions of a task, in place of its embeddings."""
 
     def __init__(self, task, n_steps):
         self.eval = task.eval
@@ -120,27 +120,27 @@ class Rollout:
 
 
 class NextFrameEmbedder(BaseSeriesTransformer):
-    """Representations of series and videos by prediction of their next frames.
+    """Representations of series and videos from predicting their next frames.
 
-    A causal network reads a series, or a video, and gives a state for every frame, from which the
-    next `horizon` frames are predicted: as changes, so that the last frame repeated is where it
-    starts from [1]_. ``transform`` returns the state of the last frame beside the mean and the
-    maximum of all states, and :meth:`predict_next` goes on with a series.
+    A causal network reads a series, or a video, and returns a state for every frame, from which the
+    next `horizon` frames are predicted: as changes, so the initial prediction repeats the last
+    frame [1]_. ``transform`` returns the state of the last frame together with the mean and the
+    maximum of all states, and :meth:`predict_next` continues a series.
 
-    Series have the shape ``(n, channels, time)``, or ``(n, time)`` for one channel; videos
-    ``(n, time, height, width)`` or ``(n, time, height, width, channels)``. Missing numbers are NaN:
-    shorter series end in NaN, and may have gaps. They are no targets.
+    Series have the shape ``(n, channels, time)``, or ``(n, time)`` for one channel; videos ``(n,
+    time, height, width)`` or ``(n, time, height, width, channels)``. Missing numbers are NaN:
+    shorter series end in NaN, and may have gaps. They are not used as targets.
 
     Parameters
     ----------
     horizon : int, default=4
-        Frames that are predicted from each state, at most ``time - 1``.
+        Number of frames to predict from each state, at most ``time - 1``.
     encoder : None or callable, default=None
-        None is :class:`~sklearn_ssl.encoders.TemporalEncoder`, a stack of dilated causal
-        convolutions that sees the whole series. A callable is given ``(channels, time)`` and
-        returns a module from ``(n, channels, time)`` to states ``(n, width, time)`` none of which
-        depends on later frames; ``fit`` checks that. Frames of videos are first made to vectors,
-        the channels, by a small convolutional network.
+        None means :class:`~sklearn_ssl.encoders.TemporalEncoder`, a stack of dilated causal
+        convolutions that sees the whole series. A callable receives ``(channels, time)`` and
+        returns a module from ``(n, channels, time)`` to states ``(n, width, time)`` that do not
+        depend on later frames; ``fit`` checks this. A small convolutional network first turns
+        frames of videos into vectors, the channels.
 
     References
     ----------
@@ -183,20 +183,20 @@ class NextFrameEmbedder(BaseSeriesTransformer):
     def predict_next(self, X, steps=1):
         """Predict the frames that follow the last observed frame of each row.
 
-        `horizon` frames at a time, each read as if it had been observed before the next are
-        predicted.
+        It predicts `horizon` frames at a time, and treats them as observed to predict the next
+        ones.
 
         Parameters
         ----------
         X : array-like
             Rows of the shape seen in ``fit``.
         steps : int, default=1
-            How many frames.
+            Number of frames to predict.
 
         Returns
         -------
         frames : ndarray
-            ``(n, channels, steps)`` or, for X with two dimensions, ``(n, steps)``; of videos
+            ``(n, channels, steps)`` or, for X with two dimensions, ``(n, steps)``; for videos
             ``(n, steps, height, width)`` or ``(n, steps, height, width, channels)``. In the units
             of X.
         """

@@ -3,10 +3,10 @@
 ::
 
     for each batch x of n rows and M columns:
-        mask = exactly floor(c * M) columns, others in each row
+        mask = exactly floor(c * M) columns, different ones in each row
         corrupted = x, with masked entries redrawn from their column
         z, z_c = head(encoder(x)), head(encoder(corrupted))
-        loss = info_nce(z, z_c)     # find the own corrupted row among those of the batch
+        loss = info_nce(z, z_c)     # find the row's corrupted version in the batch
 """
 
 import math
@@ -26,14 +26,14 @@ HEAD_WIDTH = 256  # of both layers
 
 
 class SCARFTask(PretextTask):
-    """Recognize a row in what is left of it when some of its entries are redrawn."""
+    """Recognize a row when some of its entries are redrawn."""
 
     def __init__(self, encoder, n_corrupted, marginals, temperature):
         super().__init__()
         self.encoder = encoder
         self.n_corrupted = n_corrupted
         self.temperature = temperature
-        # Not in state_dict: they belong to the description of the data, which is kept beside it.
+        # Not in state_dict: they belong to the description of the data, which is saved separately.
         self.register_buffer("marginals", torch.tensor(marginals), persistent=False)
         self.projection_head = nn.Sequential(
             nn.Linear(encoder.output_dim, HEAD_WIDTH), nn.ReLU(), nn.Linear(HEAD_WIDTH, HEAD_WIDTH)
@@ -50,32 +50,34 @@ class SCARFTask(PretextTask):
 class SCARFTransformer(BaseTableTransformer):
     """Representations of tables by random feature corruption (SCARF).
 
-    In each row of a batch some entries are replaced by values drawn from their columns, and an
-    encoder learns to find, for each row, its own corrupted version among those of the batch [1]_.
-    ``transform`` returns the encoder's output, in front of the projection head.
+    In each row of a batch, some entries are replaced with values drawn from their columns, and an
+    encoder learns to find the corrupted version of each row among those of the batch [1]_.
+    ``transform`` returns the encoder's output, before the projection head.
 
     Parameters
     ----------
     corruption_rate : float, default=0.6
-        Part of the columns that are corrupted: ``floor(corruption_rate * n_features)`` of them,
-        others in each row. A column of categories counts as one.
+        Fraction of the columns that are corrupted: ``floor(corruption_rate * n_features)`` of them,
+        different ones in each row. A categorical column counts as one.
     temperature : float, default=1.0
-        Divisor of the cosine similarities in the loss; a small one weighs the hardest negatives
-        more.
+        Divisor of the cosine similarities in the loss; a small one puts more weight on the hardest
+        negatives.
     validation_fraction : float, default=0.1
-        Part of the rows held out for early stopping, which are corrupted alike in every epoch.
+        Fraction of the rows held out for early stopping, which are corrupted in the same way in
+        every epoch.
 
     Notes
     -----
     The defaults of `corruption_rate` and `temperature` are the paper's. A frozen encoder is often
-    better with 0.3 and 0.2: .782 on average, in place of .749, for a linear probe with ten labels
-    per class of five tables (digits, penbased, letter, satimage, Adult; 2,000 rows, validation
-    rows), where an untrained encoder has .723. Fine-tuned as a whole, both are alike.
+    better with 0.3 and 0.2: .782 on average, instead of .749, for a linear probe with ten labels
+    per class on five tables (digits, penbased, letter, satimage, Adult; 2,000 rows, validation
+    rows), where an untrained encoder has .723. If the whole network is fine-tuned, both settings
+    are equally good.
 
     The default encoder has the paper's four layers of 256 units, and batch normalization, which the
     paper does not mention; without it, the same average is .722.
 
-    Values are drawn from up to 256 quantiles of each column, which stand for its distribution in
+    Values are drawn from up to 256 quantiles of each column, which represent its distribution in
     the training data.
 
     References

@@ -41,22 +41,22 @@ class SimCLRTask(PretextTask):
 
 
 class SimCLRTransformer(BaseViewTransformer):
-    """Representations by contrast of two augmented views (SimCLR).
+    """Contrastive representations from two augmented views (SimCLR).
 
     An encoder learns to recognize the two views of each row among those of its batch, through a
-    projection head and the NT-Xent loss [1]_. ``transform`` returns the encoder's output, in front
-    of the head. Two draws of the augmentation should agree in what matters to the later task, and
-    in as little else as possible: choosing it well is worth more than training for longer.
+    projection head and the NT-Xent loss [1]_. ``transform`` returns the encoder's output, before
+    the head. Two views of a row should agree in what matters for the later task, and in as little
+    else as possible: choosing the augmentation well is worth more than training for longer.
 
     Parameters
     ----------
     temperature : float, default=0.2
-        Divisor of the cosine similarities in the loss; a small one weighs the hardest negatives
-        more. Between 0.1 and 0.5 in the paper's experiments.
+        Divisor of the cosine similarities in the loss; a small one puts more weight on the hardest
+        negatives. Between 0.1 and 0.5 in the paper's experiments.
 
     Notes
     -----
-    The loss compares rows with the others of their batch only, so it depends on the batch size.
+    The loss compares rows only with the others in their batch, so it depends on the batch size.
 
     References
     ----------

@@ -3,7 +3,7 @@
 ::
 
     for each batch of texts x:
-        h_a, h_b = encoder(x), encoder(x)  # the same texts; dropout drops other states
+        h_a, h_b = encoder(x), encoder(x)  # the same texts; dropout drops different states
         z_a, z_b = head(h_a), head(h_b)    # in training only
         loss = info_nce(z_a, z_b)          # find the other pass of a text among n
 """
@@ -22,7 +22,7 @@ from sklearn_ssl.pretext import MAX_GRAD_NORM, PretextTask
 
 
 class SimCSETask(PretextTask):
-    """Recognize a text whose states were dropped at random once more."""
+    """Recognize a text after a second pass with different dropout."""
 
     max_grad_norm = MAX_GRAD_NORM
 
@@ -34,14 +34,16 @@ class SimCSETask(PretextTask):
         self.projection_head = nn.Sequential(nn.Linear(width, width), nn.Tanh())
 
     def forward(self, ids):
-        with dropping(self.encoder):  # in a held-out loss, too: without, both passes are equal
+        with dropping(
+            self.encoder
+        ):  # also for held-out rows: without dropout, both passes are equal
             z = self.projection_head(self.encoder(torch.cat([ids, ids])))  # [2n, width]
         return info_nce(*z.chunk(2), self.temperature)
 
 
 @contextmanager
 def dropping(module):
-    """Let the dropout layers of a module drop, whatever mode it is in."""
+    """Switch on the dropout layers of a module, whatever mode it is in."""
     at_rest = [m for m in module.modules() if isinstance(m, nn.Dropout) and not m.training]
     for layer in at_rest:
         layer.train()
@@ -53,11 +55,11 @@ def dropping(module):
 
 
 class SimCSETransformer(BaseTextTransformer):
-    """Representations of texts by contrast of two passes with dropout (SimCSE).
+    """Contrastive representations of texts from two passes with dropout (SimCSE).
 
-    The same text goes through a transformer twice. Dropout makes the passes differ, and a
-    contrastive loss asks for each text's other pass among those of its batch [1]_. ``transform``
-    returns the pooled states, in front of the projection head.
+    The same text goes through a transformer twice. Dropout makes the passes differ, and with a
+    contrastive loss the network learns to find each text's other pass in the batch [1]_.
+    ``transform`` returns the pooled states, before the projection head.
 
     Parameters
     ----------
@@ -68,8 +70,8 @@ class SimCSETransformer(BaseTextTransformer):
 
     Notes
     -----
-    In the paper the transformer is a pretrained BERT, and a million sentences refine it. From
-    random weights it learns which texts share words; `pretrained` is its place.
+    In the paper, the transformer is a pretrained BERT, which is refined on a million sentences.
+    From random weights it only learns which texts share words, so use it with `pretrained`.
 
     References
     ----------
@@ -96,8 +98,8 @@ class SimCSETransformer(BaseTextTransformer):
         rows = super()._rows_to_score(X)
         if len(rows) < 2:
             raise ValueError(
-                "SimCSETransformer compares texts with each other: score needs two at least that "
-                "are not empty, got 1."
+                "SimCSETransformer compares texts with each other: score needs at least two texts "
+                "that are not empty, got 1."
             )
         return rows
 

@@ -33,16 +33,16 @@ class SimSiamTask(PretextTask):
         views = make_views(self.augment, batch, 2, self.generator)  # [2n, ...]
         z = self.projection_head(self.encoder(views))  # [2n, 128]
         p_1, p_2 = self.prediction_head(z).chunk(2)
-        z_1, z_2 = z.detach().chunk(2)  # without it, all embeddings become one
+        z_1, z_2 = z.detach().chunk(2)  # without detach, all embeddings become equal
         return (negative_cosine(p_1, z_2) + negative_cosine(p_2, z_1)) / 2
 
 
 class SimSiamTransformer(BaseViewTransformer):
-    """Representations by prediction of another view, with a stopped gradient (SimSiam).
+    """Representations from predicting another view, with a stopped gradient (SimSiam).
 
-    From the projection of one view, a small prediction head guesses that of the other, and only the
-    guess is trained [1]_. It is BYOL without an averaged target: the simplest method, and as cheap
-    as SimCLR, but it has no more than the stopped gradient to keep it from collapsing.
+    From the projection of one view, a small prediction head predicts that of the other, and
+    gradients only flow through the prediction [1]_. It is BYOL without an averaged target: the
+    simplest method, and as fast as SimCLR, but only the stopped gradient keeps it from collapsing.
 
     References
     ----------

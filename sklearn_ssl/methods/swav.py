@@ -5,7 +5,7 @@
     for each batch x:
         v_1, v_2, v_3, ... = two global and some local views of x
         s_i = prototypes(normalize(head(encoder(v_i))))      # cosine similarities
-        q_1, q_2 = sinkhorn(s_1), sinkhorn(s_2)              # codes that use all prototypes alike
+        q_1, q_2 = sinkhorn(s_1), sinkhorn(s_2)              # codes that use all prototypes equally
         loss = mean over i = 1, 2 and j != i of cross_entropy(s_j / temperature, q_i)
         before the optimizer step, at the start: no gradient for the prototypes
 """
@@ -51,21 +51,21 @@ class SwAVTask(PretextTask):
 
 
 class SwAVTransformer(BaseMultiCropTransformer):
-    """Representations by clusters that are swapped between views (SwAV).
+    """Representations from cluster assignments swapped between views (SwAV).
 
     Each batch is clustered on the fly: the embeddings of two views are assigned to learned
-    prototypes, all of which are used alike (a Sinkhorn-Knopp iteration). Each assignment is then
-    predicted from the other views, of which some show only a small part of the row [1]_.
+    prototypes, all of which are used equally (a Sinkhorn-Knopp iteration). Each assignment is then
+    predicted from the other views, some of which show only a small part of the row [1]_.
 
     Parameters
     ----------
     n_prototypes : int, default=None
-        Number of clusters. None is a row in 32, 64 to 512: more than there are classes, but few
-        enough for a batch to fill them, so that the paper's queue of earlier rows is not needed.
+        Number of clusters. None means one per 32 rows, 64 to 512: more than there are classes, but
+        few enough for a batch to fill them, so the paper's queue of earlier rows is not needed.
     temperature : float, default=0.1
-        Divisor of the similarities to the prototypes, where they are predictions.
+        Divisor of the similarities to the prototypes in predictions.
     epsilon : float, default=0.05
-        Divisor of the similarities where they are assignments: a small one makes them sharp.
+        Divisor of the similarities in assignments; a small one makes them sharp.
 
     References
     ----------

@@ -24,11 +24,11 @@ from sklearn_ssl.encoders.temporal import observed_maximum
 from sklearn_ssl.losses import hierarchical_contrast
 from sklearn_ssl.pretext import PretextTask
 
-PROJECTED_WIDTH = 64  # channels of a series when steps of it are hidden
+PROJECTED_WIDTH = 64  # channels of a series when steps are hidden
 
 
 class MaskedStates(nn.Module):
-    """States of all steps of a series, from a projection in which some are hidden."""
+    """States of all steps of a series, from a projection in which some steps are hidden."""
 
     def __init__(self, n_channels, temporal, output_dim):
         super().__init__()
@@ -38,7 +38,7 @@ class MaskedStates(nn.Module):
 
     def states(self, series, hidden):
         """Return ``(n, output_dim, time)``; `hidden` is bool, ``(n, 1, time)``."""
-        # 0 behind the projection, which no number of the series gives, and not in front of it
+        # 0 after the projection, not before it, because a series may contain 0
         projected = self.input_projection(series.nan_to_num()).masked_fill(hidden, 0)
         return self.temporal(projected)
 
@@ -48,7 +48,7 @@ class MaskedStates(nn.Module):
 
 
 class TS2VecTask(PretextTask):
-    """Recognize steps, and rows, in two overlapping crops with other steps hidden."""
+    """Recognize steps, and rows, in two overlapping crops with different steps hidden."""
 
     def __init__(self, encoder, alpha):
         super().__init__()
@@ -65,7 +65,7 @@ class TS2VecTask(PretextTask):
     def _crops(self, batch):
         """Return two crops; the end of the first and the start of the second are the overlap.
 
-        Their lengths are those of the whole batch, their place in the series that of each row.
+        Their lengths are the same for the whole batch; their position differs for each row.
         """
         time = batch.shape[2]
         overlap = self._random_int(2, time)
@@ -100,36 +100,35 @@ def missing_steps(series):
 
 
 class TS2VecTransformer(BaseSeriesTransformer):
-    """Representations of series by contrast of their steps, coarser and coarser (TS2Vec).
+    """Contrastive representations of series, at increasingly coarse resolutions (TS2Vec).
 
     A network of dilated convolutions gives each step of a series a state that depends on the steps
-    around it. Two overlapping crops, in each of which half of the steps are hidden, shall give the
-    same moment of the same row the same state: other than those of other moments, and of other
-    rows, at ever coarser resolutions [1]_. ``transform`` returns the maximum of the states over the
-    time.
+    around it. Two overlapping crops, each with half of the steps hidden, should give the same state
+    to the same moment of the same row, and different states to other moments and other rows, at
+    increasingly coarse resolutions [1]_. ``transform`` returns the maximum of the states over time.
 
     Series have the shape ``(n, channels, time)``, or ``(n, time)`` for one channel. Steps that are
-    missing in all channels, such as those after the end of a shorter series, are NaN and count
-    nowhere; a number that is missing in some channels is taken for the mean.
+    missing in all channels, such as those after the end of a shorter series, are NaN and are
+    ignored; a number that is missing in only some of the channels counts as the mean.
 
     Parameters
     ----------
     alpha : float, default=0.5
-        Weight of the contrast of rows, in [0, 1]; that of steps has the rest.
+        Weight of contrasting rows, in [0, 1]; contrasting steps has the remaining weight.
     encoder : None or callable, default=None
-        None is :class:`~sklearn_ssl.encoders.TemporalEncoder`, a stack of dilated convolutions that
-        sees the whole series. A callable is given the shape of projected series, ``(64, time)``,
-        and returns a module from ``(n, 64, time)`` to states ``(n, width, time)``, which must take
-        shorter series too.
+        None means :class:`~sklearn_ssl.encoders.TemporalEncoder`, a stack of dilated convolutions
+        that sees the whole series. A callable receives the shape of projected series, ``(64,
+        time)``, and returns a module from ``(n, 64, time)`` to states ``(n, width, time)``, which
+        must also accept shorter series.
     n_components : int or None, default=320
-        Width of the representation, by a linear layer behind the encoder, which the loss trains.
-        None keeps the encoder's own width.
+        Width of the representation, produced by a linear layer after the encoder, which the loss
+        trains. None keeps the encoder's own width.
 
     Notes
     -----
-    Time and memory of a step grow with the square of the time and with that of the batch: long
-    series want a smaller `batch_size`. The authors' code embeds with the average of the weights of
-    all steps; here the learning rate falls to 0 instead.
+    Time and memory of a training step grow with the square of the length and of the batch size: use
+    a smaller `batch_size` for long series. The authors' code embeds with the average of the weights
+    of all steps; here the learning rate falls to 0 instead.
 
     References
     ----------

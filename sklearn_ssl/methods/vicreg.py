@@ -6,7 +6,7 @@
         z_a, z_b = head(encoder(augment(x))), head(encoder(augment(x)))
         loss = invariance * mean((z_a - z_b)^2)                  # views agree
              + variance * mean(relu(1 - std(z)))                 # no component is constant
-             + covariance * sum of squared covariances(z) / d    # and no two are alike
+             + covariance * sum of squared covariances(z) / d    # and no two are correlated
 """
 
 from numbers import Real
@@ -21,7 +21,7 @@ from sklearn_ssl.pretext import PretextTask
 
 
 class VICRegTask(PretextTask):
-    """Make the views of a row agree, in components that vary and are not alike."""
+    """Make the views of a row agree, in components that vary and are uncorrelated."""
 
     def __init__(self, encoder, augment, invariance, variance, covariance):
         super().__init__()
@@ -48,16 +48,16 @@ class VICRegTask(PretextTask):
 class VICRegTransformer(BaseViewTransformer):
     """Representations by variance, invariance and covariance (VICReg).
 
-    The projections of two views shall be equal, while every component keeps a standard deviation of
-    at least 1 over the batch and no two components are correlated [1]_. What keeps it from
-    collapsing is written in the loss; there are no negatives and no second network.
+    The projections of two views should be equal, while every component keeps a standard deviation
+    of at least 1 over the batch and no two components are correlated [1]_. The loss itself prevents
+    a collapse; there are no negatives and no second network.
 
     Parameters
     ----------
     invariance : float, default=25.0
         Weight of the mean squared difference of the views.
     variance : float, default=25.0
-        Weight of what is missing to a standard deviation of 1. Without it, all rows collapse.
+        Weight of the shortfall from a standard deviation of 1. Without it, all rows collapse.
     covariance : float, default=1.0
         Weight of the squared covariances between components.
 
@@ -82,7 +82,7 @@ class VICRegTransformer(BaseViewTransformer):
 
     _relative_cost = 1.2
     _collapse_remedies = {"variance": "larger", "covariance": "larger", "lr": "smaller"}
-    _lengths_count = True  # components shall have a deviation of 1
+    _lengths_count = True  # components should have a standard deviation of 1
 
     def _make_task(self, spec):
         return VICRegTask(

@@ -5,7 +5,7 @@
     for each batch x:
         mask = each entry with probability p_mask
         corrupted = x, with masked entries redrawn from their column
-        m = corrupted differs from x         # a redrawn entry may be what it was
+        m = corrupted differs from x         # a redrawn entry may be unchanged
         h = encoder(corrupted)
         loss = bce(mask_head(h), m) + alpha * error(feature_head(h), x)
 """
@@ -25,7 +25,7 @@ from sklearn_ssl.reconstruction import feature_loss, prediction_width
 
 
 class VIMETask(PretextTask):
-    """Find the entries of a row that were redrawn, and what the row was."""
+    """Find the entries of a row that were redrawn, and the original row."""
 
     def __init__(self, encoder, p_mask, alpha, marginals, cardinalities):
         super().__init__()
@@ -33,14 +33,14 @@ class VIMETask(PretextTask):
         self.p_mask = p_mask
         self.alpha = alpha
         self.cardinalities = cardinalities
-        # Not in state_dict: they belong to the description of the data, which is kept beside it.
+        # Not in state_dict: they belong to the description of the data, which is saved separately.
         self.register_buffer("marginals", torch.tensor(marginals), persistent=False)
         self.mask_head = nn.Linear(encoder.output_dim, len(cardinalities))
         self.feature_head = nn.Linear(encoder.output_dim, prediction_width(cardinalities))
 
     def forward(self, batch):
-        chances = torch.rand(batch.shape, generator=self.generator, device=batch.device)
-        mask = chances < self.p_mask  # [n, M]
+        draws = torch.rand(batch.shape, generator=self.generator, device=batch.device)
+        mask = draws < self.p_mask  # [n, M]
         corrupted = corrupt_features(batch, mask, self.marginals, self.generator)
         changed = (corrupted != batch) & ~(corrupted.isnan() & batch.isnan())
         h = self.encoder(corrupted)
@@ -54,25 +54,26 @@ class VIMETask(PretextTask):
 class VIMETransformer(BaseTableTransformer):
     """Representations of tables by mask estimation and reconstruction (VIME).
 
-    Random entries of each row are replaced by values drawn from their columns. From an encoder's
-    output, one linear layer has to tell which entries were changed, and another what the row was
-    [1]_. ``transform`` returns the encoder's output.
+    Random entries of each row are replaced with values drawn from their columns. From the encoder's
+    output, one linear layer predicts which entries were changed, and another predicts the original
+    row [1]_. ``transform`` returns the encoder's output.
 
     Parameters
     ----------
     p_mask : float, default=0.3
         Probability that an entry is redrawn.
     alpha : float, default=2.0
-        Weight of the reconstruction beside that of the mask.
+        Weight of the reconstruction, relative to that of the mask.
     validation_fraction : float, default=0.1
-        Part of the rows held out for early stopping, which are corrupted alike in every epoch.
+        Fraction of the rows held out for early stopping, which are corrupted in the same way in
+        every epoch.
 
     Notes
     -----
-    As in the paper, all entries of a row are to be reconstructed, not only those that were redrawn.
-    Numbers count by their squared error in deviations of their column, categories by the
-    cross-entropy, divided by that of guessing; missing numbers do not count. What follows in the
-    paper, a consistency of predictions in a semi-supervised second step, is not part of this.
+    As in the paper, all entries of a row are reconstructed, not only those that were redrawn.
+    Numbers count with their squared error in standard deviations of their column, categories with
+    the cross-entropy, divided by that of guessing; missing numbers do not count. The second,
+    semi-supervised step of the paper, consistency of predictions, is not included.
 
     References
     ----------

@@ -159,7 +159,9 @@ def test_training_makes_texts_easier_to_find(fitted):
 
 def test_one_text_cannot_be_scored():
     ssl = SimCSETransformer(max_epochs=1, batch_size=8, **SMALL).fit(SENTENCES)
-    with pytest.raises(ValueError, match="score needs two at least that are not empty, got 1"):
+    with pytest.raises(
+        ValueError, match="score needs at least two texts that are not empty, got 1"
+    ):
         ssl.score([SENTENCES[0], ""])
     assert ssl.score(SENTENCES[:2]) < 0
 
