@@ -80,7 +80,7 @@ def count_dims(X):
     try:
         if isinstance(X, list | tuple) and len(X):
             return 1 + np.ndim(X[0])
-        return len(X.shape if hasattr(X, "shape") else np.shape(X))
+        return len(X.shape if hasattr(X, "shape") else np.asarray(X).shape)
     except (TypeError, ValueError):  # a row of lists of different lengths, for example
         return None
 
