@@ -20,7 +20,7 @@ default_role = "literal"
 nitpicky = True
 # Nothing is fetched while building, so names of other packages have no page to lead to.
 nitpick_ignore_regex = [
-    ("py:.*", r"(collections\.abc|joblib|numpy|skorch|sklearn|torch|torchvision)(\..*)?")
+    ("py:.*", r"(collections\.abc|joblib|pathlib|numpy|skorch|sklearn|torch|torchvision)(\..*)?")
 ]
 
 autodoc_preserve_defaults = True  # "torch.optim.AdamW" as it is written, not as it prints

@@ -81,7 +81,7 @@ class ArraySpec(Spec):
 
     A new kind defines ``modality``, ``n_dims``, ``expected``, ``describe``, ``to_tensor``,
     ``from_tensor`` and ``default_encoder``, and is entered in
-    :data:`sklearn_ssl.data.KINDS`.
+    ``sklearn_ssl.data.KINDS``.
 
     Attributes
     ----------
@@ -119,7 +119,7 @@ class ArraySpec(Spec):
             Its parameters say how X is meant; its ``n_features_in_`` and ``feature_names_in_`` are
             set.
         blocks : list of array-like
-            X and further rows, as :func:`~sklearn_ssl.data.readable.read_rows` returns them.
+            X and further rows, as ``read_rows`` returns them.
 
         Returns
         -------

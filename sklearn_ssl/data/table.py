@@ -32,7 +32,7 @@ class TableSpec(ScaledSpec):
     missing : tuple of bool
         Whether numbers of a column were missing.
     categories : tuple or None
-        Those of each column, as :func:`~sklearn_ssl.data.categories.learn_categories` returns
+        Those of each column, as ``learn_categories`` returns
         them. Code 1 is the first. None if all columns hold numbers.
     quantiles : ndarray of shape (n_quantiles, features) or None
         With ``scaling="quantile"``, those of X, at the levels ``(i + 1 / 2) / n_quantiles``.

@@ -56,10 +56,8 @@ class CountsSpec(ArraySpec):
         return MLPEncoder(shape, width=32)
 
 
-KINDS["counts"] = CountsSpec
-
-
-def test_counts_go_through_everything(tmp_path):
+def test_counts_go_through_everything(tmp_path, monkeypatch):
+    monkeypatch.setitem(KINDS, "counts", CountsSpec)
     rng = np.random.default_rng(0)
     y = np.arange(200) % 2
     X = rng.poisson(np.where(y[:, None] == np.arange(20) % 2, 9, 2))
