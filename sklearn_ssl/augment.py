@@ -1,9 +1,9 @@
 """Augmentations of whole batches, one per kind of data.
 
 An augmentation is a module called as ``augment(batch, generator)``. It draws one random change per
-row, and computes them all in a few tensor operations. ``adapt(spec)`` fills in what was left to be
-derived from the data and returns the adapted copy; the estimator calls it in ``fit``.
-:class:`MultiCrop` makes views of two kinds.
+row, and computes all of them in a few tensor operations. ``adapt(spec)`` returns a copy with the
+settings that depend on the data; the estimator calls it in ``fit``. :class:`MultiCrop` makes two
+kinds of views.
 """
 
 import copy
@@ -22,11 +22,12 @@ class Augmentation(nn.Module):
     Attributes
     ----------
     modality : {"image", "table", "series"} or None
-        The only kind of data that it changes; None is any.
+        The only kind of data that it changes; None means any.
     size : tuple of int or None
-        Shape of a view behind its channels; None is that of the batch.
+        Shape of a view after its channels; None means that of the batch.
     alike : bool
-        Whether all rows of a batch may change alike, so that each view needs a call of its own.
+        Whether all rows of a batch may change in the same way, so that each view needs a separate
+        call.
     """
 
     modality = None
@@ -34,12 +35,12 @@ class Augmentation(nn.Module):
     alike = False
 
     def adapt(self, spec):
-        """Return a copy whose open settings are derived from the description of the data.
+        """Return a copy with its unset settings derived from the description of the data.
 
         Parameters
         ----------
         spec : Spec
-            Its ``shape`` and ``marginals`` are read.
+            Its ``shape`` and ``marginals`` are used.
         """
         return copy.deepcopy(self)
 
@@ -57,7 +58,7 @@ class Augmentation(nn.Module):
 
 
 class Foreign(Augmentation):
-    """A function of a batch that knows nothing of this package.
+    """A function of a batch from outside this package.
 
     Parameters
     ----------
@@ -77,7 +78,7 @@ class Foreign(Augmentation):
 
 
 class Compose(Augmentation):
-    """Augmentations one after another.
+    """Augmentations applied one after another.
 
     Parameters
     ----------
@@ -119,7 +120,7 @@ def make_views(augment, batch, n_views, generator):
     Parameters
     ----------
     augment : Augmentation or callable
-        Any other callable is given the batch alone, once for each view.
+        Any other callable receives only the batch, once for each view.
     batch : torch.Tensor of shape (n, ...)
     n_views : int
     generator : torch.Generator
@@ -142,34 +143,34 @@ def make_views(augment, batch, n_views, generator):
 
 
 def _check_view(view, batch, size):
-    """Raise if rows that an augmentation returns are not of the kind of its batch."""
+    """Raise an error if an augmentation returns rows unlike those of its batch."""
     if not isinstance(view, torch.Tensor):
         raise TypeError(
-            "augment must return a tensor like the batch that it is given, got "
-            f"{type(view).__name__}."
+            f"augment must return a tensor like the batch it receives, got {type(view).__name__}."
         )
     shape = batch.shape[1:] if size is None else (batch.shape[1], *size)
     if tuple(view.shape[1:]) != tuple(shape) or view.dtype != batch.dtype:
         raise ValueError(
-            "augment must return rows like those of the batch that it is given, of shape "
+            "augment must return rows like those of the batch it receives, of shape "
             f"{tuple(shape)} and {batch.dtype}; got rows of shape {tuple(view.shape[1:])} and "
             f"{view.dtype}."
         )
 
 
 class MultiCrop(nn.Module):
-    """Two views of each row and some that show less of it, as in SwAV [1]_ and DINO.
+    """Two views of each row, and local views that show less of it, as in SwAV [1]_ and DINO.
 
     Parameters
     ----------
     augment : None, Augmentation or callable
-        As :func:`resolve_augmentation` takes it. The local views of an Augmentation are those of
-        its method ``local``; any other callable makes them as it makes the others.
+        As in :func:`resolve_augmentation`. An Augmentation makes local views with its method
+        ``local``; any other callable makes them like the global ones.
     n_local : int or None
-        Local views of each row. None is 4 for images from 64 pixels on the shorter side, else 0.
+        Number of local views of each row. None means 4 for images with at least 64 pixels on the
+        shorter side, otherwise 0.
     spec : Spec
     encoder : torch.nn.Module
-        If it cannot take local views of another shape than the rows, they get the rows' shape.
+        If it does not accept rows of another shape, local views get the shape of the rows.
 
     References
     ----------
@@ -210,7 +211,7 @@ class MultiCrop(nn.Module):
 
 @torch.no_grad()
 def _takes(encoder, shape):
-    """Whether an encoder embeds rows of another shape than those it was made for."""
+    """Return whether an encoder embeds rows of another shape than it was built for."""
     was_training = encoder.training
     encoder.eval()
     try:
@@ -222,7 +223,7 @@ def _takes(encoder, shape):
 
 
 def _full_precision(batch):
-    """Leave the autocast of a training step: coordinates of eight bits would move pixels."""
+    """Disable the autocast of a training step: eight-bit coordinates would shift pixels."""
     return torch.autocast(batch.device.type, enabled=False)
 
 
@@ -240,27 +241,27 @@ class ImageAugmentation(Augmentation):
     Parameters
     ----------
     scale : tuple of float or None, default=None
-        Range of the part of the area that a crop keeps. Above 1 the image shrinks and black is
-        seen around it. None means (0.08, 1) from 64 pixels on the shorter side, and a gentler
-        (0.3, 1) below, where a crop of 8 % holds hardly a pixel.
+        Range of the fraction of the area that a crop keeps. Above 1, the image shrinks and is
+        surrounded by black. None means (0.08, 1) for at least 64 pixels on the shorter side, and a
+        milder (0.3, 1) below, where a crop of 8 % contains hardly a pixel.
     ratio : tuple of float, default=(3/4, 4/3)
         Range of the change of the aspect ratio.
     flip : float, default=0.5
-        Probability of mirroring left and right. Use 0 where mirrored images mean something else,
-        as digits and letters do.
+        Probability of mirroring left and right. Use 0 if mirrored images mean something else, like
+        digits and letters.
     rotation : float, default=0
-        Largest angle, in degrees, to either side.
+        Maximum angle, in degrees, in either direction.
     jitter : float, default=0.8
-        Strength of the color jitter: brightness, contrast and saturation change by up to 0.8
-        times this, hue by 0.2 times this of the color circle. Images without three channels have
-        brightness and contrast only.
+        Strength of the color jitter: brightness, contrast and saturation change by up to 0.8 times
+        this, hue by 0.2 times this of the color circle. Images without three channels only change
+        in brightness and contrast.
     jitter_probability : float, default=0.8
-        Part of the images that are jittered.
+        Fraction of the images that are jittered.
     grayscale : float, default=0.2
-        Part of the images of three channels that turn gray.
+        Fraction of the images with three channels that turn gray.
     blur : float or None, default=None
-        Part of the images that are blurred, with a Gaussian of 0.1 to 2 pixels and a kernel of a
-        tenth of the shorter side. None means 0.5 from 32 pixels on, and 0 below.
+        Fraction of the images that are blurred, with a Gaussian of 0.1 to 2 pixels and a kernel of
+        a tenth of the shorter side. None means 0.5 for at least 32 pixels, and 0 below.
 
     References
     ----------
@@ -310,7 +311,7 @@ class ImageAugmentation(Augmentation):
         return adapted
 
     def local(self, spec):
-        """Return an adapted copy whose crops are smaller, and come out at half the sides."""
+        """Return an adapted copy with smaller crops, resized to half the side length."""
         local = self.adapt(spec)
         local.scale = local_crop_scale(local.scale)
         local.size = tuple(-(-side // 2) for side in spec.shape[1:])
@@ -318,7 +319,7 @@ class ImageAugmentation(Augmentation):
 
     def forward(self, batch, generator):
         if self.scale is None or self.blur is None:
-            raise ValueError("scale and blur are open: set them, or call adapt(spec) first.")
+            raise ValueError("scale and blur are not set: set them, or call adapt(spec) first.")
         with _full_precision(batch):
             views = self._crop_flip_rotate(batch, generator)
             if self.jitter or (self.grayscale and batch.shape[1] == 3):
@@ -335,13 +336,13 @@ class ImageAugmentation(Augmentation):
 
         area = draw(*self.scale)
         ratio = draw(math.log(self.ratio[0]), math.log(self.ratio[1])).exp_()
-        # As parts of the whole side.
+        # As fractions of the whole side.
         crop_width, crop_height = (area * ratio).sqrt_(), (area / ratio).sqrt_()
         if max(self.scale) <= 1:
             crop_width.clamp_(max=1)
             crop_height.clamp_(max=1)
-        # Coordinates run from -1 to 1 over the image. A crop stays inside; a larger one holds it.
-        # Half a pixel is left at the edges, for a sample there would be mixed with black.
+        # Coordinates run from -1 to 1 over the image. A crop stays inside; a larger one contains
+        # it. Half a pixel is left at the edges, because a sample there would be mixed with black.
         center_x = draw(-1, 1) * (1 - crop_width).abs_() * (1 - 1 / width)
         center_y = draw(-1, 1) * (1 - crop_height).abs_() * (1 - 1 / height)
         mirror = torch.where(draw(0, 1) < self.flip, -1.0, 1.0)
@@ -418,7 +419,7 @@ _RGB_TO_YIQ = ((0.299, 0.587, 0.114), (0.596, -0.274, -0.322), (0.211, -0.523, 0
 
 
 def _saturation_and_hue(saturation, hue):
-    """Return the maps of RGB, ``(n, 3, 3)``, that scale and turn its color differences."""
+    """Return the maps of RGB, ``(n, 3, 3)``, that scale and rotate its color differences."""
     to_yiq = torch.tensor(_RGB_TO_YIQ, device=hue.device)
     cos, sin = (saturation * hue.cos())[:, 0, 0, 0], (saturation * hue.sin())[:, 0, 0, 0]
     in_yiq = torch.zeros(len(hue), 3, 3, device=hue.device)
@@ -429,7 +430,7 @@ def _saturation_and_hue(saturation, hue):
 
 
 class FeatureCorruption(Augmentation):
-    """Replace random entries of each row by values drawn from their columns.
+    """Replace random entries of each row with values drawn from their columns.
 
     As in SCARF [1]_, the values come from the empirical marginal distribution of the column in the
     training data, kept as up to 256 of its quantiles.
@@ -450,7 +451,7 @@ class FeatureCorruption(Augmentation):
     def __init__(self, rate=0.3):
         super().__init__()
         self.rate = rate
-        # Not in state_dict: they belong to the description of the data, which is kept beside it.
+        # Not in state_dict: they belong to the description of the data, which is saved separately.
         self.register_buffer("marginals", None, persistent=False)
 
     def adapt(self, spec):
@@ -477,13 +478,13 @@ class SeriesAugmentation(Augmentation):
     Parameters
     ----------
     crop : tuple of float, default=(0.5, 1.0)
-        Range of the part of the time that a crop keeps; it is stretched to the full length.
+        Range of the fraction of the time that a crop keeps; it is stretched to the full length.
     scaling : float, default=0.2
-        Standard deviation of the logarithm of the factor on each channel.
+        Standard deviation of the logarithm of the factor for each channel.
     noise : float, default=0.1
-        Standard deviation of added white noise, in deviations of the channel.
+        Standard deviation of added white noise, in standard deviations of the channel.
     mask : float, default=0.1
-        Part of the time, in one piece, that is set to the mean of the channel.
+        Fraction of the time, in one piece, that is set to the mean of the channel.
     """
 
     modality = "series"
@@ -496,7 +497,7 @@ class SeriesAugmentation(Augmentation):
         self.mask = mask
 
     def local(self, spec):
-        """Return an adapted copy whose crops are half as long, and come out at half the length."""
+        """Return an adapted copy with crops of half the length, resized to half the length."""
         local = self.adapt(spec)
         local.crop = tuple(part / 2 for part in self.crop)
         local.size = (-(-spec.shape[1] // 2),)
@@ -530,13 +531,14 @@ class SeriesAugmentation(Augmentation):
 
 
 def resolve_augmentation(augment, spec):
-    """Return the augmentation that an estimator's parameter means, adapted to the data.
+    """Return the augmentation for an estimator's parameter, adapted to the data.
 
     Parameters
     ----------
     augment : None, Augmentation, callable, list or tuple
-        None is the augmentation of the kind of data. A list, a tuple or an ``nn.Sequential`` holds
-        several, one after another. The parameter itself is never changed.
+        None means the default augmentation of the kind of data. A list, a tuple or an
+        ``nn.Sequential`` contains several, applied one after another. The parameter itself is never
+        changed.
     spec : Spec
 
     Returns
@@ -546,10 +548,10 @@ def resolve_augmentation(augment, spec):
     Raises
     ------
     TypeError
-        If it is not made of functions of a batch.
+        If `augment` does not consist of functions of a batch.
     ValueError
-        If it is empty, or is made for another kind of data; or if it is None, and there is no
-        augmentation for the kind of data.
+        If `augment` is empty, or is made for another kind of data; or if it is None and the kind of
+        data has no default augmentation.
     """
     if augment is None:
         if spec.default_augmentation is None:
@@ -562,23 +564,23 @@ def resolve_augmentation(augment, spec):
         if augment.modality not in (None, spec.modality):
             raise ValueError(
                 f"augment={type(augment).__name__}() changes data of the kind "
-                f"{augment.modality!r}, but X is read as {spec.modality!r}. Use augment=None, or a "
-                "function of a batch of your own."
+                f"{augment.modality!r}, but X is read as {spec.modality!r}. Use augment=None, or "
+                "your own function of a batch."
             )
         return augment.adapt(spec)
     if isinstance(augment, list | tuple | nn.Sequential | nn.ModuleList):
         if len(augment) == 0 or any(step is None for step in augment):
             raise ValueError(
-                "augment is empty, or has None among its steps: give it augmentations, or None in "
-                "place of the whole for the default."
+                "augment is empty, or has None among its steps: pass augmentations, or "
+                "augment=None for the default."
             )
         return Compose([resolve_augmentation(step, spec) for step in augment])
     if not callable(augment) or isinstance(augment, type):
-        raise TypeError(f"augment must be made of functions of a batch, got {augment!r}.")
+        raise TypeError(f"augment must consist of functions of a batch, got {augment!r}.")
     try:
         return Foreign(copy.deepcopy(augment))
     except TypeError as error:
         raise TypeError(
-            f"augment must be made of functions that can be copied; of {augment!r}, that fails "
-            f"({error}). A lock or an open file has its place in a module's global variables."
+            f"augment must consist of functions that can be copied; copying {augment!r} fails "
+            f"({error}). Keep a lock or an open file in a global variable of a module."
         ) from error

@@ -170,7 +170,7 @@ BAD_SHAPES = {
     "images or series": (
         {},
         CUBE,
-        r'\(n, 4, 4\).*gray images.*series.*modality="image" or modality="series"',
+        r'\(n, 4, 4\).*grayscale images.*series.*modality="image" or modality="series"',
     ),
     "five dimensions": ({}, ROWS.reshape(24, 2, 2, 2, 2), r"2, 3 or 4 dimensions\. NextFrame"),
     "cube as table": ({"modality": "table"}, CUBE, r"expected \(n, features\)"),
@@ -181,7 +181,7 @@ BAD_SHAPES = {
     "table with image_shape": (
         {"image_shape": (4, 4), "modality": "table"},
         FLAT,
-        'goes with modality="image"',
+        'requires modality="image"',
     ),
     **{
         f"image_shape={shape}": ({"image_shape": shape}, FLAT, "image_shape must be")
@@ -285,7 +285,11 @@ BAD_PARAMS = {
         r"cannot take batches of shape \(n, 16\)|cannot take batches of shape \(n, 16,\)",
     ),
     "no module": ({"encoder": lambda shape: shape}, TypeError, "got tuple"),
-    "module": ({"encoder": nn.Linear(16, 2)}, TypeError, "function that returns a new module"),
+    "module": (
+        {"encoder": nn.Linear(16, 2)},
+        TypeError,
+        "function that returns a new torch.nn.Module",
+    ),
     "no model": (
         {"encoder": "resnet81", "image_shape": (4, 4)},
         ValueError,

@@ -222,7 +222,7 @@ def test_frames_of_any_kind_are_read_by_one_rule(Estimator):
         np.testing.assert_array_equal(other.transform(same), Z)
         np.testing.assert_array_equal(other.partial_fit(same).score(same), other.score(same))
     dates = X.assign(x=pd.date_range("2020", periods=24))
-    match = "column 'x' .Timestamp: make numbers of it"
+    match = "column 'x' .Timestamp: convert it to numbers"
     for call in (ssl.fit, ssl.partial_fit, ssl.transform, ssl.score, clone(ssl).fit):
         with pytest.raises(TypeError, match=match):
             call(dates)

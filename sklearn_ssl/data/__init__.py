@@ -1,4 +1,4 @@
-"""Kinds of data: one file for each says how it is read, described, made to tensors and back.
+"""Kinds of data: one file for each defines how it is read, described, and converted to tensors.
 
 A new kind is a subclass of :class:`~sklearn_ssl.data.spec.ArraySpec` and an entry in :data:`KINDS`.
 """
@@ -22,15 +22,15 @@ def kind_of(estimator, X):
     Parameters
     ----------
     estimator : estimator
-        Its parameters `modality` and `image_shape`, where it has them, name the kind; otherwise
-        the number of dimensions of X does.
+        Its parameters `modality` and `image_shape`, if it has them, name the kind; otherwise the
+        number of dimensions of X does.
     X : array-like
-        As :func:`~sklearn_ssl.data.readable.read_rows` returns it.
+        As returned by :func:`~sklearn_ssl.data.readable.read_rows`.
 
     Raises
     ------
     ValueError
-        If neither tells, or if the estimator does not take such data.
+        If neither determines the kind, or if the estimator does not accept such data.
     """
     modality, taken = modality_of(estimator, X), taken_by(estimator)
     if modality is None:
@@ -43,7 +43,7 @@ def kind_of(estimator, X):
 
 
 def modality_of(estimator, X):
-    """Return the name of the kind of data that X holds; None if nothing tells."""
+    """Return the name of the kind of data that X holds; None if it is unknown."""
     taken = taken_by(estimator)
     if len(taken) == 1:
         return taken[0]
@@ -54,26 +54,26 @@ def modality_of(estimator, X):
 
 
 def taken_by(estimator):
-    """Return the names of the kinds of data that an estimator takes; a class will do."""
+    """Return the names of the kinds of data that an estimator, or a class, accepts."""
     with_views = [name for name, kind in KINDS.items() if kind.default_augmentation is not None]
     return estimator._modalities or tuple(with_views)
 
 
 def _refuse(estimator, X):
-    """Say what is wrong with X, whose dimensions tell of no kind: in scikit-learn's words first."""
+    """Raise an error about X, whose kind is unknown; scikit-learn's own messages come first."""
     (X,) = ArraySpec.as_arrays(estimator, [X])
     row_shape = ArraySpec.checked(estimator, X, reset=True, min_samples=2).shape[1:]
     n_dims, by_dims = len(row_shape) + 1, estimator._auto_modality
     got = f"X has shape {shown_shape(row_shape)}"
     if n_dims == 3 and by_dims is AUTO_MODALITY:
         raise ValueError(
-            f"{got}: it may hold gray images (n, height, width) or series (n, channels, time). Say "
-            'which with modality="image" or modality="series".'
+            f"{got}: it may hold grayscale images (n, height, width) or series (n, channels, "
+            'time). Set modality="image" or modality="series".'
         )
     raise ValueError(f"{got}, expected {_among(by_dims)} dimensions.{TAKEN_BY.get(n_dims, '')}")
 
 
 def _among(by_dims):
-    """Name the numbers of dimensions that X may have; three of them may be gray images."""
+    """Name the numbers of dimensions that X may have; three of them may be grayscale images."""
     *most, last = sorted({*by_dims, 3} if 4 in by_dims else by_dims)
     return f"{', '.join(map(str, most))} or {last}" if most else str(last)

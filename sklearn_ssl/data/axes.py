@@ -1,8 +1,8 @@
-"""The order of axes: what to do with rows whose axes come in another order."""
+"""The order of axes: advice for rows with their axes in another order."""
 
 
 def axes_to_move(got, expected):
-    """Say how rows of a shape become those of another, if they differ in the order of axes."""
+    """Return how to convert rows of one shape to another that differs in the order of axes."""
     if len(got) != len(expected) or sorted(got) != sorted(expected) or len(got) < 2:
         return ""
     if len(got) > 2 and (*got[1:], got[0]) == tuple(expected):

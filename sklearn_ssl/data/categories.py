@@ -1,4 +1,4 @@
-"""Columns of categories: which columns of a table are some, and numbers for their values."""
+"""Categorical columns: which columns of a table are categorical, and codes for their values."""
 
 import re
 import warnings
@@ -16,40 +16,40 @@ from sklearn_ssl.data.columns import (
     table_of,
 )
 
-N_TO_JUDGE = 20  # values of a column from which it may be said to have too many categories
-LARGEST_SHARE = 0.9  # of different values among those of a column of categories
-N_TO_MISS = 5  # values of a column from which most of them should be known
+N_TO_JUDGE = 20  # values of a column that are needed to judge whether it has too many categories
+LARGEST_SHARE = 0.9  # maximum share of different values in a categorical column
+N_TO_MISS = 5  # values of a column from which on most of them should be known
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?", re.ASCII | re.IGNORECASE)
 TRUTH = {"true": True, "false": False}
 
 
 def learn_categories(tables, categorical_features):
-    """Find the columns of categories, and the values that each of them has.
+    """Find the categorical columns, and the values of each.
 
     Parameters
     ----------
     tables : list of DataFrame or array-like
-        With the same columns. What is no table is left for others to refuse.
+        With the same columns. Anything that is not a table is refused elsewhere.
     categorical_features : "from_dtype", None or array-like
         As in :class:`~sklearn_ssl.BaseSSLTransformer`.
 
     Returns
     -------
     categories : tuple or None
-        For each column the tuple of its values, None for a missing one among them, or None if it
-        holds numbers. None as a whole if all columns do.
+        For each column the tuple of its values, including None for missing, or None if it holds
+        numbers. None if all columns hold numbers.
 
     Raises
     ------
     ValueError
-        If `categorical_features` names what is not there.
+        If `categorical_features` does not fit the columns.
     TypeError
         If values are neither strings nor numbers.
 
     Warns
     -----
     UserWarning
-        If nearly every row has a category of its own in a column, or numbers are strings.
+        If almost every row has its own category in a column, or numbers are strings.
     """
     tables = [table_of(table) for table in tables]
     if tables[0] is None or categorical_features is None:
@@ -79,27 +79,27 @@ def encode_table(X, categories, estimator_name):
     ----------
     X : frame or array-like of shape (n, features)
     categories : tuple or None
-        As :func:`learn_categories` returns it.
+        As returned by :func:`learn_categories`.
     estimator_name : str
         Named in messages.
 
     Returns
     -------
     encoded : ndarray of shape (n, features)
-        Numbers as they are, NaN where one is missing. Of categories the codes: 1 for the first
-        value, and 0 for any that was not learned.
+        Numbers as they are, NaN for missing ones. Codes for categories: 1 for the first value, and
+        0 for values that were not learned.
 
     Raises
     ------
     ValueError
-        If a column of numbers holds strings that are none.
+        If a column of numbers holds strings that are not numbers.
     TypeError
         If values are neither strings nor numbers.
 
     Warns
     -----
     UserWarning
-        If most values of a column are none of its categories.
+        If most values of a column do not belong to its categories.
     """
     columns = read_columns(table_of(X))
     if not columns:
@@ -114,14 +114,14 @@ def encode_table(X, categories, estimator_name):
 
 
 def decode_table(encoded, categories):
-    """Put categories back in the place of their codes.
+    """Replace codes with their categories.
 
     Parameters
     ----------
     encoded : ndarray of shape (n, features)
-        As :func:`encode_table` returns it.
+        As returned by :func:`encode_table`.
     categories : tuple
-        As :func:`learn_categories` returns it.
+        As returned by :func:`learn_categories`.
 
     Returns
     -------
@@ -136,7 +136,7 @@ def decode_table(encoded, categories):
 
 
 def _chosen(table, categorical_features):
-    """Return the set of the places of the columns that the user has named."""
+    """Return the set of positions of the columns that the user has named."""
     n_columns = table.shape[1]
     names = column_names(table) if is_frame(table) else []
     chosen = np.asarray(categorical_features)
@@ -151,8 +151,8 @@ def _chosen(table, categorical_features):
     known = f"names of columns ({', '.join(map(str, names))}), " if names else ""
     raise ValueError(
         f"categorical_features={categorical_features!r} does not fit X, which has {n_columns} "
-        f'columns. Expected "from_dtype", None, {known}places from 0 to {n_columns - 1}, or a '
-        f"boolean for each column."
+        f'columns. Expected "from_dtype", None, {known}positions from 0 to {n_columns - 1}, or a '
+        "boolean for each column."
     )
 
 
@@ -173,7 +173,7 @@ def _numbers(column, estimator_name):
 def _distinct(columns):
     """Return the values of a column in all tables, sorted: numbers, strings, then None.
 
-    A number and the string that it is written as are one category, if there is one such string.
+    A number and its string are one category, if there is only one such string.
     """
     distinct = set().union(*(column.to_list() for column in columns))
     known = distinct - {None}
@@ -187,8 +187,8 @@ def _distinct(columns):
 def _codes(column, known):
     """Return the codes of the values of a column: 0 for those that are not known.
 
-    A number and a string are one category if the string is that number, and no other one is: a
-    file that is read again may have changed the dtype of a column.
+    A number and a string are one category if the string is that number, and no other string is:
+    reading a file again may change the dtype of a column.
     """
     values = column.to_list()
     codes = {value: code for code, value in enumerate(known, start=1)}
@@ -224,12 +224,12 @@ def _number(value):
 
 
 def _warn_of_numbers_among_strings(table, columns):
-    """Warn of numbers that are read as categories since they come beside strings."""
+    """Warn of numbers that are read as categories because they are mixed with strings."""
     mixed = [c.name for c in columns if not c.has_category_dtype and len(_kinds(c)) == 2]
     if mixed:
         warnings.warn(
             f"X has numbers and strings in column {among(mixed)}: all of them are read as "
-            "categories. If numbers are meant, put NaN in the place of the strings.",
+            "categories. If they should be numbers, replace the strings with NaN.",
             UserWarning,
             stacklevel=2,
         )
@@ -237,10 +237,10 @@ def _warn_of_numbers_among_strings(table, columns):
         written = [c.name for c in columns if all(map(_is_written_number, c.to_list()))]
         if written:
             warnings.warn(
-                f"X is an array of strings, which are categories, and has numbers as strings in "
-                f"column {among(written)}. NumPy makes strings of numbers beside strings: keep "
-                "them by dtype=object or in a DataFrame, or name the columns that are categories "
-                "in categorical_features.",
+                "X is an array of strings, which are categories, and has numbers as strings in "
+                f"column {among(written)}. NumPy turns numbers mixed with strings into strings: "
+                "keep them with dtype=object or in a DataFrame, or name the categorical columns in "
+                "categorical_features.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -255,7 +255,7 @@ def _is_written_number(value):
 
 
 def _warn_of_too_many(blocks):
-    """Warn of columns in which nearly every row has a category of its own."""
+    """Warn of columns in which almost every row has its own category."""
     counts = {}
     for columns in blocks:
         blocks_of_values = [column.to_list() for column in columns]
@@ -266,17 +266,17 @@ def _warn_of_too_many(blocks):
     if counts:
         listed = [f"{name} ({count})" for name, count in counts.items()]
         warnings.warn(
-            f"Nearly every row has a category of its own in column {among(listed)} of X, so that "
-            "nothing can be learned of it. Drop it if it holds IDs. Give free text to an estimator "
-            "of texts, such as MaskedLMEmbedder. If it holds numbers, convert them, by "
-            "pandas.to_numeric for example.",
+            f"Almost every row has its own category in column {among(listed)} of X, so nothing can "
+            "be learned from it. Drop it if it holds IDs. Use a text estimator for free text, such "
+            "as MaskedLMEmbedder. If it holds numbers, convert them, for example with "
+            "pandas.to_numeric.",
             UserWarning,
             stacklevel=2,
         )
 
 
 def _warn_of_unknown(name, values, codes, known):
-    """Warn if most values of a column are none of its categories."""
+    """Warn if most values of a column do not belong to its categories."""
     if codes.all():
         return
     unknown = [value for value, code in zip(values, codes) if code == 0 and value is not None]
@@ -284,9 +284,9 @@ def _warn_of_unknown(name, values, codes, known):
     if n_values >= N_TO_MISS and len(unknown) > n_values / 2:
         examples = among([repr(value) for value in known if value is not None], 3)
         warnings.warn(
-            f"Of {n_values} values in column {name} of X, {len(unknown)} are none of the "
-            f"categories of fit and are embedded as unknown, such as {unknown[0]!r}; in fit there "
-            f"were {examples or 'none'}. Give the column the values that it had there, or fit "
+            f"Of {n_values} values in column {name} of X, {len(unknown)} are not among the "
+            f"categories in fit and are embedded as unknown, such as {unknown[0]!r}; in fit there "
+            f"were {examples or 'none'}. Convert the column to the values it had in fit, or fit "
             "again.",
             UserWarning,
             stacklevel=2,

@@ -12,25 +12,29 @@ from numbers import Complex, Real
 
 import numpy as np
 
-# Dtypes that say of a column that it holds categories, whatever its values are.
+# Dtypes of categorical columns, whatever their values are.
 CATEGORY_DTYPES = {"category", "categorical", "enum", "dictionary"}
 CATEGORY_DTYPES |= {"string", "str", "utf8", "large_string", "string_view"}
-NOT_NUMPY = {"struct", "int128", "uint128"}  # dtypes of which NumPy makes others, or none
+NOT_NUMPY = {
+    "struct",
+    "int128",
+    "uint128",
+}  # dtypes that NumPy converts to others, or does not support
 MISSING = ("NoneType", "NAType", "NaTType")  # the last two are those of pandas
 
-# What to make of values that are neither: the first entry that fits a type tells.
+# How to convert other values: the first entry that fits a type applies.
 REMEDIES = [
     (
         (datetime.date, np.datetime64),
-        "make numbers of it: year, month, day of the week, days since a date",
+        "convert it to numbers: year, month, day of the week, days since a date",
     ),
-    ((datetime.timedelta, np.timedelta64), "make numbers of it: days, or seconds in total"),
-    ((datetime.time,), "make numbers of it: hours since midnight"),
-    ((uuid.UUID,), "drop it: an ID of each row says nothing of other rows"),
-    ((bytes, bytearray, memoryview), "decode it, by value.decode()"),
-    ((Complex,), "make two columns of it: real and imaginary parts"),
-    ((list, tuple, dict, set, np.ndarray), "give its parts columns of their own"),
-    ((object,), "make numbers of it, or strings, which are categories: .astype(str)"),
+    ((datetime.timedelta, np.timedelta64), "convert it to numbers: days, or total seconds"),
+    ((datetime.time,), "convert it to numbers: hours since midnight"),
+    ((uuid.UUID,), "drop it: the ID of a row says nothing about other rows"),
+    ((bytes, bytearray, memoryview), "decode it with value.decode()"),
+    ((Complex,), "split it into two columns: real and imaginary parts"),
+    ((list, tuple, dict, set, np.ndarray), "split it into several columns"),
+    ((object,), "convert it to numbers, or to strings, which are categories: .astype(str)"),
 ]
 
 
@@ -41,11 +45,11 @@ class Column:
     Attributes
     ----------
     name : str
-        As messages write it.
+        As written in messages.
     values : ndarray or list
-        Numbers of a numeric dtype, or else values of any type, None for a missing one.
+        Numbers of a numeric dtype, or values of any type, None for missing ones.
     types : set of type
-        Those of the values in a list, without that of missing ones.
+        Types of the values in a list, without missing ones.
     has_category_dtype : bool
     """
 
@@ -60,20 +64,20 @@ class Column:
         return any(issubclass(cls, str) for cls in self.types)
 
     def to_list(self):
-        """Return the values as a list, None for each that is missing."""
+        """Return the values as a list, None for missing ones."""
         if isinstance(self.values, list):
             return self.values
         return np.where(np.isnan(self.values), None, self.values.astype(object)).tolist()
 
     def to_numbers(self):
-        """Return the values as an array of numbers, NaN for each that is missing."""
+        """Return the values as an array of numbers, NaN for missing ones."""
         if isinstance(self.values, list):
             return np.array(self.values, dtype=np.float64)
         return self.values
 
 
 def is_frame(X):
-    """Say whether X is a table with names of columns: of pandas, polars or Arrow."""
+    """Return whether X is a table with column names: of pandas, polars or Arrow."""
     if len(getattr(X, "shape", ())) != 2:
         return False
     return any(hasattr(X, name) for name in ("iloc", "get_columns", "column_names"))
@@ -85,19 +89,19 @@ def column_names(frame):
 
 
 def table_of(X):
-    """Return X if it is a frame or an array of two dimensions, a list as such an array, or None."""
+    """Return a frame or a two-dimensional array as it is, a list as such an array, else None."""
     if isinstance(X, list | tuple):
         try:
             X, nested = np.asarray(X), X
         except ValueError:  # of different lengths
             return None
-        if X.dtype.kind in "US":  # NumPy has made strings of numbers beside strings
+        if X.dtype.kind in "US":  # NumPy has turned numbers mixed with strings into strings
             X = np.array(nested, dtype=object)
     return X if is_frame(X) or (isinstance(X, np.ndarray) and X.ndim == 2) else None
 
 
 def holds_numbers_only(table):
-    """Say whether a table is one of numbers by its dtypes, as NumPy has them."""
+    """Return whether all dtypes of a table are numeric dtypes of NumPy."""
     if isinstance(table, np.ndarray):
         return table.dtype.kind in "biufc"
     if not hasattr(table, "iloc") or table.shape[1] == 0:
@@ -138,7 +142,7 @@ def read_columns(table):
 
 
 def among(names, most=5):
-    """Return names as a message lists them, the first ones if they are many."""
+    """Return names as listed in a message, only the first ones if there are many."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
@@ -150,7 +154,9 @@ def _column(table, j):
 
 
 def _read(name, column):
-    if hasattr(getattr(column, "dtype", None), "pyarrow_dtype"):  # pandas knows not all of Arrow's
+    if hasattr(
+        getattr(column, "dtype", None), "pyarrow_dtype"
+    ):  # pandas does not know all Arrow types
         column = column.array.__arrow_array__()
     dtype = column.dtype if hasattr(column, "dtype") else column.type
     word = re.match(r"\w*", str(dtype).lower()).group()
@@ -179,7 +185,7 @@ def _list(column):
 
 
 def _plain_values(values):
-    """Return a list of values of Python's own types, None for each that is missing."""
+    """Return a list of values of Python's own types, None for missing ones."""
     if set(map(type, values)) <= {str, int, bool, type(None)}:
         return values
     try:

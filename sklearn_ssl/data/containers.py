@@ -1,4 +1,4 @@
-"""What users' data may be wrapped in: Arrow arrays, masks, frames that are not read yet."""
+"""Containers of users' data: Arrow arrays, masks, frames that are not collected yet."""
 
 import sys
 
@@ -6,16 +6,16 @@ import numpy as np
 
 
 def opened(X):
-    """Return X as it is, but what Arrow has as a Table or a list.
+    """Return X as it is, except that Arrow data becomes a Table or a list.
 
     Raises
     ------
     TypeError
-        If X is a LazyFrame of polars, which has no rows yet, or a Dataset or DataLoader, which
-        hands them out in its own way.
+        If X is a polars LazyFrame, which has no rows yet, or a Dataset or DataLoader, which yields
+        rows in its own way.
     """
     if type(X).__name__ == "LazyFrame":
-        raise TypeError("X is a LazyFrame of polars, which has no rows yet. Pass X.collect().")
+        raise TypeError("X is a polars LazyFrame, which has no rows yet. Pass X.collect().")
     _refuse_datasets(X)
     if not hasattr(X, "to_pylist") or type(X).__name__ == "Table":
         return X
@@ -34,28 +34,28 @@ def _refuse_datasets(X):
             (f"X.{name}()" for name in ("to_pandas", "to_dataframe") if hasattr(X, name)), ""
         )
         raise TypeError(
-            f"X is a {kinds[0]}, which hands out rows in its own way. Expected is an array of "
-            "numbers, a data frame, or a list of arrays: stack the rows of the data set, for "
-            "example with np.stack([np.asarray(row[0]) for row in dataset])."
+            f"X is a {kinds[0]}, which yields rows in its own way. Expected an array of numbers, a "
+            "data frame, or a list of arrays: stack the rows of the data set, for example with "
+            "np.stack([np.asarray(row[0]) for row in dataset])."
             + (f" If it is a table, pass {table}." if table else "")
         )
 
 
 def unmasked(X, whole=None):
-    """Return X as it is, but a masked array as one in which masked values are missing.
+    """Return X as it is, except that masked values of a masked array become missing.
 
     Parameters
     ----------
     X : object
-        A masked array, a list of some, or anything else.
+        A masked array, a list of masked arrays, or anything else.
     whole : str, default=None
         What X holds, if no value of it may be missing: "images", "videos".
 
     Returns
     -------
     X : object
-        With NaN in the place of a masked number, or None of an object. Where nothing is masked, a
-        view of the data.
+        With NaN in place of masked numbers, or None in place of masked objects. If nothing is
+        masked, a view of the data.
 
     Raises
     ------
@@ -70,8 +70,8 @@ def unmasked(X, whole=None):
         return X.data
     if whole:
         raise ValueError(
-            f"X has {np.ma.count_masked(X)} masked values, but {whole} must be whole. Fill "
-            "them, by X.filled(0) for example, or leave the rows out that have some."
+            f"X has {np.ma.count_masked(X)} masked values, but {whole} must be complete. Fill "
+            "them, for example with X.filled(0), or leave out the rows that have masked values."
         )
     dtype = {"f": X.dtype, "b": float, "i": float, "u": float}.get(X.dtype.kind, object)
     filled = X.data.astype(dtype)

@@ -1,4 +1,4 @@
-"""Numbers in tables and series that lie far from all others, or from those in fit."""
+"""Numbers in tables and series that are far from all others, or from those in fit."""
 
 import warnings
 
@@ -6,8 +6,8 @@ import numpy as np
 
 from sklearn_ssl.data.columns import among
 
-MOST_DEVIATIONS = 1e6  # from the mean of a column; what is further away is clipped
-MANY_DEVIATIONS = 1e3  # of which a warning tells
+MOST_DEVIATIONS = 1e6  # from the mean of a column; numbers further away are clipped
+MANY_DEVIATIONS = 1e3  # from here on, there is a warning
 ROWS_AT_ONCE = 10_000
 N_JUDGED = 2000  # values of a column or channel, evenly spaced, and its extremes
 FEWEST_LEVELS = 8  # different values that the others must have
@@ -16,7 +16,7 @@ MARKS = {10**n - 1 for n in range(2, 10)} | {2**n - k for n in (15, 16, 31) for 
 
 
 def check_lone_values(estimator, sample, spec):
-    """Warn of values of the training data beside which all others are nearly the same.
+    """Warn of values so far from the others that these are nearly equal in comparison.
 
     Parameters
     ----------
@@ -34,15 +34,15 @@ def check_lone_values(estimator, sample, spec):
         for j, (value, low, high) in found.items()
     ]
     warnings.warn(
-        f"X has a value far from all others in {among(listed)}; beside it, they are nearly the "
-        f"same to {type(estimator).__name__}. {_remedy(estimator, spec)}",
+        f"X has a value far from all others in {among(listed)}; compared with it, they are nearly "
+        f"equal to {type(estimator).__name__}. {_remedy(estimator, spec)}",
         UserWarning,
         stacklevel=2,
     )
 
 
 def _lone_value(values):
-    """Return a value that is far from all others, and the ends of those; None if there is none."""
+    """Return a value that is far from all others, and their range; None if there is none."""
     few = values[:: max(1, len(values) // N_JUDGED)]
     few = np.append(few, [np.fmin.reduce(values), np.fmax.reduce(values)]).astype(np.float64)
     levels = np.unique(few[~np.isnan(few)])
@@ -63,7 +63,7 @@ def _lone_value(values):
 
 
 def check_deviations(estimator, X, spec):
-    """Warn of numbers that lie far from those in fit.
+    """Warn of numbers that are far from those in fit.
 
     Parameters
     ----------
@@ -88,8 +88,8 @@ def check_deviations(estimator, X, spec):
     clipped = f"; {name} clips it at a million" if deviations.max() > MOST_DEVIATIONS else ""
     warnings.warn(
         f"X has a value of {value:g} in {spec.name_of(estimator, place)}, more than a thousand "
-        f"deviations away from the mean in fit, {spec.shift.flat[place]:g}{clipped}. If X is in "
-        f"another unit than in fit, bring it to that. {_remedy(estimator, spec)}",
+        f"standard deviations from the mean in fit, {spec.shift.flat[place]:g}{clipped}. If X has "
+        f"another unit than in fit, convert it. {_remedy(estimator, spec)}",
         UserWarning,
         stacklevel=2,
     )
@@ -98,6 +98,6 @@ def check_deviations(estimator, X, spec):
 def _remedy(estimator, spec):
     by = "NaN" if spec.takes_missing(estimator) else "a usual value"
     return (
-        f"If it marks a missing number, replace it by {by}; if it is meant, transform the "
-        f"{spec.unit}, for example by a logarithm."
+        f"If it marks a missing number, replace it with {by}; if it is correct, transform the "
+        f"{spec.unit}, for example with a logarithm."
     )

@@ -38,7 +38,7 @@ class ImageSpec(PixelSpec):
         named, image_shape = estimator.modality, estimator.image_shape
         if image_shape is not None and named not in ("auto", cls.modality):
             raise ValueError(
-                f'image_shape={image_shape} goes with modality="image", got modality={named!r}.'
+                f'image_shape={image_shape} requires modality="image", got modality={named!r}.'
             )
         cls.check_dims(row_shape)
         is_named = named == cls.modality
@@ -46,9 +46,9 @@ class ImageSpec(PixelSpec):
 
     @property
     def n_local(self):
-        """4 from 64 pixels on the shorter side, and none below.
+        """4 for at least 64 pixels on the shorter side, and 0 below.
 
-        A part of a small image, of a table's row or of a series hardly says which row it comes
+        A part of a small image, of a row of a table or of a series hardly shows which row it comes
         from: with local views, SwAV was both slower and worse on images of 8 and of 28 pixels.
         """
         return 4 if min(self.shape[1:]) >= 64 else 0
@@ -75,16 +75,16 @@ class ImageSpec(PixelSpec):
 
 
 def read_image_shape(row_shape, image_shape, *, is_named=False):
-    """Return (channels, height, width) of images that come as `row_shape`.
+    """Return (channels, height, width) of images passed as `row_shape`.
 
     Parameters
     ----------
     row_shape : tuple of int
     image_shape : tuple of int or None
-        As the user gives it.
+        As passed by the user.
     is_named : bool
-        Whether the user says ``modality="image"``: with `image_shape`, that settles what is
-        doubtful.
+        Whether the user sets ``modality="image"``: together with `image_shape`, this settles
+        doubts.
     """
     if image_shape is not None:
         _check_image_shape(row_shape, image_shape)
@@ -99,8 +99,8 @@ def read_image_shape(row_shape, image_shape, *, is_named=False):
     if len(row_shape) == 1:
         got = f"image_shape={tuple(image_shape)}"
         remedy = (
-            f"Give it as (height, width, channels); rows that hold one channel behind the other "
-            f"become images by np.moveaxis(X.reshape(-1, {height}, {width}, {channels}), 1, -1)."
+            "Pass it as (height, width, channels); rows with one channel after the other become "
+            f"images by np.moveaxis(X.reshape(-1, {height}, {width}, {channels}), 1, -1)."
         )
     _check_channels_last(
         (height, width, channels), got, remedy, is_settled=is_named and image_shape is not None
@@ -131,7 +131,7 @@ def _check_image_shape(row_shape, image_shape):
 
 
 def _check_channels_last(shape, got, remedy, *, is_settled=False):
-    """Refuse images with channels first, and warn where that is doubtful."""
+    """Refuse images with channels first, and warn if that is doubtful."""
     height, width, channels = shape
     if height == width or (channels <= MOST_COLORS and not 1 < width == channels):
         return
@@ -143,7 +143,7 @@ def _check_channels_last(shape, got, remedy, *, is_settled=False):
     if width == channels > MOST_COLORS:
         raise ValueError(
             f"{looks} (n, height, width, channels). {remedy} If these are {channels} channels of "
-            f'{height} x {width} pixels, say so with modality="image" and image_shape={shape}.'
+            f'{height} x {width} pixels, set modality="image" and image_shape={shape}.'
         )
     if channels > MOST_BANDS or width <= MOST_COLORS < min(height, channels):
         doubt, remedy = "rows last", "np.moveaxis(X, -1, 0)"

@@ -1,23 +1,23 @@
-"""Lists of series or videos that differ in length."""
+"""Lists of series or videos with different lengths."""
 
 import numpy as np
 
 
 def pad_lists(blocks, plural, name, *, axis, time=None):
-    """Make an array of each list of series or videos, with NaN behind the end of shorter ones.
+    """Turn each list of series or videos into an array, with NaN after the end of shorter ones.
 
     Parameters
     ----------
     blocks : list of array or list
-        Those that are no lists stay as they are.
+        Blocks that are not lists stay as they are.
     plural : str
         What X holds, for messages.
     name : str
         Of the estimator, for messages.
     axis : int
-        That of the time in a row.
+        The time axis of a row.
     time : int or None
-        Length to pad to. None is that of the longest row in any of the blocks.
+        Length to pad to. None means the longest row in any of the blocks.
 
     Returns
     -------
@@ -27,10 +27,10 @@ def pad_lists(blocks, plural, name, *, axis, time=None):
     longest = max(shape[axis] for block in shapes for shape in block)
     if time is not None and longest > time:
         raise ValueError(
-            f"X has {plural} of up to {longest} time steps, but {name} is expecting {time} at "
-            "most, the longest that fit has seen. Leave out their first or last steps; or fit "
-            "again on one array, padded with NaN to the longest that is to come. Do so before X is "
-            "split, as cross-validation splits it."
+            f"X has {plural} of up to {longest} time steps, but {name} is expecting at most "
+            f"{time}, the longest in fit. Leave out their first or last steps, or fit again on one "
+            "array, padded with NaN to the longest length needed. For cross-validation, pad before "
+            "X is split."
         )
     return [
         _padded(block, shapes_of_block, axis, time or longest)
@@ -41,7 +41,7 @@ def pad_lists(blocks, plural, name, *, axis, time=None):
 
 
 def _shapes(block, axis, name):
-    """Return the shapes of the rows of a list, which may differ along the time; of an array one."""
+    """Return the shapes of the rows of a list, which may differ in time; one for an array."""
     if not isinstance(block, list | tuple):
         return [np.shape(block)[1:]]
     shapes = [np.shape(row) for row in block]
@@ -53,7 +53,7 @@ def _shapes(block, axis, name):
         other = next(shape for shape in shapes if len(shape) != len(first))
         raise ValueError(
             f"The rows of X differ in their number of dimensions: they have shapes {first} and "
-            f"{other}, for example. {name} takes rows of one kind."
+            f"{other}, for example. {name} needs rows of one kind."
         )
     fixed = {tuple(np.delete(shape, axis)) for shape in shapes}
     if len(fixed) > 1:
@@ -62,14 +62,14 @@ def _shapes(block, axis, name):
         )
         swapped = len(first) == 2 and len({shape[1] for shape in shapes}) == 1
         advice = (
-            "The time seems to come first: pass [np.swapaxes(row, 0, 1) for row in X]."
+            "Time seems to be the first axis: pass [np.swapaxes(row, 0, 1) for row in X]."
             if swapped
             else "Only the number of time steps may differ."
         )
         expected = "(channels, time)" if axis else "(time, height, width[, channels])"
         raise ValueError(
-            f"The rows of X have shapes {first} and {other}, for example; expected are rows of "
-            f"shape {expected}. {advice}"
+            f"The rows of X have shapes {first} and {other}, for example; expected rows of shape "
+            f"{expected}. {advice}"
         )
     return shapes
 

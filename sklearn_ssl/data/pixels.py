@@ -11,25 +11,26 @@ from sklearn_ssl.data.rows import RowBlocks, evenly_spaced
 from sklearn_ssl.data.spec import ArraySpec
 
 MOST_COLORS = 4  # channels of usual images: gray, with alpha, RGB, RGBA
-FAR = 10  # times as far from the middle as all others: a pixel that is no brightness
-FEWEST_LEVELS = 8  # different values that pixels must have for that; masks have less
+FAR = 10  # times as far from the middle as all others: not a brightness
+FEWEST_LEVELS = 8  # different values that the other pixels must have; masks have fewer
 FEWEST_JUDGED = 1000  # pixels
 WIDER_THAN_BYTES = 10 * 255  # such as the range of 12 or 16 bits
-ROUNDING = 1e-9  # pixels that differ by less are all the same
-N_JUDGED = 100_000  # pixels, evenly spaced, among which those are looked for
+ROUNDING = 1e-9  # pixels that differ by less count as equal
+N_JUDGED = 100_000  # pixels, evenly spaced, that are searched for them
 PIXELS_AT_ONCE = 2**18
 
 
 @dataclass(frozen=True, kw_only=True)
 class PixelSpec(ArraySpec):
-    """Base of images and videos, whose pixels are from 0 to 1 in a batch.
+    """Base of images and videos, with pixels from 0 to 1 in a batch.
 
     Attributes
     ----------
     shift, scale : float
         A batch is ``(X - shift) * scale``: the range of the training data becomes [0, 1]; uint8 is
-        0 to 255. Pixels that a wide gap separates from all others, such as marks of missing ones,
-        do not count for the range, and what is further from it than ten times its width is clipped.
+        0 to 255. Pixels separated from all others by a wide gap, such as marks of missing pixels,
+        do not count for the range, and pixels further outside it than ten times its width are
+        clipped.
     whole_numbers : bool
         Whether the pixels were whole numbers.
     """
@@ -57,7 +58,7 @@ class PixelSpec(ArraySpec):
 
     def check_training(self, estimator, rows):
         first, *further = rows.blocks
-        # The range of X_unlabeled is to be that of X.
+        # The range of X_unlabeled should be that of X.
         known = self.describe(RowBlocks(first), self.shape) if further else self
         for block in rows.blocks:
             known.check_values(estimator, block)
@@ -69,7 +70,7 @@ class PixelSpec(ArraySpec):
         channels, height, width = self.shape[-3:]
         # A copy: the rows may be the user's own, read-only, reversed or big-endian.
         dtype = np.uint8 if rows.dtype == np.uint8 else np.float32
-        with np.errstate(over="ignore"):  # what float32 cannot hold is clipped
+        with np.errstate(over="ignore"):  # values that float32 cannot represent are clipped
             batch = torch.from_numpy(np.array(rows, dtype=dtype, order="C")).to(device)
         batch = batch.reshape(len(rows), *self.shape[:-3], height, width, channels)
         batch = batch.movedim(-1, -3)  # [..., c, h, w], in the memory order channels_last
@@ -85,28 +86,28 @@ def pixel_range(sample):
     Parameters
     ----------
     sample : ndarray
-        Images or videos. The range of uint8 is 0 to 255. That of other dtypes is the range of all
-        pixels but those that a wide gap separates from the rest, such as marks of missing pixels.
+        Images or videos. The range of uint8 is 0 to 255. For other dtypes it is the range of all
+        pixels except those separated from the rest by a wide gap, such as marks of missing pixels.
     """
     if sample.dtype == np.uint8:
         return 0.0, 1 / 255
     low, high = _usual_range(sample)
     if max(abs(low), abs(high)) > 1e30:
         raise ValueError(
-            f"X has pixels from {low:g} to {high:g}, too large for arithmetic in float32. If they "
-            "mark what is missing, replace them, for example by the median of the others; "
+            f"X has pixels from {low:g} to {high:g}, too large for float32 arithmetic. If they "
+            "mark missing pixels, replace them, for example with the median of the others; "
             "otherwise, divide X."
         )
     if 0 < high - low < 1e-30:
         raise ValueError(
-            f"X has pixels from {low:g} to {high:g}, too close together for arithmetic in float32. "
-            "Multiply X."
+            f"X has pixels from {low:g} to {high:g}, too close together for float32 arithmetic. "
+            "Multiply X by a constant."
         )
     return low, 1 / (high - low) if high > low else 1.0
 
 
 def _usual_range(sample):
-    """Return the least and the largest pixel, but for those far from all others."""
+    """Return the smallest and the largest pixel, except those far from all others."""
     few = sample.reshape(-1)
     low, high = float(np.nanmin(few)), float(np.nanmax(few))
     if few.size > N_JUDGED:
@@ -119,9 +120,9 @@ def _usual_range(sample):
 
 
 def _last_usual(few, top, sample, sign):
-    """Return the largest pixel that is not far from all others; `sign` tells which end it is of.
+    """Return the largest pixel that is not far from all others; `sign` tells at which end.
 
-    Far is what a gap separates from the rest, if it is rare or has few values.
+    Pixels are far if a gap separates them from the rest and they are rare or have few values.
     """
     levels = np.unique(few)
     middle = levels[len(levels) // 2]
@@ -131,7 +132,7 @@ def _last_usual(few, top, sample, sign):
     edge = next((i for i in far if not _is_crowd(few[few > upper[i]], len(few))), None)
     if edge is None or np.sum(levels <= upper[edge]) < FEWEST_LEVELS:
         return top
-    # The few may have missed what lies in the gap.
+    # The sample may have missed pixels inside the gap.
     bound = sign * (upper[edge] + gap[edge] / 2)
     is_usual = sample < bound if sign > 0 else sample > bound
     usual = max(sign * float(f(sample[is_usual])) for f in (np.min, np.max))
@@ -144,7 +145,7 @@ def _is_crowd(pixels, n):
 
 
 def check_pixels(X, spec, name):
-    """Warn if pixels are in another unit than in fit, or far from those.
+    """Warn if pixels have another unit than in fit, or are far from the others.
 
     Parameters
     ----------
@@ -163,10 +164,10 @@ def check_pixels(X, spec, name):
     if max(low - least, most - high) > FAR * width or _often_beyond(X, low, high):
         mark = least if low - least > most - high else most
         warnings.warn(
-            f"X has pixels from {least:g} to {most:g}, but {known}; {name} clips what is further "
-            f"from it than ten times its width. If X is in another unit, bring it to that range"
-            f"{_factor(low, high, least, most)}. If {mark:g} marks missing pixels, replace it, for "
-            "example by the median of the others.",
+            f"X has pixels from {least:g} to {most:g}, but {known}; {name} clips pixels further "
+            "outside it than ten times its width. If X has another unit, convert it to that "
+            f"range{_factor(low, high, least, most)}. If {mark:g} marks missing pixels, replace "
+            "it, for example with the median of the others.",
             UserWarning,
             stacklevel=2,
         )
@@ -174,7 +175,7 @@ def check_pixels(X, spec, name):
     unit = _other_unit(X, spec, low, width, least, most)
     if unit:
         warnings.warn(
-            f"X has {unit} from {least:g} to {most:g} as pixels, but {known}. Bring X to that "
+            f"X has {unit} from {least:g} to {most:g} as pixels, but {known}. Convert X to that "
             f"range{_factor(low, high, least, most)}, or fit again.",
             UserWarning,
             stacklevel=2,
@@ -182,7 +183,7 @@ def check_pixels(X, spec, name):
 
 
 def _often_beyond(X, low, high):
-    """Say whether 1 % of some pixels are beyond a range by half of its width."""
+    """Return whether 1 % of a sample of pixels are outside a range by half of its width."""
     n_rows = max(1, PIXELS_AT_ONCE // max(1, X[0].size))
     few = X[:: max(1, len(X) // n_rows)][:n_rows].astype(np.float64)
     reach = (high - low) / 2
@@ -190,7 +191,7 @@ def _often_beyond(X, low, high):
 
 
 def _other_unit(X, spec, low, width, least, most):
-    """Name the pixels that are bytes, fractions of 1, or standardized, unlike those of fit."""
+    """Name pixels that are bytes, fractions of 1, or standardized, unlike those in fit."""
     if X.dtype == np.uint8:
         return "bytes" if width > WIDER_THAN_BYTES else ""
     is_wide = width > (2 if spec.whole_numbers else 100)
@@ -204,7 +205,7 @@ def _other_unit(X, spec, low, width, least, most):
 
 
 def is_whole(X):
-    """Say whether pixels are whole numbers, as far as some of them tell."""
+    """Return whether pixels are whole numbers, judging by a sample."""
     if X.dtype.kind != "f":
         return True
     few = X[: max(1, PIXELS_AT_ONCE // max(1, X[0].size))]
@@ -225,7 +226,7 @@ def _factor(low, high, least, most):
 
 
 def extremes(X):
-    """Return the least and the largest number of an array, in blocks; NaN are passed over."""
+    """Return the smallest and the largest number of an array, in blocks, ignoring NaN."""
     n_rows = max(1, PIXELS_AT_ONCE // max(1, X[0].size))
     lows, highs = zip(
         *(

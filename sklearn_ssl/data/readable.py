@@ -1,4 +1,4 @@
-"""What rows come in: arrays, frames and lists are read; of anything else it is said what to do."""
+"""Containers of rows: arrays, frames and lists are read; for others, errors say what to do."""
 
 import re
 from collections import Counter
@@ -10,18 +10,18 @@ import torch
 
 from sklearn_ssl.data.columns import column_names
 
-TAKEN = "Expected is an array of numbers, a data frame, or a list of arrays"
+TAKEN = "Expected an array of numbers, a data frame, or a list of arrays"
 FILE_NAME = re.compile(r"\S*\.[A-Za-z]\w{1,4}")
 TO_RESIZE = (
-    "Images must have one size: resize them, for example by PIL's image.resize((width, height)), "
-    'and their number of channels, for example by image.convert("RGB")'
+    "Images must have the same size: resize them, for example with PIL's image.resize((width, "
+    'height)), and convert their channels, for example with image.convert("RGB")'
 )
-TO_PAD = "Series of different lengths are taken by TS2VecTransformer and NextFrameEmbedder"
+TO_PAD = "TS2VecTransformer and NextFrameEmbedder accept series of different lengths"
 TEXT_ESTIMATORS = "MaskedLMEmbedder, CausalLMEmbedder and SimCSETransformer"
 
 
 def read_rows(X, name):
-    """Return X as what has a shape, or as a list of such things.
+    """Return X as an object with a shape, or as a list of such objects.
 
     Parameters
     ----------
@@ -32,12 +32,12 @@ def read_rows(X, name):
     Returns
     -------
     X : object
-        X itself, but for tensors, and arrays or columns of arrays.
+        X itself, except for tensors, and arrays or columns of arrays.
 
     Raises
     ------
     TypeError, ValueError
-        If X is read once only, or in a way of its own, or holds texts or paths.
+        If X can be read only once or only in its own way, or if it holds texts or paths.
     """
     if isinstance(X, torch.Tensor):
         return _tensor_as_array(X)
@@ -65,8 +65,8 @@ def read_rows(X, name):
         raise ValueError(f"Row {missing[0]} of X is missing (None). Leave it out.")
     if hasattr(first, "columns"):
         raise ValueError(
-            f"X is a list of DataFrames; {name} takes each series as an array with its time last. "
-            "Pass [frame.to_numpy().T for frame in X]."
+            f"X is a list of DataFrames; {name} needs each series as an array with time as the "
+            "last axis. Pass [frame.to_numpy().T for frame in X]."
         )
     if isinstance(first, torch.Tensor):
         return [_tensor_as_array(row) for row in rows]
@@ -76,7 +76,7 @@ def read_rows(X, name):
 
 
 def count_dims(X):
-    """Return the number of dimensions of X, as far as its first row tells; None if it does not."""
+    """Return the number of dimensions of X, judging by its first row; None if unknown."""
     try:
         if isinstance(X, list | tuple) and len(X):
             return 1 + np.ndim(X[0])
@@ -97,8 +97,8 @@ def _refuse_unreadable(X, name):
         _refuse_texts_and_paths(X, name)
     if isinstance(X, str | bytes):
         raise ValueError(
-            f"X is a single string, {X[:40]!r}; {name} takes numbers, and reads no files. {TAKEN}. "
-            f"Estimators of texts are {TEXT_ESTIMATORS}; they take a list of strings."
+            f"X is a single string, {X[:40]!r}; {name} needs numbers, and does not read files. "
+            f"{TAKEN}. For texts, use {TEXT_ESTIMATORS}, which accept a list of strings."
         )
     if isinstance(X, np.ndarray) and X.dtype.names:
         raise TypeError(
@@ -118,15 +118,14 @@ def _refuse_texts_and_paths(first, name):
     is_text = isinstance(first, str | bytes)
     if isinstance(first, PathLike) or (is_text and FILE_NAME.fullmatch(str(first))):
         raise ValueError(
-            f"X holds paths, such as {str(first)!r}; {name} reads no files. {TAKEN}: read the "
+            f"X holds paths, such as {str(first)!r}; {name} does not read files. {TAKEN}: read the "
             "files first, for example with np.stack([np.asarray(PIL.Image.open(path)) for path in "
             "paths])."
         )
     if is_text:
         raise ValueError(
-            f"X holds texts, such as {first[:40]!r}, and {name} takes numbers. Estimators of "
-            f"texts are {TEXT_ESTIMATORS}. A single column or row of a table must have two "
-            "dimensions."
+            f"X holds texts, such as {first[:40]!r}, but {name} needs numbers. For texts, use "
+            f"{TEXT_ESTIMATORS}. A single column or row of a table must have two dimensions."
         )
 
 
@@ -134,13 +133,13 @@ def _refuse_names_that_come_twice(X):
     name, n = next(iter(Counter(column_names(X)).most_common(1)), ("", 0))
     if n > 1:
         raise ValueError(
-            f"X has several columns named {name!r}, which cannot be told apart afterwards. Rename "
-            "them, or keep the first of each, in pandas by X.loc[:, ~X.columns.duplicated()]."
+            f"X has several columns named {name!r}, which cannot be told apart later. Rename them, "
+            "or keep the first of each, in pandas with X.loc[:, ~X.columns.duplicated()]."
         )
 
 
 def _refuse_nested_frame(X, name):
-    """Refuse the format of sktime, a DataFrame whose cells hold series, and one of images."""
+    """Refuse DataFrames whose cells hold series, as in sktime, or images."""
     if len(X) == 0 or X.shape[1] == 0 or not (hasattr(X, "iloc") or hasattr(X, "row")):
         return
     row = X.iloc[0] if hasattr(X, "iloc") else X.row(0)
@@ -149,8 +148,8 @@ def _refuse_nested_frame(X, name):
     if dims == 1 and min(cells) == 0:
         column = list(X.columns)[cells.index(1)]
         raise ValueError(
-            f"Column {column!r} of X holds arrays or lists. Give their parts columns of their own; "
-            f"or, if they are the rows, pass list(X[{column!r}])."
+            f"Column {column!r} of X holds arrays or lists. Split them into several columns; or, "
+            f"if they are the rows, pass list(X[{column!r}])."
         )
     if dims > 1:
         raise ValueError(
@@ -159,14 +158,14 @@ def _refuse_nested_frame(X, name):
         )
     if dims == 1:
         raise ValueError(
-            f"X is a {type(X).__name__} whose cells hold series; {name} takes an array of shape "
+            f"X is a {type(X).__name__} whose cells hold series; {name} needs an array of shape "
             "(n, channels, time), or a list of arrays of shape (channels, time). Pass "
             "[np.stack(row) for row in X.to_numpy()]."
         )
 
 
 def _rows_in_one_dimension(X):
-    """Return the rows of a list, or of an array or a column of objects; None for all else."""
+    """Return the rows of a list, or of an array or a column of objects; otherwise None."""
     if isinstance(X, list | tuple):
         return X
     is_flat = len(getattr(X, "shape", ())) == 1 and hasattr(X, "dtype")
@@ -181,16 +180,16 @@ def refuse_ragged(rows, advice, name):
     ----------
     rows : list
     advice : str
-        For rows of the kind that X holds.
+        What to do, for the kind of data in X.
     name : str
         Of the estimator, for messages.
     """
-    # Rows that are lists themselves are measured by their lengths, which is quick.
+    # Rows that are lists are compared by length, which is fast.
     shapes = [(len(row),) if isinstance(row, list | tuple) else np.shape(row) for row in rows]
     other = next((shape for shape in shapes if shape != shapes[0]), None)
     if other is None:
         return
     raise ValueError(
         f"X is a list of rows of inhomogeneous shapes, such as {shapes[0]} and {other}; {name} "
-        f"takes rows of one shape. {advice}."
+        f"needs rows of the same shape. {advice}."
     )

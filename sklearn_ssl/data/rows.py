@@ -1,8 +1,8 @@
-"""Rows as batches read them: several arrays as one, a subset of them, evenly spaced ones."""
+"""Rows for batches: several arrays as one, a subset of rows, evenly spaced rows."""
 
 import numpy as np
 
-N_DESCRIBED = 10_000  # rows, evenly spaced, from which ranges and moments are taken
+N_DESCRIBED = 10_000  # evenly spaced rows that determine ranges and moments
 
 
 class RowBlocks:
@@ -34,7 +34,7 @@ class RowBlocks:
 
 
 class RowSubset:
-    """Some of the rows of a :class:`RowBlocks`, without copying them.
+    """A subset of the rows of a :class:`RowBlocks`, without copying them.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class RowSubset:
 
     @property
     def lengths(self):
-        """Lengths of the rows, where they differ."""
+        """Lengths of the rows, if they differ."""
         return self.rows.lengths[self.indices]
 
 

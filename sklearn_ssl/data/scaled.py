@@ -1,4 +1,4 @@
-"""Numbers in units of their own: each column of a table, each channel of a series is scaled."""
+"""Numbers with their own units: each column of a table, each channel of a series is scaled."""
 
 import warnings
 from contextlib import contextmanager
@@ -15,12 +15,12 @@ from sklearn_ssl.data.spec import ArraySpec
 
 @dataclass(frozen=True, kw_only=True)
 class ScaledSpec(ArraySpec):
-    """Base of tables and series, whose columns or channels have mean 0 and deviation 1 in a batch.
+    """Base of tables and series: columns or channels have mean 0 and deviation 1 in a batch.
 
     Attributes
     ----------
     shift, scale : ndarray
-        A batch is ``(X - shift) * scale``; what is a million deviations away is clipped.
+        A batch is ``(X - shift) * scale``; numbers a million standard deviations away are clipped.
     """
 
     shift: object
@@ -30,12 +30,12 @@ class ScaledSpec(ArraySpec):
     unit: ClassVar[str]  # that has a scale of its own: a column or a channel
 
     def to_tensor(self, rows, device="cpu"):
-        # Scaled before the cast: a column of time stamps has no digits to spare in float32.
+        # Scaled before the cast: float32 has too few digits for a column of timestamps.
         scaled = self.scaled(rows.reshape(len(rows), *self.shape))
         return torch.from_numpy(scaled.astype(np.float32, copy=False)).to(device)
 
     def scaled(self, rows):
-        """Return rows of the shape of a batch in deviations from the mean, in float64."""
+        """Return rows in the shape of a batch, in standard deviations from the mean, in float64."""
         rows = rows.astype(np.float64, copy=False)  # in which -x and means are what they should be
         with np.errstate(over="ignore"):
             scaled = (rows - self.shift) * self.scale
@@ -58,27 +58,27 @@ class ScaledSpec(ArraySpec):
         check_deviations(estimator, X, self)
 
     def is_number(self):
-        """Say for each column or channel whether it holds numbers, not categories."""
+        """Return for each column or channel whether it holds numbers, not categories."""
         return np.ones(self.shape[0], dtype=bool)
 
     def name_of(self, estimator, j):
-        """Return what messages call a column or channel."""
+        """Return the name of a column or channel in messages."""
         return f"{self.unit} {j}"
 
 
 def moments(sample, axes):
-    """Return shift and scale that give mean 0 and deviation 1, of what is not missing."""
+    """Return shift and scale for mean 0 and standard deviation 1, ignoring missing numbers."""
     if sample.dtype == np.float16:  # in which NumPy would square the differences
         sample = sample.astype(np.float32)
     with columns_may_be_empty():
         most = np.nanmax(np.abs(sample), axis=axes, keepdims=True)
-        # Squares of numbers in this unit neither overflow nor vanish.
+        # Squares of numbers in this unit neither overflow nor underflow.
         unit = np.where((most > 1e15) | ((most > 0) & (most < 1e-15)), most, 1).astype(np.float64)
         if np.any(unit != 1):
             sample = sample / unit
         shift = np.nanmean(sample, axis=axes, keepdims=True, dtype=np.float64)[0] * unit[0]
         deviation = np.nanstd(sample, axis=axes, keepdims=True, dtype=np.float64)[0] * unit[0]
-    # A constant column has a deviation of rounding errors only.
+    # The deviation of a constant column is only rounding errors.
     varies = deviation > 10 * np.finfo(np.float64).eps * np.abs(shift)
     with np.errstate(over="ignore"):
         scale = 1 / np.where(varies, deviation, 1)

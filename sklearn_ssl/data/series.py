@@ -15,16 +15,16 @@ from sklearn_ssl.data.scaled import ScaledSpec, moments
 from sklearn_ssl.encoders.series import SeriesEncoder
 from sklearn_ssl.encoders.tokens import SeriesTokenEncoder
 
-N_LOOKED_AT = 300  # rows, evenly spaced, that tell how smooth series are
-MANY_STEPS = 12  # fewer would be as many channels as are often measured at once, and correlated
+N_LOOKED_AT = 300  # evenly spaced rows that show how smooth series are
+MANY_STEPS = 12  # fewer may be correlated channels, measured at the same time
 
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesSpec(ScaledSpec):
-    """What an estimator knows of series. A batch has the shape ``(n, channels, time)``.
+    """What an estimator knows about series. A batch has the shape ``(n, channels, time)``.
 
-    Where an estimator takes missing numbers, lists of series are padded to the longest one, and
-    what is missing is NaN in a batch.
+    If an estimator accepts missing numbers, lists of series are padded to the longest one, and
+    missing numbers are NaN in a batch.
     """
 
     modality: ClassVar[str] = "series"
@@ -43,7 +43,7 @@ class SeriesSpec(ScaledSpec):
         if any(_has_two_indices(X) for X in blocks):
             name = type(estimator).__name__
             raise ValueError(
-                f"X is a DataFrame with a MultiIndex, a row for each moment; {name} takes an array "
+                f"X is a DataFrame with a MultiIndex, a row for each moment; {name} needs an array "
                 "of shape (n, channels, time), or a list of arrays of shape (channels, time). Pass "
                 "[frame.to_numpy().T for _, frame in X.groupby(level=0, sort=False)]."
             )
@@ -75,7 +75,7 @@ class SeriesSpec(ScaledSpec):
         super().check_training(estimator, rows)
 
     def as_rows(self, batch):
-        # A prediction may be of another length.
+        # A prediction may have another length.
         return batch.cpu().numpy().reshape(len(batch), *self.row_shape[:-1], batch.shape[-1])
 
     def default_encoder(self, shape):
@@ -90,10 +90,10 @@ def _has_two_indices(X):
 
 
 def check_axes(rows, shape, name):
-    """Warn where series seem to have their time before their channels.
+    """Warn if series seem to have their time before their channels.
 
-    That is doubtful where there are more channels than steps, and is settled where the numbers
-    change smoothly along the last axis.
+    This is doubtful if there are more channels than steps, unless the numbers change smoothly along
+    the last axis.
 
     Parameters
     ----------
@@ -106,8 +106,8 @@ def check_axes(rows, shape, name):
     channels, time = shape
     if time == 1 and channels > 1:
         raise ValueError(
-            f"X has shape (n, {channels}, 1): series of a single time step. Series are expected as "
-            "(n, channels, time): use np.swapaxes(X, 1, 2)."
+            f"X has shape (n, {channels}, 1): series of a single time step. Expected (n, channels, "
+            "time): use np.swapaxes(X, 1, 2)."
         )
     if channels <= time:
         return
@@ -117,8 +117,8 @@ def check_axes(rows, shape, name):
         return
     warnings.warn(
         f"X has more channels than time steps: {name} reads its shape (n, {channels}, {time}) as "
-        "(n, channels, time). If the time comes first, use np.swapaxes(X, 1, 2). If it is as "
-        'meant, silence this with warnings.filterwarnings("ignore", "X has more channels").',
+        "(n, channels, time). If time comes first, use np.swapaxes(X, 1, 2). If the shape is "
+        'correct, silence this with warnings.filterwarnings("ignore", "X has more channels").',
         UserWarning,
         stacklevel=2,
     )

@@ -1,4 +1,4 @@
-"""What all kinds of data have in common: how X is read, and what is known of it afterwards.
+"""What all kinds of data have in common: how X is read, and how it is described.
 
 ::
 
@@ -22,10 +22,10 @@ from sklearn_ssl.data.containers import opened, unmasked
 from sklearn_ssl.data.readable import TO_PAD, TO_RESIZE, count_dims, read_rows, refuse_ragged
 from sklearn_ssl.data.rows import RowBlocks
 
-# Estimators that take rows that another one does not, by the number of dimensions of X.
+# Estimators to suggest if another one does not accept X, by its number of dimensions.
 TAKEN_BY = {
     2: " SimCLRTransformer takes tables, for example.",
-    3: " TS2VecTransformer takes series, and SimCLRTransformer gray images, for example.",
+    3: " TS2VecTransformer takes series, and SimCLRTransformer grayscale images, for example.",
     4: " SimCLRTransformer takes images, for example.",
     5: " NextFrameEmbedder takes videos.",
 }
@@ -33,7 +33,7 @@ TAKEN_BY = {
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """What an estimator knows of its training data; each kind of data has its own subclass.
+    """What an estimator knows about its training data; each kind of data has its own subclass.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Spec:
         raise NotImplementedError(f"{type(self).__name__} must define to_tensor(rows, device)")
 
     def raw_features(self, estimator, pretrain, others):
-        """Return what a user would learn from without pretraining.
+        """Return the features that a user would learn from without pretraining.
 
         Parameters
         ----------
@@ -70,7 +70,7 @@ class Spec:
         Returns
         -------
         features : list of ndarray or sparse matrix of shape (n, features)
-            Those of all rows of `pretrain` in one, then those of each other block.
+            Features of all rows of `pretrain` in one array, then those of each other block.
         """
         raise NotImplementedError(f"{type(self).__name__} must define raw_features")
 
@@ -80,13 +80,12 @@ class ArraySpec(Spec):
     """Base of the kinds of data whose rows are arrays of one shape.
 
     A new kind defines ``modality``, ``n_dims``, ``expected``, ``describe``, ``to_tensor``,
-    ``from_tensor`` and ``default_encoder``, and is entered in
-    ``sklearn_ssl.data.KINDS``.
+    ``from_tensor`` and ``default_encoder``, and is added to ``sklearn_ssl.data.KINDS``.
 
     Attributes
     ----------
     row_shape : tuple of int
-        Shape of one row of X as the user gives it.
+        Shape of one row of X as passed by the user.
     shape : tuple of int
         Shape of one row of a batch.
     """
@@ -111,15 +110,15 @@ class ArraySpec(Spec):
 
     @classmethod
     def read(cls, estimator, blocks):
-        """Check training data, measure it, and warn of what is probably a mistake.
+        """Check training data, describe it, and warn of probable mistakes.
 
         Parameters
         ----------
         estimator : estimator
-            Its parameters say how X is meant; its ``n_features_in_`` and ``feature_names_in_`` are
+            Its parameters say how to read X; its ``n_features_in_`` and ``feature_names_in_`` are
             set.
         blocks : list of array-like
-            X and further rows, as ``read_rows`` returns them.
+            X and further rows, as returned by ``read_rows``.
 
         Returns
         -------
@@ -134,14 +133,14 @@ class ArraySpec(Spec):
 
     @classmethod
     def as_arrays(cls, estimator, blocks, spec=None):
-        """Return blocks of rows as arrays or frames: masks are read, and lists of rows.
+        """Return blocks of rows as arrays or frames, after reading masks and lists of rows.
 
         Parameters
         ----------
         estimator : estimator
         blocks : list of array-like
         spec : Spec or None
-            That of an earlier fit.
+            The Spec of an earlier fit.
         """
         blocks = [unmasked(X, cls.plural if cls.is_whole else None) for X in blocks]
         lists = [X for X in blocks if isinstance(X, list | tuple) and len(X)]
@@ -149,14 +148,14 @@ class ArraySpec(Spec):
 
     @classmethod
     def from_lists(cls, estimator, blocks, lists, spec):
-        """Return blocks of which some are lists of rows; scikit-learn makes arrays of them."""
+        """Return blocks that include lists of rows; scikit-learn turns them into arrays."""
         for X in lists:
             refuse_ragged(X, cls.ragged_advice, type(estimator).__name__)
         return blocks
 
     @classmethod
     def batch_shape(cls, estimator, row_shape):
-        """Return the shape that rows of X have in a batch; an error if they are of another kind."""
+        """Return the shape of rows of X in a batch; raise an error if they are of another kind."""
         cls.check_dims(row_shape)
         return row_shape
 
@@ -176,24 +175,24 @@ class ArraySpec(Spec):
         ----------
         rows : RowBlocks
         shape : tuple of int
-            As :meth:`batch_shape` returns it.
+            As returned by :meth:`batch_shape`.
         """
         raise NotImplementedError(f"{cls.__name__} must define describe(rows, shape)")
 
     def check_training(self, estimator, rows):
-        """Warn of training data that is probably a mistake."""
+        """Warn of probable mistakes in training data."""
         for block in rows.blocks:
             self.check_values(estimator, block)
 
     def read_more(self, estimator, blocks, *, reset):
-        """Check rows with which the training continues, as :meth:`read` checks the first ones.
+        """Check rows with which a training continues, like :meth:`read` for the first ones.
 
         Parameters
         ----------
         estimator : estimator
         blocks : list of array-like
         reset : bool
-            Whether this is a new fit, which may see other names of columns.
+            Whether this is a new fit, in which column names may differ.
         """
         rows = self._checked_blocks(
             estimator,
@@ -228,7 +227,7 @@ class ArraySpec(Spec):
         return X
 
     def check_values(self, estimator, X):
-        """Warn of numbers that lie far from those in ``fit``."""
+        """Warn of numbers that are far from those in ``fit``."""
 
     @classmethod
     def _checked_blocks(cls, estimator, blocks, *, reset=True, row_shape=None, categories=None):
@@ -250,14 +249,14 @@ class ArraySpec(Spec):
     @classmethod
     @np.errstate(over="ignore", invalid="ignore")  # sums in which infinity is looked for
     def checked(cls, estimator, X, *, reset, row_shape=None, min_samples=1, categories=None):
-        """Validate X and return it as a numeric ndarray, without a copy where it was one.
+        """Validate X and return it as a numeric ndarray, without a copy if it is one.
 
         Parameters
         ----------
         estimator : estimator
             Named in messages; its ``n_features_in_`` and ``feature_names_in_`` are set or checked.
         X : array-like
-            Finite numbers; NaN too in the kinds of data in which the estimator takes it.
+            Finite numbers; also NaN in kinds of data where the estimator accepts it.
         reset : bool
             Whether to set these attributes, as ``fit`` does, or to check X against them.
         row_shape : tuple of int or None
@@ -265,13 +264,13 @@ class ArraySpec(Spec):
         min_samples : int, default=1
             Fewer rows are an error.
         categories : tuple or None
-            Those of the columns of a table. The table is copied then, with codes in their place,
-            and so is one of objects.
+            Categories of the columns of a table. The table is then copied, with codes in place of
+            categories; so is a table of objects.
 
         Raises
         ------
         ValueError, TypeError
-            In scikit-learn's words where it checks the same thing.
+            With scikit-learn's messages for what it checks itself.
         """
         if row_shape is not None and (len(row_shape) > 1 or (count_dims(X) or 0) > 2):
             _check_row_shape(estimator, np.shape(X), row_shape)
@@ -302,7 +301,7 @@ class ArraySpec(Spec):
 
     @classmethod
     def takes_missing(cls, estimator):
-        """Say whether an estimator takes NaN in this kind of data."""
+        """Return whether an estimator accepts NaN in this kind of data."""
         return cls.modality in estimator._missing_allowed
 
     @classmethod
@@ -312,10 +311,10 @@ class ArraySpec(Spec):
 
     @classmethod
     def _no_missing(cls, estimator):
-        """Say what to do about NaN where an estimator cannot take it."""
+        """Return what to do about NaN if an estimator does not accept it."""
         return (
-            f"Input X contains NaN. {type(estimator).__name__} takes no missing numbers in data of "
-            f"the kind {cls.modality!r}. {cls.missing_advice}."
+            f"Input X contains NaN. {type(estimator).__name__} does not accept missing numbers in "
+            f"data of the kind {cls.modality!r}. {cls.missing_advice}."
         )
 
     # To batches and back ----------------------------------------------------------------------
@@ -330,7 +329,7 @@ class ArraySpec(Spec):
         Returns
         -------
         rows : ndarray
-            Codes in the place of categories, see :meth:`decode`.
+            Codes in place of categories, see :meth:`decode`.
         """
         raise NotImplementedError(f"{type(self).__name__} must define from_tensor(batch)")
 
@@ -339,7 +338,7 @@ class ArraySpec(Spec):
         return batch.cpu().numpy().reshape(len(batch), *self.row_shape)
 
     def decode(self, rows):
-        """Return rows with categories in the place of their codes, where there are any."""
+        """Return rows with categories in place of their codes, if there are any."""
         return rows
 
     # Features and networks --------------------------------------------------------------------
@@ -349,16 +348,16 @@ class ArraySpec(Spec):
         return [np.concatenate(features[: len(pretrain)]), *features[len(pretrain) :]]
 
     def features(self, rows):
-        """Return checked rows as features in float32: numbers only, none of them missing."""
+        """Return checked rows as features in float32: only numbers, none missing."""
         return np.nan_to_num(rows.reshape(len(rows), -1).astype(np.float32))
 
     @property
     def encoder_options(self):
-        """What an encoder must know of columns, by keyword: nothing, except in tables."""
+        """What an encoder must know about columns, by keyword: nothing, except in tables."""
         return {}
 
     def default_encoder(self, shape):
-        """Build the network that suits rows of a batch of this shape, and a CPU."""
+        """Build the default network for rows of this shape, which suits a CPU."""
         raise NotImplementedError(f"{type(self).__name__} must define default_encoder(shape)")
 
     def named_encoder(self, name, shape):

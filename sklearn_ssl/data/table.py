@@ -1,4 +1,4 @@
-"""Tables: columns of numbers, some of them missing, and columns of categories."""
+"""Tables: columns of numbers, which may be missing, and columns of categories."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,22 +20,22 @@ from sklearn_ssl.encoders.tokens import FeatureTokenEncoder
 
 @dataclass(frozen=True, kw_only=True)
 class TableSpec(ScaledSpec):
-    """What an estimator knows of a table. A batch has the shape ``(n, features)``.
+    """What an estimator knows about a table. A batch has the shape ``(n, features)``.
 
     Attributes
     ----------
     marginals : ndarray of shape (n_quantiles, features)
-        Quantiles of each column of a batch, each of them a value seen in the column: 256, or fewer
-        from 257 columns on. Missing numbers have their share of NaN.
+        Quantiles of each column of a batch, all of them values of the column: 256, or fewer from
+        257 columns on, including a share of NaN for missing numbers.
     cardinalities : tuple of int
-        How many categories each column has: 0 for one of numbers.
+        Number of categories of each column: 0 for numbers.
     missing : tuple of bool
         Whether numbers of a column were missing.
     categories : tuple or None
-        Those of each column, as ``learn_categories`` returns
-        them. Code 1 is the first. None if all columns hold numbers.
+        Categories of each column, as returned by ``learn_categories``. Code 1 is the first. None if
+        all columns hold numbers.
     quantiles : ndarray of shape (n_quantiles, features) or None
-        With ``scaling="quantile"``, those of X, at the levels ``(i + 1 / 2) / n_quantiles``.
+        With ``scaling="quantile"``, the quantiles of X at the levels ``(i + 1 / 2) / n_quantiles``.
     """
 
     marginals: object
@@ -71,7 +71,7 @@ class TableSpec(ScaledSpec):
         Parameters
         ----------
         rows : RowBlocks
-            With codes in the place of categories.
+            With codes in place of categories.
         shape : tuple of int
         categories : tuple or None
         scaling : {"standard", "quantile"}
@@ -129,7 +129,7 @@ class TableSpec(ScaledSpec):
         levels = _levels(len(self.quantiles))
         for j in np.flatnonzero(self.is_number()):
             x, q = rows[:, j], self.quantiles[:, j]
-            # From both sides: a value that fills several quantiles lies in their middle.
+            # From both sides: a value that spans several quantiles gets their middle.
             below, above = np.interp(x, q, levels), np.interp(-x, -q[::-1], levels)
             scaled[:, j] = ndtri((below + 1 - above) / 2)
         return scaled
@@ -178,9 +178,9 @@ class TableSpec(ScaledSpec):
 
 
 def n_quantiles(n_features):
-    """Return how many values stand for the marginal of a column: 256, or down to 48 if it is wide.
+    """Return the number of quantiles for each column: 256, or down to 48 in wide tables.
 
-    They are saved with the estimator, and must stay small compared with the weights.
+    They are saved with the estimator, and should be small compared with the weights.
     """
     return int(min(max(65_536 // n_features, 48), 256))
 
@@ -190,7 +190,7 @@ def _levels(n):
 
 
 def _quantiles(sample, levels):
-    """Return quantiles of what is not missing in each column; zeros where all is."""
+    """Return quantiles of each column, ignoring missing numbers; zeros if all are missing."""
     with columns_may_be_empty():
         return np.nan_to_num(np.nanquantile(sample, levels, axis=0))
 

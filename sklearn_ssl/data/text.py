@@ -1,4 +1,4 @@
-"""From what users hand in as texts to batches of token ids."""
+"""From users' texts to batches of token ids."""
 
 import numbers
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ from sklearn_ssl.data.spec import Spec
 from sklearn_ssl.tokenization import encode
 
 OF_NUMBERS = (
-    "numbers, images and series are for estimators of arrays, such as VIMETransformer for tables "
+    "for numbers, images and series, use estimators of arrays, such as VIMETransformer for tables "
     "or SimCLRTransformer for images"
 )
 
 
 @dataclass(frozen=True)
 class TextSpec(Spec):
-    """What an estimator knows of its training texts. A batch holds ids, ``(n, length)``.
+    """What an estimator knows about its training texts. A batch holds ids, ``(n, length)``.
 
     Attributes
     ----------
@@ -32,15 +32,15 @@ class TextSpec(Spec):
     begin, end, mask : int or None
         Ids of the tokens that begin and end a text and stand for a masked token.
     special : tuple of int
-        Ids of all tokens that no text has.
+        Ids of all tokens that no text contains.
     max_length : int
-        The most tokens in a row of a batch, that at the beginning and that at the end included.
+        Maximum number of tokens in a row of a batch, including those for the beginning and the end.
     n_samples, n_tokens : int
-        Number of rows in ``fit``, into which the texts were cut, and of their tokens.
+        Number of rows into which the texts were cut in ``fit``, and of their tokens.
     pretrained : str or None
         The configuration of a transformers model, as JSON.
     pooling : str
-        What the states of a row become if the parameter does not say so.
+        How states are pooled if the parameter is not set.
     """
 
     tokenizer: str = field(repr=False)  # a page of JSON
@@ -71,14 +71,14 @@ class TextSpec(Spec):
 class TokenRows:
     """Texts as rows of token ids, of at most `max_length` tokens each; longer texts are cut.
 
-    Each row begins with the token for a beginning; the one for an end stands where its text ends.
+    Each row begins with the token for a beginning; the token for an end comes where a text ends.
 
     Parameters
     ----------
     texts : list of str
     spec : TextSpec
     overlap : int, default=0
-        Tokens at the beginning of a row that its predecessor from the same text ends with.
+        Number of tokens that a row shares with the previous row of the same text.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class TokenRows:
     lengths : ndarray of shape (n_rows,)
         Number of tokens, special ones included.
     overlaps : ndarray of shape (n_rows,)
-        How many of them, behind the first one, the row before has too.
+        How many of them, after the first one, are also in the previous row.
     """
 
     def __init__(self, texts, spec, overlap=0):
@@ -109,13 +109,13 @@ class TokenRows:
         return len(self.starts)
 
     def keep(self, rows):
-        """Drop all rows but some, an array of indices or booleans."""
+        """Keep only the given rows, an array of indices or booleans."""
         for name in ("text", "starts", "ends_text", "overlaps", "n_ids", "lengths"):
             setattr(self, name, getattr(self, name)[rows])
         return self
 
     def __getitem__(self, rows):
-        """Return the ids of rows: ``(n, length of the longest)`` of int32, filled up with -1."""
+        """Return the ids of rows: ``(n, length of the longest)`` of int32, padded with -1."""
         lengths = self.lengths[rows]
         batch = np.full((len(lengths), lengths.max()), -1, np.int32)
         batch[:, 0] = self.spec.begin
@@ -143,7 +143,7 @@ def check_texts(X, name, *, min_samples=1):
     ValueError
         If X is a single string, has two dimensions or too few texts, or if one of them is missing.
     TypeError
-        If X is no iterable, or holds something else than str.
+        If X is not an iterable, or holds anything other than str.
     """
     expected = f"{name} expects an iterable of str, a list or a column of texts"
     if isinstance(X, str | bytes | bytearray):
@@ -156,7 +156,7 @@ def check_texts(X, name, *, min_samples=1):
     if len(getattr(X, "shape", (0,))) != 1:
         raise ValueError(f"{expected}; got a {type(X).__name__} of shape {X.shape}{_hint(X)}.")
     try:
-        # Python would read on for ever where X[i] is something for every i.
+        # Otherwise Python would read forever if X[i] exists for every i.
         texts = list(X) if hasattr(X, "__iter__") else [X[i] for i in range(len(X))]
     except TypeError as error:
         raise TypeError(f"{expected}; got {type(X).__name__}.{_hint_of(X)}") from error
@@ -174,7 +174,7 @@ def check_texts(X, name, *, min_samples=1):
 
 
 def _hint(X):
-    """Return what to do with texts of another number of dimensions."""
+    """Return what to do with texts with another number of dimensions."""
     if hasattr(X, "columns"):
         return ": pass one of its columns"
     if isinstance(X, np.ndarray) and X.dtype.kind in "biufc":
@@ -185,15 +185,15 @@ def _hint(X):
 
 
 def _hint_of(text):
-    """Return what to do with something that is no text."""
+    """Return what to do with something that is not a text."""
     if isinstance(text, bytes | bytearray):
         return " Decode it: text.decode('utf-8')."
     if isinstance(text, Path):
         return " Read the file: path.read_text()."
     if isinstance(text, list | tuple) and all(isinstance(word, str) for word in text):
-        return " Make one text of its words: ' '.join(words)."
+        return " Join its words into one text: ' '.join(words)."
     if isinstance(text, Mapping):
-        return " Take the field with the text: [row['text'] for row in X], for example."
+        return " Pass the field with the text, for example [row['text'] for row in X]."
     if isinstance(text, numbers.Number) or hasattr(text, "shape"):
         return f" {OF_NUMBERS[0].upper()}{OF_NUMBERS[1:]}."
     return ""
@@ -203,13 +203,14 @@ def _not_a_text(text, i, expected):
     is_nan = isinstance(text, numbers.Real) and text != text
     if text is None or text is np.ma.masked or is_nan or _is_na(text):
         return ValueError(
-            f"{expected}; text {i} is missing ({text}). Drop it, or put an empty string there."
+            f"{expected}; text {i} is missing ({text}). Drop it, or replace it with an empty "
+            "string."
         )
     return TypeError(f"{expected}; text {i} is of type {type(text).__name__}.{_hint_of(text)}")
 
 
 def _is_na(value):
-    return type(value).__name__ in ("NAType", "NaTType")  # pandas' own, which need not be there
+    return type(value).__name__ in ("NAType", "NaTType")  # of pandas, which may not be installed
 
 
 def _check_unicode(text, i):
@@ -217,7 +218,7 @@ def _check_unicode(text, i):
         text.encode()
     except UnicodeEncodeError as error:
         raise ValueError(
-            f"Text {i} has a half of a surrogate pair, which is no character, at {error.start}. "
-            "Read the file with the right encoding, or drop it: "
-            "text.encode('utf-8', 'ignore').decode('utf-8')."
+            f"Text {i} has half of a surrogate pair, which is not a character, at {error.start}. "
+            "Read the file with the right encoding, or drop it: text.encode('utf-8', "
+            "'ignore').decode('utf-8')."
         ) from error

@@ -12,7 +12,7 @@ from sklearn_ssl.data.spec import shown_shape
 
 @dataclass(frozen=True, kw_only=True)
 class VideoSpec(PixelSpec):
-    """What an estimator knows of videos. A batch is ``(n, time, channels, height, width)``."""
+    """What an estimator knows about videos. A batch is ``(n, time, channels, height, width)``."""
 
     modality: ClassVar[str] = "video"
     n_dims: ClassVar[tuple] = (4, 5)
@@ -34,20 +34,20 @@ class VideoSpec(PixelSpec):
 
     def as_rows(self, batch):
         rows = batch.movedim(2, -1).cpu().numpy()
-        # A prediction may be of another length.
+        # A prediction may have another length.
         return rows.reshape(len(rows), rows.shape[1], *self.row_shape[1:])
 
 
 def read_video_shape(row_shape):
-    """Return (time, channels, height, width) of videos that come as `row_shape`."""
+    """Return (time, channels, height, width) of videos passed as `row_shape`."""
     time, height, width, channels = (*row_shape, 1)[:4]
     expected = (
         "videos are expected as (n, time, height, width) or (n, time, height, width, channels)"
     )
     if len(row_shape) == 3 and width <= MOST_COLORS < min(time, height):
         raise ValueError(
-            f"X has shape {shown_shape(row_shape)}, which looks like images in color, "
-            f"(n, height, width, channels); {expected}. Methods for images take it as it is."
+            f"X has shape {shown_shape(row_shape)}, which looks like images in color, (n, height, "
+            f"width, channels); {expected}. Methods for images accept it as it is."
         )
     if channels > MOST_COLORS and height != width:
         axis = 1 if time <= MOST_COLORS < height else 2

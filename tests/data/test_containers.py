@@ -99,9 +99,9 @@ def test_masked_pixels_are_refused(params, shape, as_list):
     fitted = simclr(**params).fit(plain)
     X = list(X) if as_list else X
     for method in ("fit", "partial_fit", "transform", "score"):
-        with pytest.raises(ValueError, match=r"masked values, but images must be whole.*filled"):
+        with pytest.raises(ValueError, match=r"masked values, but images must be complete.*filled"):
             getattr(fitted, method)(X)
-    with pytest.raises(ValueError, match="images must be whole"):
+    with pytest.raises(ValueError, match="images must be complete"):
         simclr(**params).fit(plain, X_unlabeled=X)
 
 

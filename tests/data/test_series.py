@@ -119,7 +119,10 @@ def test_lists_of_videos():
 @pytest.mark.parametrize(
     ("X", "match"),
     [
-        ([row.T for row in RAGGED], r"time seems to come first: pass \[np\.swapaxes\(row, 0, 1\)"),
+        (
+            [row.T for row in RAGGED],
+            r"Time seems to be the first axis: pass \[np\.swapaxes\(row, 0, 1\)",
+        ),
         ([*RAGGED, *FLAT], r"differ in their number of dimensions.*\(2, 8\) and \(8,\)"),
         ([row[: 1 + i % 2] for i, row in enumerate(RAGGED)], r"Only the number of time steps may"),
         ([*RAGGED, np.empty((2, 0))], r"Row 20 of X is empty: it has shape \(2, 0\)"),
@@ -161,7 +164,7 @@ def test_arrays_of_shorter_series_may_become_lists(Estimator):
 @of_ragged_series
 def test_longer_series_than_in_fit(Estimator):
     estimator = make(Estimator).fit(RAGGED)
-    with pytest.raises(ValueError, match=r"up to 13 time steps, .* expecting 12 at most"):
+    with pytest.raises(ValueError, match=r"up to 13 time steps, .* expecting at most 12"):
         estimator.transform([rng.normal(size=(2, 13))])
 
 

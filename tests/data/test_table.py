@@ -100,12 +100,14 @@ def test_columns_that_are_not_there(people, chosen):
         with pytest.raises(ValueError, match="'categorical_features' parameter"):
             simclr(categorical_features=chosen).fit(people)
     else:
-        match = r"does not fit X, which has 5 columns.*names of columns \(age, .*places from 0 to 4"
+        match = (
+            r"does not fit X, which has 5 columns.*names of columns \(age, .*positions from 0 to 4"
+        )
         with pytest.raises(ValueError, match=match):
             simclr(categorical_features=chosen).fit(people)
 
 
-UNKNOWN = "none of the categories of fit"
+UNKNOWN = "not among the categories in fit"
 
 
 @pytest.mark.filterwarnings(f"ignore:.*{UNKNOWN}")
@@ -215,13 +217,11 @@ def test_a_number_and_its_string_are_one_category():
 def test_most_values_of_a_column_are_unknown():
     X = pd.DataFrame({"c": ["a", "b"] * 10, "d": [None, "y"] * 10, "x": np.arange(20.0)})
     estimator = simclr().fit(X)
-    match = (
-        "Of 20 values in column 'c' of X, 20 are none .* such as 'A'; in fit there were 'a', 'b'"
-    )
+    match = "Of 20 values in column 'c' of X, 20 are not .* such as 'A'; in fit there were 'a', 'b'"
     for method in (estimator.transform, estimator.score, estimator.partial_fit):
         with pytest.warns(UserWarning, match=match):
             method(X.assign(c=X["c"].str.upper()))
-    with pytest.warns(UserWarning, match="Of 10 values in column 'd' of X, 10 are none"):
+    with pytest.warns(UserWarning, match="Of 10 values in column 'd' of X, 10 are not among"):
         estimator.transform(X.assign(d=X["d"].str.upper()))
     # Some new ones are nothing unusual, nor is a new one in a row or two, nor missing ones.
     estimator.transform(X.assign(c=["new", *X["c"][1:]]))
@@ -231,7 +231,7 @@ def test_most_values_of_a_column_are_unknown():
 
 def test_a_column_that_was_empty_in_fit():
     X = pd.DataFrame({"c": pd.Categorical([None] * 20), "x": np.arange(20.0)})
-    with pytest.warns(UserWarning, match="column 'c' of X, 20 are none .* in fit there were none"):
+    with pytest.warns(UserWarning, match="column 'c' of X, 20 are not .* in fit there were none"):
         simclr().fit(X).transform(X.assign(c="a"))
     for nothing in (np.nan, None):  # of no dtype for categories
         X = X.assign(c=nothing)
@@ -248,7 +248,7 @@ TEXTS = [f"A text about the subject number {i % 49}." for i in range(50)]
 @pytest.mark.parametrize("chosen", ["from_dtype", ["c", "kind"]])
 def test_columns_with_a_category_in_each_row(values, chosen):
     X = pd.DataFrame({"c": values, "kind": ["x", "y"] * 25, "x": np.arange(50.0)})
-    match = r"own in column 'c' \(\d+ in 50 rows\) of X.*IDs.*MaskedLMEmbedder.*to_numeric"
+    match = r"own category in column 'c' \(\d+ in 50 rows\) of X.*IDs.*MaskedLMEmbedder.*to_numeric"
     with pytest.warns(UserWarning, match=match):
         simclr(categorical_features=chosen).fit(X)
     more = pl.from_pandas(X)

@@ -259,8 +259,8 @@ def test_too_few_texts(n):
 # What X may not be --------------------------------------------------------------------------------
 
 EXPECTED = "expects an iterable of str, a list or a column of texts"
-MISSING = r"text 1 is missing .*Drop it, or put an empty string there"
-OTHERS = "numbers, images and series are for .* VIMETransformer for tables or SimCLRTransformer"
+MISSING = r"text 1 is missing .*Drop it, or replace it with an empty string"
+OTHERS = "for numbers, images and series, use .* VIMETransformer for tables or SimCLRTransformer"
 
 
 class Rows:
@@ -314,37 +314,41 @@ BAD_X = {
     "a frame not yet read": (
         pl.LazyFrame({"text": TEXTS}),
         TypeError,
-        r"LazyFrame of polars, which has no rows yet. Pass X.collect\(\)",
+        r"polars LazyFrame, which has no rows yet. Pass X.collect\(\)",
     ),
     "images": (
         np.zeros((3, 8, 8), np.uint8),
         ValueError,
         rf"{EXPECTED}; got a ndarray of shape \(3, 8, 8\): {OTHERS}",
     ),
-    "numbers for others": (np.arange(3), TypeError, f"text 0 is of type int64. N{OTHERS[1:]}"),
-    "rows of numbers": ([np.zeros(3)] * 2, TypeError, f"of type ndarray. N{OTHERS[1:]}"),
-    "a tensor": (torch.zeros(3), TypeError, f"text 0 is of type Tensor. N{OTHERS[1:]}"),
-    "words": ([["a", "b"], ["c"]], TypeError, r"of type list. Make one text of its words: ' '.jo"),
+    "numbers for others": (np.arange(3), TypeError, f"text 0 is of type int64. F{OTHERS[1:]}"),
+    "rows of numbers": ([np.zeros(3)] * 2, TypeError, f"of type ndarray. F{OTHERS[1:]}"),
+    "a tensor": (torch.zeros(3), TypeError, f"text 0 is of type Tensor. F{OTHERS[1:]}"),
+    "words": (
+        [["a", "b"], ["c"]],
+        TypeError,
+        r"of type list. Join its words into one text: ' '.jo",
+    ),
     "a dictionary": ({0: "a", 1: "b"}, TypeError, r"got a dict. Pass its values: list\(X.values"),
     "rows with fields": (
         [{"text": "a", "label": 1}] * 2,
         TypeError,
-        r"of type dict. Take the field with the text: \[row\['text'\] for row in X\]",
+        r"of type dict. Pass the field with the text, for example \[row\['text'\] for row in X\]",
     ),
-    "rows of a data set": (Rows(), TypeError, "text 0 is of type dict. Take the field"),
+    "rows of a data set": (Rows(), TypeError, "text 0 is of type dict. Pass the field"),
     "a bytearray among texts": ([bytearray(b"a")], TypeError, "of type bytearray. Decode it"),
     "a path": (Path("a"), TypeError, r"got \w*Path. Read the file: path.read_text\(\)"),
     "paths": ([Path("a")], TypeError, r"text 0 is of type \w*Path. Read the file"),
     "a bytearray": (bytearray(b"ab"), ValueError, "got a single bytearray"),
     "a masked text": (np.ma.array(["a", "b"], mask=[False, True]), ValueError, MISSING),
     "a hole of Arrow": (pa.array(["a", None]), ValueError, MISSING),
-    "numbers of Arrow": (pa.array([1, 2]), TypeError, f"text 0 is of type int. N{OTHERS[1:]}"),
+    "numbers of Arrow": (pa.array([1, 2]), TypeError, f"text 0 is of type int. F{OTHERS[1:]}"),
     "half a pair": (
         ["a", "b\ud800c"],
         ValueError,
-        r"Text 1 has a half of a surrogate pair.* at 1.*encode\('utf-8', 'ignore'\)",
+        r"Text 1 has half of a surrogate pair.* at 1.*encode\('utf-8', 'ignore'\)",
     ),
-    "the other half": (["\udfff"], ValueError, "Text 0 has a half of a surrogate pair"),
+    "the other half": (["\udfff"], ValueError, "Text 0 has half of a surrogate pair"),
 }
 bad_x = pytest.mark.parametrize(("X", "error", "match"), BAD_X.values(), ids=BAD_X.keys())
 
