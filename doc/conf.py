@@ -1,5 +1,7 @@
 """Configuration of the documentation, built by ``make doc``."""
 
+import re
+
 from sklearn_ssl import __version__
 
 project = "sklearn-ssl"
@@ -24,6 +26,7 @@ nitpick_ignore_regex = [
 ]
 
 autodoc_preserve_defaults = True  # "torch.optim.AdamW" as it is written, not as it prints
+autodoc_typehints = "none"  # the entries of the parameters say more
 autodoc_inherit_docstrings = False  # or torch would explain every forward()
 toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False  # the templates say which members are shown
@@ -54,3 +57,15 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
+
+
+def named_defaults(app, what, name, obj, options, signature, return_annotation):
+    """Write a class or function that is a default by its name: made __init__s have no source."""
+    if signature is None:
+        return None
+    signature = re.sub(r"<class 'torch\.optim\.\w+\.(\w+)'>", r"torch.optim.\1", signature)
+    return re.sub(r"<function (\w+)( at \w+)?>", r"\1", signature), return_annotation
+
+
+def setup(app):
+    app.connect("autodoc-process-signature", named_defaults)
