@@ -414,13 +414,27 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         Z = self._represent(X)
         return self.head_.predict(Z)
 
-    def _to_score(self, X, y, sample_weight):
-        """Return the rows that have a label, their labels and weights."""
+    def score(self, X, y, sample_weight=None):
+        """Return the accuracy, or the R² of a regressor, on the rows that have a label.
+
+        Parameters
+        ----------
+        X : array-like
+            Rows as in ``fit``.
+        y : array-like of shape (n,)
+            Their labels; rows without a label are left out.
+        sample_weight : array-like of shape (n,), default=None
+
+        Returns
+        -------
+        score : float
+        """
         X = _as_rows(X)
-        places, y = self._labeled(X, y)
+        rows, y = self._labeled(X, y)
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X)[places]
-        return _safe_indexing(X, places), y, sample_weight
+            sample_weight = _check_sample_weight(sample_weight, X)[rows]
+        predictions = self.predict(_safe_indexing(X, rows))
+        return self._Targets.metric(y, predictions, sample_weight=sample_weight)
 
     def _represent(self, X):
         if not self._regression:

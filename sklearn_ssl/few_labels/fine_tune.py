@@ -89,22 +89,7 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
 
     _Targets = Classes
 
-    def score(self, X, y, sample_weight=None):
-        """Return the accuracy on the rows that have a label.
-
-        Parameters
-        ----------
-        X : array-like
-            Rows as in ``fit``.
-        y : array-like of shape (n,)
-            Their labels; rows without a label are left out.
-        sample_weight : array-like of shape (n,), default=None
-
-        Returns
-        -------
-        score : float
-        """
-        return super().score(*self._to_score(X, y, sample_weight))
+    score = BaseFineTuner.score  # counts labeled rows only, unlike that of ClassifierMixin
 
     @available_if(head_has("predict_proba"))
     @of_one_fit
@@ -196,19 +181,4 @@ class FineTuneRegressor(RegressorMixin, BaseFineTuner):
     _Targets = Numbers
     _regression = True
 
-    def score(self, X, y, sample_weight=None):
-        """Return the R² on the rows that have a label.
-
-        Parameters
-        ----------
-        X : array-like
-            Rows as in ``fit``.
-        y : array-like of shape (n,)
-            Their labels; rows without a label are left out.
-        sample_weight : array-like of shape (n,), default=None
-
-        Returns
-        -------
-        score : float
-        """
-        return super().score(*self._to_score(X, y, sample_weight))
+    score = BaseFineTuner.score  # counts labeled rows only, unlike that of RegressorMixin

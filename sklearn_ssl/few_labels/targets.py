@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeCV
+from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import train_test_split
 from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
@@ -36,6 +37,7 @@ class Classes:
         Fitted attributes of the estimator.
     """
 
+    metric = staticmethod(accuracy_score)
     head_kind = "classifier"
     decision = "decision_function"
     linear_heads = "LogisticRegression, LinearSVC or RidgeClassifier"
@@ -126,6 +128,7 @@ class Numbers:
     Parameters and attributes are those of :class:`Classes`.
     """
 
+    metric = staticmethod(r2_score)
     head_kind = "regressor"
     decision = "predict"
     linear_heads = "Ridge, Lasso or LinearSVR"
