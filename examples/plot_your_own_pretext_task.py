@@ -49,7 +49,7 @@ class RotationTask(PretextTask):
 class RotationTransformer(BaseSSLTransformer):
     """Representations from predicting how an image was rotated."""
 
-    label_smoothing: float = 0.0  # a parameter, beside all those of the base class
+    label_smoothing: float = 0.0  # a parameter, in addition to those of the base class
 
     def _make_task(self, spec):
         augment = resolve_augmentation(None, spec)

@@ -410,7 +410,7 @@ def local_crop_scale(scale):
 
 
 def blur_probability(side):
-    """Return how often images are blurred: below 32 pixels there is no detail to take away."""
+    """Return the probability of blurring an image: below 32 pixels there is no detail to remove."""
     return 0.5 if side >= 32 else 0.0
 
 

@@ -293,7 +293,7 @@ BAD_PARAMS = {
     "no model": (
         {"encoder": "resnet81", "image_shape": (4, 4)},
         ValueError,
-        "'resnet81' is no torchvision classifier. Did you mean: resnet",
+        "'resnet81' is not a torchvision classifier. Did you mean: resnet",
     ),
     "image model": ({"encoder": "resnet18"}, ValueError, "X is a table"),
     "callback": ({"callbacks": [print]}, TypeError, "must be skorch callbacks"),

@@ -198,7 +198,7 @@ class BaseTextTransformer(BasePretrainer):
     def _make_encoder_and_head(self, spec):
         """Build the encoder, and the head of a pretrained model that turns its states into words.
 
-        The head is None for an encoder of ours.
+        The head is None for the package's own encoder.
         """
         pooling = self.pooling or spec.pooling
         if spec.pretrained is not None:
@@ -318,15 +318,15 @@ class BaseTextTransformer(BasePretrainer):
                 alike = np.flatnonzero(padded == length)
                 n_rows = -(-TOKENS_AT_ONCE // length)
                 for start in range(0, len(alike), n_rows):
-                    some = alike[start : start + n_rows]
+                    block = alike[start : start + n_rows]
                     batch = np.full((n_rows, length), -1, np.int32)
-                    ids = rows[some]
+                    ids = rows[block]
                     batch[: len(ids), : ids.shape[1]] = ids
                     batch[len(ids) :, 0] = self.input_spec_.begin
                     output = task.encode(self.input_spec_.to_tensor(batch, self._task_device()))
-                    weights = rows.lengths[some, None].astype(np.float32)
+                    weights = rows.lengths[block, None].astype(np.float32)
                     output = output[: len(ids)].float().cpu().numpy()
-                    np.add.at(embeddings, rows.text[some], weights * output)
+                    np.add.at(embeddings, rows.text[block], weights * output)
         n_tokens = np.bincount(rows.text, rows.lengths)
         return embeddings / n_tokens[:, None].astype(np.float32)
 

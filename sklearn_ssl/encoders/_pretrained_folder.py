@@ -1,4 +1,4 @@
-"""Folders with pretrained models of transformers: what they say, their weights, what they lack."""
+"""Folders with pretrained transformers models: their description, weights, and defects."""
 
 import json
 import re
@@ -10,14 +10,14 @@ import torch
 from sklearn_ssl.encoders._sentence_transformers import SentenceModel, read_sentence_model
 from sklearn_ssl.encoders.huggingface import WordHead, class_for, import_transformers, quiet
 
-LFS = b"version https://git-lfs"  # begins a file that stands for a large one
+LFS = b"version https://git-lfs"  # begins a pointer file
 SHORTEST = 3  # tokens: a beginning, an end, and one of the text
 _LOCALLY = {"local_files_only": True, "trust_remote_code": False}
 _SAFELY = {**_LOCALLY, "use_safetensors": True}
 
 
 class Pretrained(NamedTuple):
-    """What is known of a pretrained model but for its weights.
+    """What is known about a pretrained model, except its weights.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class Pretrained(NamedTuple):
     names : dict of str to str or None
         The tokens that "begin" and "end" a text, and the "mask".
     max_length : int
-        The most tokens that it takes.
+        Maximum number of tokens that it accepts.
     sentences : SentenceModel
         What sentence-transformers would do with it.
     """
@@ -41,13 +41,13 @@ class Pretrained(NamedTuple):
 
 
 def read_pretrained(folder, causal):
-    """Read what is known of a pretrained model but for its weights.
+    """Read what is known about a pretrained model, except its weights.
 
     Parameters
     ----------
     folder : str or path
     causal : bool
-        Whether each token must see only what is before it.
+        Whether each token must see only the tokens before it.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def read_pretrained(folder, causal):
     Raises
     ------
     ValueError
-        If the folder holds no model that transformers can read, or another kind of model.
+        If the folder contains no model that transformers can read, or another kind of model.
     ImportError
         If transformers is not installed.
     """
@@ -65,8 +65,8 @@ def read_pretrained(folder, causal):
     path = Path(folder) / sentences.path
     if not (path / "config.json").is_file():
         raise ValueError(
-            f"pretrained={str(folder)!r} is no folder with a config.json, as transformers' "
-            "save_pretrained writes it. Nothing is downloaded: give the path of a folder."
+            f"pretrained={str(folder)!r} is not a folder with a config.json, as written by "
+            "transformers' save_pretrained. Nothing is downloaded: pass the path of a folder."
         )
     try:
         with quiet():
@@ -76,8 +76,8 @@ def read_pretrained(folder, causal):
     class_for(config, causal)
     if getattr(config, "quantization_config", None) is not None:
         raise ValueError(
-            f"The model in {str(folder)!r} is quantized, and cannot be read: use the one that it "
-            "was made of."
+            f"The model in {str(folder)!r} is quantized, and cannot be read: use the original "
+            "model."
         )
     try:
         with quiet():
@@ -88,8 +88,8 @@ def read_pretrained(folder, causal):
     files = {"tokenizer.json", *type(tokenizer).vocab_files_names.values()}
     if not any((path / name).is_file() for name in files):
         raise ValueError(
-            f"The folder {str(folder)!r} holds a model but no tokenizer, without which every word "
-            f"is unknown: none of {', '.join(sorted(files))}. Save it there too, by "
+            f"The folder {str(folder)!r} contains a model but no tokenizer, without which every "
+            f"word is unknown: none of {', '.join(sorted(files))}. Save it there too, with "
             "tokenizer.save_pretrained(folder)."
         )
     names = {
@@ -106,8 +106,8 @@ def read_pretrained(folder, causal):
     longest = int(min([limit for limit in limits if limit and limit > 0], default=512))
     if longest < SHORTEST:
         raise ValueError(
-            f"The files in {str(folder)!r} allow texts of {longest} tokens at most, those at the "
-            "beginning and at the end included. Correct max_seq_length in "
+            f"The files in {str(folder)!r} allow texts of at most {longest} tokens, including "
+            "those at the beginning and at the end. Correct max_seq_length in "
             "sentence_bert_config.json, or model_max_length in tokenizer_config.json."
         )
     as_text = json.dumps(config.to_dict(), default=str)
@@ -115,14 +115,17 @@ def read_pretrained(folder, causal):
 
 
 def _n_positions(config, causal):
-    """Return the most tokens that a model has positions for, 0 if it does not say."""
+    """Return the number of tokens that a model has positions for, 0 if unknown."""
     known = getattr(config.get_text_config(), "max_position_embeddings", 0)
     try:
         with torch.device("meta"), quiet():  # without memory for the weights
             model = class_for(config, causal).from_config(config)
     except Exception:
-        return known  # building it says what is wrong
-    for name, table in model.named_modules():  # RoBERTa uses no places up to that of its padding
+        return known  # building it later says what is wrong
+    for (
+        name,
+        table,
+    ) in model.named_modules():  # RoBERTa does not use positions up to its padding index
         if name.endswith("position_embeddings") and getattr(table, "padding_idx", None) is not None:
             return min(known, len(table.weight) - table.padding_idx - 1)
     return known
@@ -143,12 +146,12 @@ def load_pretrained(folder, causal, encoder, head=None):
     causal : bool
     encoder : PretrainedEncoder
     head : WordHead or None
-        The folder may lack it: it keeps its first weights then, and is not ``known``.
+        If the folder lacks it, it keeps its initial weights, and is not ``known``.
 
     Raises
     ------
     ValueError
-        If there are none, or not those of the encoder.
+        If there are no weights, or they do not fit the encoder.
     """
     config = encoder.model.config
     reader = class_for(config, causal)
@@ -178,7 +181,7 @@ def load_pretrained(folder, causal, encoder, head=None):
 
 
 def _check_layers(folder, whole, report):
-    """Refuse weights that leave a part of the body as it was drawn, or have layers beyond it."""
+    """Refuse weights that leave a part of the body uninitialized, or have additional layers."""
     prefix = f"{whole.base_model_prefix}."
     lacking = [
         name for name in _lacking(report) if name.startswith(prefix) and "pooler" not in name
@@ -187,7 +190,7 @@ def _check_layers(folder, whole, report):
         raise ValueError(
             f"The weights in {str(folder)!r} lack {len(lacking)} of the arrays that config.json "
             f"asks for, or have them in another shape: {_some(lacking)}. Save the whole model "
-            "again, by model.save_pretrained(folder), or correct config.json."
+            "again, with model.save_pretrained(folder), or correct config.json."
         )
     broken = [name for name, weights in whole.named_parameters() if not weights.isfinite().all()]
     if broken:
@@ -217,10 +220,10 @@ def _some(names):
 
 
 def _hint_of_files(folder):
-    """Return what to do about files that are no weights."""
+    """Return what to do about files that are not weights."""
     for path in folder.glob("*.safetensors"):
         if path.is_file() and path.stat().st_size < 1000 and path.read_bytes().startswith(LFS):
-            return f" {path.name} is a pointer of Git LFS: fetch the file itself, by git lfs pull."
+            return f" {path.name} is a pointer of Git LFS: fetch the file itself with git lfs pull."
     if not any(folder.glob("*.bin")):
         return ""
     return (

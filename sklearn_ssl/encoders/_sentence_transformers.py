@@ -1,4 +1,4 @@
-"""What the files of a sentence-transformers folder ask for, beside the model itself."""
+"""What the files of a sentence-transformers folder ask for, in addition to the model itself."""
 
 import json
 from pathlib import Path
@@ -11,20 +11,20 @@ KNOWN = {"Transformer", "Pooling", "Normalize", "Dropout"}
 
 
 class SentenceModel(NamedTuple):
-    """What is done around a model of transformers.
+    """What is done around a transformers model.
 
     Attributes
     ----------
     path : str
         Where it is in the folder.
     pooling : str
-        A way of ours, or the name of one that is not known here.
+        One of our poolings, or the name of an unknown one.
     max_length : int or None
-        The most tokens of a text.
+        Maximum number of tokens of a text.
     lower_case : bool
-        Whether texts are read in lower case.
+        Whether texts are lowercased.
     left_out : tuple of str
-        Modules that change what comes out, and are not known here.
+        Unknown modules that change the output.
     """
 
     path: str = ""
@@ -35,7 +35,7 @@ class SentenceModel(NamedTuple):
 
 
 def read_sentence_model(folder):
-    """Return the :class:`SentenceModel` of a folder; a model of transformers has its defaults.
+    """Return the :class:`SentenceModel` of a folder; a plain transformers model has the defaults.
 
     Raises
     ------

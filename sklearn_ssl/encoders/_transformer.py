@@ -1,4 +1,4 @@
-"""The parts of a transformer: blocks, their initialization, and fixed positions."""
+"""Parts of a transformer: blocks, their initialization, and fixed positions."""
 
 import math
 
@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-LONGEST_PLAIN = 256  # tokens of a row whose attention is held as a whole
+LONGEST_PLAIN = 256  # tokens in a row up to which the attention matrix is held in memory
 
 
 class Attention(nn.Module):
@@ -29,12 +29,12 @@ class Attention(nn.Module):
         return self.attend(self.qkv(x))
 
     def attend(self, qkv, first=0):
-        """Return what the tokens from `first` on find in all tokens.
+        """Return the result of attention to all tokens, for the tokens from `first` on.
 
         Parameters
         ----------
         qkv : torch.Tensor of shape (n, length, 3 * width)
-            Queries, keys and values of the tokens, as the layer `qkv` makes them.
+            Queries, keys and values of the tokens, from the layer `qkv`.
         first : int, default=0
         """
         q, k, v = self._heads(qkv)
@@ -44,7 +44,7 @@ class Attention(nn.Module):
     def weights(self, x):
         """Return how much each token attends to each: ``(n, n_heads, length, length)``.
 
-        The last axis sums to 1. :meth:`forward` never holds these weights as a whole.
+        The last axis sums to 1. :meth:`forward` does not compute these weights explicitly.
         """
         q, k, _ = self._heads(self.qkv(x))
         return (q @ k.transpose(2, 3) / math.sqrt(q.shape[3])).softmax(dim=3)
@@ -57,8 +57,8 @@ class Attention(nn.Module):
 def dot_product_attention(q, k, v, mask=None, is_causal=False):
     """Scaled dot-product attention, ``softmax(q k^T / sqrt(width)) v``.
 
-    Torch's own, but for short rows in bfloat16 on a processor: there its fused kernel, forwards and
-    backwards, takes two to nine times as long as the plain formula.
+    Uses torch's function, except for short rows in bfloat16 on a CPU: there its fused kernel,
+    forward and backward, takes two to nine times as long as the plain formula.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def dot_product_attention(q, k, v, mask=None, is_causal=False):
     mask : torch.Tensor of bool or None
         True where a query may attend to a key; broadcast to ``(n, heads, length, length)``.
     is_causal : bool, default=False
-        Whether a query attends to keys up to its own place only; without a mask then.
+        Whether a query only attends to keys up to its own position; `mask` must then be None.
     """
     length = k.shape[2]
     if q.dtype != torch.bfloat16 or q.device.type != "cpu" or length > LONGEST_PLAIN:
@@ -80,7 +80,7 @@ def dot_product_attention(q, k, v, mask=None, is_causal=False):
 
 
 class Block(nn.Module):
-    """Self-attention and a perceptron, each behind a normalization and beside a shortcut.
+    """Self-attention and a perceptron, each after a normalization and with a shortcut.
 
     The perceptron's hidden layer has four times the width of the tokens.
 
@@ -115,16 +115,16 @@ class Block(nn.Module):
         x : torch.Tensor of shape (n, length - first, width)
             Those tokens.
         qkv : torch.Tensor of shape (n, length, 3 * width)
-            What :meth:`project` makes of all tokens.
+            The output of :meth:`project` for all tokens.
         first : int, default=0
-            After the last block, tokens that nobody asks for need not be computed.
+            In the last block, tokens that are not needed can be skipped.
         """
         x = x + self.attention.attend(qkv, first)
         return x + self.mlp(self.norm2(x))
 
 
 def initialize(module):
-    """Xavier's uniform weights and no bias for every linear layer of a module, as in MAE [1]_.
+    """Set Xavier-uniform weights and zero biases in every linear layer of a module, as in MAE [1]_.
 
     References
     ----------
@@ -140,15 +140,15 @@ def initialize(module):
 def sincos_positions(grid, reference_grid, width, device=None):
     """Return sine and cosine position embeddings of the cells of a grid, row by row.
 
-    Each axis has its share of the width, half of it sines and half cosines, of frequencies from 1
-    down to 1/10,000; in an image that of the columns comes first, as in MAE. The cells of a grid of
-    another size lie where its picture, stretched over the reference grid, would have them.
+    Each axis has its share of the width, half sines and half cosines, with frequencies from 1 down
+    to 1/10,000; in an image the columns come first, as in MAE. A grid of another size is stretched
+    over the reference grid.
 
     Parameters
     ----------
     grid, reference_grid : tuple of int
-        ``(rows, columns)`` or ``(length,)`` of the data at hand, and of those that positions are
-        made for.
+        ``(rows, columns)`` or ``(length,)`` of the given data, and of the data that positions are
+        defined for.
     width : int
         A multiple of twice the number of axes.
     device : torch.device, default=None

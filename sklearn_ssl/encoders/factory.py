@@ -1,4 +1,4 @@
-"""From the parameter `encoder` of an estimator to a network that has been tried on a batch."""
+"""From the parameter `encoder` of an estimator to a network that has been tested on a batch."""
 
 import copy
 from contextlib import contextmanager
@@ -18,20 +18,20 @@ def make_encoder(encoder, spec, n_components=None):
     Parameters
     ----------
     encoder : None, str or callable
-        None is the default of the kind of data. For images, "vit" is :class:`ViTEncoder`, and any
-        other string a torchvision model. A callable is given the shape of one row of a batch and
-        returns a module. A table with categories or missing numbers passes through a
-        :class:`FeatureEmbedding` first; the encoder is given its outputs, and their number as
+        None means the default of the kind of data. For images, "vit" is :class:`ViTEncoder`, and
+        any other string a torchvision model. A callable receives the shape of one row of a batch
+        and returns a module. A table with categories or missing numbers passes through a
+        :class:`FeatureEmbedding` first; the encoder receives its outputs, and their number as
         shape.
     spec : Spec
-        The kind of data brings the default and the named encoders, and the shape of a row.
+        Provides the default and the named encoders, and the shape of a row.
     n_components : int or None
-        Width of a linear layer behind the encoder; None keeps the encoder's own width.
+        Width of a linear layer after the encoder; None keeps the encoder's own width.
 
     Returns
     -------
     module : torch.nn.Module
-        Its attribute ``output_dim`` says how wide its representations are.
+        Its attribute ``output_dim`` is the width of its representations.
 
     Raises
     ------
@@ -62,12 +62,12 @@ def _build(encoder, spec, shape):
 
 
 def make_temporal_encoder(encoder, shape, *, causal):
-    """Build a network that gives states, and check it on a batch of the right shape.
+    """Build a network that returns states, and check it on a batch of the right shape.
 
     Parameters
     ----------
     encoder : None or callable
-        None is :class:`TemporalEncoder`. A callable is given `shape` and returns a module.
+        None means :class:`TemporalEncoder`. A callable receives `shape` and returns a module.
     shape : tuple of int
         ``(channels, time)``.
     causal : bool
@@ -82,15 +82,15 @@ def make_temporal_encoder(encoder, shape, *, causal):
     Raises
     ------
     ValueError
-        If there is one frame only, or the module does not do that, or is not causal where it must
-        be.
+        If there is only one frame, or the module does not return states, or is not causal although
+        it must be.
     TypeError
         If `encoder` does not return a module, or is a module itself.
     """
     if shape[1] < 2:
         raise ValueError(
-            "X has series of 1 frame (n_features = 1 if it has two dimensions), expected two at "
-            "least: nothing follows from one."
+            "X has series of 1 frame (n_features = 1 if it has two dimensions), expected at least "
+            "two: nothing follows a single frame."
         )
     if encoder is None:
         module = TemporalEncoder(shape, causal=causal)
@@ -112,7 +112,7 @@ def make_temporal_encoder(encoder, shape, *, causal):
 
 
 def build_module(encoder, shape, kind=nn.Module, **columns):
-    """Call what a user handed in as `encoder`, and check that it returns a new network.
+    """Call a user's `encoder`, and check that it returns a new network.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def build_module(encoder, shape, kind=nn.Module, **columns):
     kind : type, default=torch.nn.Module
         What the network must be an instance of.
     **columns
-        Handed on to `encoder`: what it must know of the columns of a table.
+        Passed on to `encoder`: what it must know about the columns of a table.
 
     Returns
     -------
@@ -139,14 +139,14 @@ def build_module(encoder, shape, kind=nn.Module, **columns):
         got = f"a module ({type(encoder).__name__})" if is_module else repr(encoder)
         raise TypeError(
             f"encoder must be a function that returns a new {name}, got {got}: every fit starts "
-            "from a network of its own. Pass the class, a functools.partial of it, or a function "
-            "of the input's shape."
+            "from a new network. Pass the class, a functools.partial of it, or a function of the "
+            "input's shape."
         )
     module = encoder(shape, **columns)
     if not isinstance(module, kind):
         raise TypeError(
-            f"encoder must return a {name} when it is called with the shape of one row, {shape}; "
-            f"got {type(module).__name__}."
+            f"encoder must return a {name} when called with the shape of one row, {shape}; got "
+            f"{type(module).__name__}."
         )
     return module
 
@@ -167,15 +167,14 @@ def _output_dim(module, encoder, shape):
         )
     if output.shape[1] == 0 or output.dtype != torch.float32:
         raise ValueError(
-            "encoder must return floating point numbers of torch.float32, one at least for each "
-            f"row; for a batch of {N_TRIED} rows it returned a tensor of shape {got} and "
-            f"{output.dtype}."
+            "encoder must return torch.float32 numbers, at least one for each row; for a batch of "
+            f"{N_TRIED} rows it returned a tensor of shape {got} and {output.dtype}."
         )
     return output.shape[1]
 
 
 def _check_causal(module, series, states):
-    """Raise if the states of earlier frames change with the last frame."""
+    """Raise an error if the states of earlier frames change with the last frame."""
     time = series.shape[2]
     changed = series.clone()
     changed[:, :, -1] += 1
@@ -200,7 +199,7 @@ def _states_in_training(module, series):
 
 @contextmanager
 def _refusing_batches(encoder, shape):
-    """Say which batches an encoder was given, if it raises an error."""
+    """If an encoder raises an error, add the shape of its batches."""
     try:
         yield
     except (RuntimeError, ValueError, AssertionError) as error:

@@ -1,4 +1,4 @@
-"""Pretrained models of Hugging Face's transformers, from a folder, as encoders of texts."""
+"""Pretrained models of Hugging Face's transformers, from a folder, as text encoders."""
 
 import inspect
 import json
@@ -16,13 +16,14 @@ if hasattr(os, "register_at_fork"):  # another thread may hold it while this one
     os.register_at_fork(after_in_child=lambda: _LOCKS.update(quiet=threading.RLock()))
 OTHERWISE = "its states do not follow from the tokens of a row alone"
 _TAKES = (
-    "MaskedLMEmbedder and SimCSETransformer take encoders such as BERT, RoBERTa, DistilBERT, MPNet "
-    "or ModernBERT, CausalLMEmbedder takes decoders such as GPT-2, Llama, Mistral, Qwen or Gemma."
+    "MaskedLMEmbedder and SimCSETransformer accept encoders such as BERT, RoBERTa, DistilBERT, "
+    "MPNet or ModernBERT, CausalLMEmbedder accepts decoders such as GPT-2, Llama, Mistral, Qwen or "
+    "Gemma."
 )
 
 
 class PretrainedEncoder(nn.Module):
-    """The body of a model of transformers, behind the face of `encoders.TextEncoder`.
+    """The body of a transformers model, with the interface of `encoders.TextEncoder`.
 
     Parameters
     ----------
@@ -37,7 +38,7 @@ class PretrainedEncoder(nn.Module):
         parameters = inspect.signature(model.forward).parameters
         self.cache_name = "cache" if "cache" in parameters else "past_key_values"
         self.pooling = pooling
-        self.output_dim = None  # known when it has been tried
+        self.output_dim = None  # known after a test run
 
     @property
     def embedding(self):
@@ -61,7 +62,7 @@ class PretrainedEncoder(nn.Module):
 
 
 class PastKeyValues:
-    """What a causal model of transformers keeps of the tokens that it has read."""
+    """What a causal transformers model keeps of the tokens that it has read."""
 
     def __init__(self, past):
         self.past = past
@@ -72,10 +73,10 @@ class PastKeyValues:
 
 
 class WordHead(nn.Module):
-    """The head of a model of transformers: from states of tokens to logits of a vocabulary.
+    """The head of a transformers model: from states of tokens to logits of a vocabulary.
 
-    It is the whole model, with what hands on given states in the place of its body. So everything
-    that its architecture does to states is done: layers, scales and caps.
+    It is the whole model, with a module that passes on given states in place of its body. So it
+    applies everything in the architecture: layers, scales and caps.
 
     Parameters
     ----------
@@ -85,7 +86,7 @@ class WordHead(nn.Module):
     Attributes
     ----------
     known : torch.Tensor
-        Whether the weights are those of a folder: False is a head that has to be trained first.
+        Whether the weights come from a folder; if False, the head has to be trained first.
     """
 
     def __init__(self, whole):
@@ -94,7 +95,7 @@ class WordHead(nn.Module):
         setattr(whole, whole.base_model_prefix, GivenStates())
         self.whole = whole
         self.register_buffer("known", torch.tensor(True))
-        # What is tied to the body, as an embedding is, is saved and loaded there.
+        # Parameters tied to the body, such as an embedding, are saved and loaded there.
         everything = self.named_parameters(remove_duplicate=False)
         self.tied = [name for name, parameter in everything if id(parameter) in body]
         self.register_state_dict_post_hook(_leave_out_tied)
@@ -106,7 +107,7 @@ class WordHead(nn.Module):
 
 
 class GivenStates(nn.Module):
-    """Stands for the body of a model: its states are what it is given."""
+    """Replaces the body of a model: its states are its input."""
 
     @property
     def decoder(self):  # where OPT looks for its body
@@ -117,7 +118,7 @@ class GivenStates(nn.Module):
 
 
 class StatesOnly(tuple):
-    """Outputs of a body, of which all but the states are None."""
+    """Outputs of a body; everything except the states is None."""
 
     @property
     def last_hidden_state(self):
@@ -139,14 +140,14 @@ def _fill_in_tied(head, state, prefix, *args):
 
 
 def build_pretrained(config, *, causal, pooling):
-    """Build a model of transformers without its weights, see `_pretrained_folder.load_pretrained`.
+    """Build a transformers model without its weights, see `_pretrained_folder.load_pretrained`.
 
     Parameters
     ----------
     config : str
         The model's configuration, as JSON.
     causal : bool
-        Whether each token must see only what is before it.
+        Whether each token must see only the tokens before it.
     pooling : {"mean", "last", "cls"}
 
     Returns
@@ -157,13 +158,13 @@ def build_pretrained(config, *, causal, pooling):
     Raises
     ------
     ValueError
-        If the model looks both ways and must not, or the other way round, or does not work so.
+        If the model is bidirectional but must be causal, or vice versa, or is not supported.
     """
     config = import_transformers().AutoConfig.for_model(**json.loads(config))
     model_class = class_for(config, causal)
     try:
         whole = model_class.from_config(config, dtype=torch.float32)
-    except Exception as error:  # of transformers: what config.json asks for does not go together
+    except Exception as error:  # of transformers: config.json is inconsistent
         raise _unsupported(config.model_type, error) from error
     was_training = whole.training
     try:
@@ -177,12 +178,12 @@ def build_pretrained(config, *, causal, pooling):
 
 
 def _taken_apart(whole, causal, pooling):
-    """Return the encoder and the head of a model, and whether tokens see those behind them.
+    """Return the encoder and the head of a model, and whether tokens see later tokens.
 
     Raises
     ------
     RuntimeError
-        If the parts do not do what the model does.
+        If the parts do not give the same result as the model.
     """
     encoder = PretrainedEncoder(whole.base_model, pooling)
     ids = torch.arange(1, 9).repeat(2, 1) % len(encoder.embedding.weight)
@@ -198,7 +199,7 @@ def _taken_apart(whole, causal, pooling):
 
 
 def _reads_as_rows_come(encoder, ids, goes_on):
-    """Whether states depend neither on what a row is filled up with nor on a cache."""
+    """Return whether states depend neither on padding nor on a cache."""
     states = encoder.states(ids)
     filled_up = torch.cat([ids, torch.full((1, 3), -1)], dim=1)
     if not _agree(encoder.states(filled_up)[:, :8], states):
@@ -215,7 +216,7 @@ def _agree(a, b):
 
 
 def class_for(config, causal):
-    """Return the class of transformers for models with a head, which look back only or not."""
+    """Return the transformers class for models with a head, causal or not."""
     transformers = import_transformers()
     masked = type(config) in transformers.MODEL_FOR_MASKED_LM_MAPPING
     back_only = type(config) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING
@@ -227,7 +228,7 @@ def class_for(config, causal):
 
 
 def _wrong_way(config, causal):
-    """Return the error for a model that looks the other way, if it can be used there."""
+    """Return the error for a model of the other kind, if it can be used elsewhere."""
     try:
         build_pretrained(
             json.dumps(config.to_dict(), default=str), causal=not causal, pooling="mean"
@@ -251,7 +252,7 @@ def _unsupported(model_type, reason="no language model of one network"):
 
 @contextmanager
 def quiet():
-    """Keep transformers from printing, and let it print again afterwards if it did before."""
+    """Keep transformers from printing, and restore its settings afterwards."""
     logging = import_transformers().utils.logging
     with _LOCKS["quiet"]:
         were_shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()

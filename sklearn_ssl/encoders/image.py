@@ -7,11 +7,11 @@ import torchvision
 from torch import nn
 from torch.nn import functional as F
 
-SMALL_SIDE = 64  # below, torchvision's strided first layers would leave nothing to look at
+SMALL_SIDE = 64  # below, torchvision's strided first layers would leave too little
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut; the first one halves the sides."""
+    """Two 3x3 convolutions with a shortcut; the first one halves the sides."""
 
     def __init__(self, channels_in, channels_out, stride=2):
         super().__init__()
@@ -30,10 +30,10 @@ class ResidualBlock(nn.Module):
 class ConvEncoder(nn.Module):
     """Small residual network whose embedding keeps a coarse spatial layout.
 
-    The first convolution works at full resolution below 16 pixels, at half from there and at a
-    quarter from 96 on; two blocks, or as many as lead down to 4 pixels, then halve the sides and
-    double the channels. The last map is averaged on a grid of at most 4x4, and flattened: where
-    something is in a small image says as much as what it is.
+    The first convolution works at full resolution below 16 pixels, at half resolution from 16 and
+    at a quarter from 96 on; then blocks halve the sides and double the channels down to 4 pixels,
+    at least two blocks. The last map is averaged on a grid of at most 4x4, and flattened: in a
+    small image, the position of things is as informative as what they are.
 
     Parameters
     ----------
@@ -77,14 +77,14 @@ class ConvEncoder(nn.Module):
 def torchvision_encoder(name, shape):
     """Build an untrained torchvision classifier without its last layer.
 
-    The first convolution takes any number of channels. For images below 64 pixels the first
+    The first convolution accepts any number of channels. For images below 64 pixels the first
     convolution of a ResNet becomes 3x3 with stride 1, and its first pooling is dropped, as is usual
     on CIFAR.
 
     Parameters
     ----------
     name : str
-        As in ``torchvision.models.list_models(module=torchvision.models)``, "resnet18" say.
+        As in ``torchvision.models.list_models(module=torchvision.models)``, for example "resnet18".
     shape : tuple of int
         ``(channels, height, width)``.
 
@@ -96,7 +96,9 @@ def torchvision_encoder(name, shape):
     names = torchvision.models.list_models(module=torchvision.models)
     if name not in names:
         close = ", ".join(get_close_matches(name, names, n=3, cutoff=0))
-        raise ValueError(f"encoder={name!r} is no torchvision classifier. Did you mean: {close}?")
+        raise ValueError(
+            f"encoder={name!r} is not a torchvision classifier. Did you mean: {close}?"
+        )
     model = torchvision.models.get_model(name, weights=None)
     small = min(shape[1:]) < SMALL_SIDE and isinstance(model, torchvision.models.ResNet)
     if small:

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 
 class DilatedBlock(nn.Module):
-    """Two dilated convolutions beside a shortcut; the length stays."""
+    """Two dilated convolutions with a shortcut; the length stays the same."""
 
     def __init__(self, channels_in, channels_out, dilation):
         super().__init__()
@@ -33,8 +33,8 @@ class SeriesEncoder(nn.Module):
     width : int, default=64
         Channels of each block.
     segments : int, default=4
-        Pieces of the time that are pooled apart: their maxima, and the mean over all the time,
-        make the representation.
+        Number of time segments that are pooled separately: the representation consists of their
+        maxima and the mean over all time.
     """
 
     def __init__(self, shape, width=64, segments=4):

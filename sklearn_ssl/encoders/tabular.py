@@ -1,18 +1,18 @@
-"""Encoder of tables, and what stands in front of it where tables have holes and categories."""
+"""Encoder of tables, and the embedding before it for missing numbers and categories."""
 
 from itertools import pairwise
 
 import torch
 from torch import nn
 
-CATEGORY_WIDTH = 8  # numbers that stand for a category
+CATEGORY_WIDTH = 8  # numbers that represent a category
 
 
 class FeatureEmbedding(nn.Module):
-    """Turns a batch of a table with categories or missing numbers into one of numbers alone.
+    """Turn a batch of a table with categories or missing numbers into numbers only.
 
-    Numbers stay, with 0, their mean, where one is missing; columns that lacked some get an
-    indicator of it [1]_; each category is replaced by a learned vector [2]_, and an unknown one by
+    Numbers stay, with 0, their mean, in place of missing ones; columns with missing numbers get an
+    indicator [1]_; each category is replaced with a learned vector [2]_, and an unknown one with
     zeros.
 
     Parameters
@@ -22,8 +22,8 @@ class FeatureEmbedding(nn.Module):
     missing : tuple of bool
         Whether numbers of a column may be missing.
     width : int, default=8
-        Length of a category's vector. All its entries together vary as much as one column of
-        numbers at the start.
+        Length of a category's vector. Initially, all its entries together vary as much as one
+        column of numbers.
 
     References
     ----------

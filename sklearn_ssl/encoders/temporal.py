@@ -1,4 +1,4 @@
-"""Networks that keep the time: a state for every frame of a series or a video."""
+"""Networks that preserve time: a state for every frame of a series or a video."""
 
 import math
 
@@ -10,9 +10,9 @@ MOST_BLOCKS = 10
 
 
 class TemporalBlock(nn.Module):
-    """Two dilated convolutions beside a shortcut; the length stays.
+    """Two dilated convolutions with a shortcut; the length stays the same.
 
-    There is no normalization: one over the time would tell a frame of its future.
+    There is no normalization: normalizing over time would reveal the future to a frame.
     """
 
     def __init__(self, width, dilation, causal):
@@ -28,18 +28,18 @@ class TemporalBlock(nn.Module):
 
 
 class TemporalEncoder(nn.Module):
-    """Residual network of dilated convolutions that gives a state for every frame.
+    """Residual network of dilated convolutions that returns a state for every frame.
 
     The dilations are 1, 2, 4, ... until a state has seen the whole series: at most 10 blocks.
 
     Parameters
     ----------
     shape : tuple of int
-        ``(channels, time)``. Longer and shorter series can be read too.
+        ``(channels, time)``. Longer and shorter series are accepted too.
     width : int, default=64
         Channels of each block and of the states.
     causal : bool, default=True
-        Whether a state sees the frames up to its own only, or those on both sides.
+        Whether a state only sees the frames up to its own, or those on both sides.
     """
 
     def __init__(self, shape, width=64, causal=True):
@@ -59,7 +59,7 @@ class TemporalEncoder(nn.Module):
 class FrameStates(nn.Module):
     """States of all frames of a series or a video, and their pooling to a vector for each row.
 
-    The vector is the state of the last frame that was observed, beside the mean and the maximum of
+    The vector is the state of the last observed frame, together with the mean and the maximum of
     the states of observed frames. NaN after the last observed frame do not count; those before it
     are filled with the last number at their place. A row without a frame gets zeros.
 
@@ -103,7 +103,7 @@ def as_frames(batch):
 
 
 def as_batch(frames):
-    """Return frames ``(n, time, ...)`` as the batch that :func:`as_frames` makes them of."""
+    """Return frames ``(n, time, ...)`` as a batch: the inverse of :func:`as_frames`."""
     return frames.transpose(1, 2) if frames.ndim == 3 else frames
 
 
@@ -128,7 +128,7 @@ def last_observed(observed):
 
 
 def forward_fill(frames):
-    """Replace NaN by the last number before it at the same place, or by 0 if there is none.
+    """Replace NaN with the last number before it at the same place, or with 0 if there is none.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A small transformer over the tokens of texts, which looks both ways or back only."""
+"""A small transformer over the tokens of texts, bidirectional or causal."""
 
 import math
 
@@ -14,35 +14,35 @@ ROTARY_BASE = 10_000.0  # longest wavelength of rotary positions, in tokens over
 class TextEncoder(nn.Module):
     """Transformer over token ids: BERT's architecture, or GPT's.
 
-    A batch holds the ids of tokens, filled up with negative numbers at the end of each row. What
-    is filled up is neither attended to nor pooled.
+    A batch holds the ids of tokens, padded with negative numbers at the end of each row. Padding is
+    neither attended to nor pooled.
 
     Parameters
     ----------
     vocabulary_size : int
     max_length : int
-        The most tokens in a row.
+        Maximum number of tokens in a row.
     width : int, default=128
         Width of the states, a multiple of `n_heads`.
     depth : int, default=4
         Number of blocks.
     n_heads : int, default=4
-        Heads of the attention.
+        Attention heads in each block.
     causal : bool, default=False
-        Whether a token sees only itself and what is before it, as in GPT [2]_, or all, as in
-        BERT [1]_.
+        Whether a token sees only itself and the tokens before it, as in GPT [2]_, or all tokens, as
+        in BERT [1]_.
     pooling : {"mean", "last", "cls"}, default="mean"
-        How the states of a row become its representation: their mean, or that of its last or its
+        How the states of a row become its representation: their mean, or the state of its last or
         first token.
     norm_first : bool, default=True
-        Whether normalizations stand in front of attentions and perceptrons (GPT-2) or behind the
-        shortcuts around them (BERT).
+        Whether normalizations come before attentions and perceptrons (GPT-2) or after the shortcuts
+        around them (BERT).
     positions : {"rotary", "learned"}, default="rotary"
-        How tokens know where they are: queries and keys are turned by angles that grow along the
-        row [3]_, or a learned vector for each place is added.
+        How positions are encoded: queries and keys are rotated by angles that grow along the row
+        [3]_, or a learned vector for each position is added.
     dropout : float, default=0.0
-        Part of the embeddings, and of the outputs of attentions and perceptrons, that a training
-        step drops.
+        Fraction of the embeddings, and of the outputs of attentions and perceptrons, that a
+        training step drops.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class TextEncoder(nn.Module):
         self._initialize(depth)
 
     def _initialize(self, depth):
-        """GPT-2's weights: small, and smaller still where a block adds to the states."""
+        """Initialize like GPT-2: small weights, even smaller where a block adds to the states."""
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
                 nn.init.normal_(module.weight, std=0.02)
@@ -118,10 +118,10 @@ class TextEncoder(nn.Module):
         Parameters
         ----------
         ids : torch.Tensor of shape (n, length) of int64
-            Negative behind the end of a row.
+            Negative after the end of a row.
         cache : KeyValueCache or None
-            Of a causal encoder: what is known of the tokens before, to which these are added.
-            Behind the first call, which fills it, a row has one token a call.
+            For a causal encoder: keys and values of the earlier tokens, to which these are added.
+            After the first call, which fills it, a row has one token per call.
         """
         start = 0 if cache is None else cache.length
         stop = start + ids.shape[1]
@@ -176,7 +176,7 @@ class TextBlock(nn.Module):
 
 
 class TextAttention(Attention):
-    """Self-attention that may look back only, with rotary positions and a cache."""
+    """Self-attention that can be causal, with rotary positions and a cache."""
 
     def __init__(self, width, n_heads, causal):
         super().__init__(width, n_heads)
@@ -188,7 +188,7 @@ class TextAttention(Attention):
             q, k = turned(q, turns), turned(k, turns)
         if past is not None:
             k, v = past.add(k, v)
-        # Rows end in what is filled up, so a token that looks back only never sees that.
+        # Padding is at the end of rows, so a causal token never sees it.
         one_more = self.causal and q.shape[2] == 1
         mask = None if self.causal else mask
         x = dot_product_attention(q, k, v, mask, is_causal=self.causal and not one_more)
@@ -230,7 +230,7 @@ def _turns(length, head_width):
 
 
 def turned(x, turns):
-    """Turn queries or keys ``(n, heads, length, width)`` by the angles of their places."""
+    """Rotate queries or keys ``(n, heads, length, width)`` by the angles of their positions."""
     cos, sin = turns.to(x.dtype).unbind(dim=1)  # [length, width / 2] each
     a, b = x.chunk(2, dim=3)
     return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=3)

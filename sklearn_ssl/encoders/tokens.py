@@ -1,7 +1,7 @@
 """Token encoders: transformers that can be shown a part of each row.
 
-:class:`TokenEncoder` is what they share; those of series and of tables are here, that of images is
-in ``vit.py``.
+:class:`TokenEncoder` is their base class; those for series and tables are here, the one for images
+is in ``vit.py``.
 """
 
 import math
@@ -16,7 +16,7 @@ POOLINGS = ("cls_and_mean", "cls", "mean", "grid")
 
 
 def gather_tokens(tokens, places):
-    """Return the tokens at some places of each row.
+    """Return the tokens at given places of each row.
 
     Parameters
     ----------
@@ -32,27 +32,27 @@ def gather_tokens(tokens, places):
 
 
 class TokenEncoder(nn.Module):
-    """Base of transformers that cut a row into pieces, and make a token of each.
+    """Base class of transformers that cut a row into pieces, and turn each into a token.
 
-    A token is what a subclass makes of a piece, plus its position. A CLS token joins them,
-    transformer blocks let all of them attend to each other, and pooling makes one vector of them.
+    A token is a subclass's embedding of a piece, plus its position. A CLS token is added,
+    transformer blocks let all tokens attend to each other, and pooling turns them into one vector.
 
     Parameters
     ----------
     shape : tuple of int
         Shape of one row of a batch.
     grid : tuple of int
-        How many pieces there are along each axis, in rows of the shape that the encoder is for.
+        Number of pieces along each axis, for rows of the given shape.
     width : int
         Width of the tokens, a multiple of 4 and of `n_heads`.
     depth : int
         Number of blocks.
     n_heads : int
-        Heads of attention in each block.
+        Attention heads in each block.
     pooling : {"cls_and_mean", "cls", "mean", "grid"}
-        What ``forward`` returns: the CLS token, the mean of the others, both side by side, or
-        the means of parts of the row side by side, which keep where something is. The parts are
-        `most_cells` along each axis, or all pieces if they are fewer.
+        What ``forward`` returns: the CLS token, the mean of the others, both next to each other, or
+        the means of parts of the row next to each other, which preserve positions. There are
+        `most_cells` parts along each axis, or as many as pieces if these are fewer.
 
     Attributes
     ----------
@@ -90,7 +90,7 @@ class TokenEncoder(nn.Module):
         return self.arrange(pieces)
 
     def arrange(self, pieces):
-        """Return values of pieces at their places in a batch, without what has filled them up."""
+        """Return values of pieces at their places in a batch, without padding."""
         raise NotImplementedError(f"{type(self).__name__} must define arrange(pieces)")
 
     def spread(self, mask):
@@ -107,7 +107,7 @@ class TokenEncoder(nn.Module):
         ----------
         pieces : torch.Tensor of shape (n, k, values)
         places : torch.Tensor of shape (n, k) or None
-            Where the pieces were, counted along the whole grid. None if they are all, in order.
+            Indices of the pieces in the flattened grid. None means all, in order.
 
         Returns
         -------
@@ -123,8 +123,8 @@ class TokenEncoder(nn.Module):
         pieces : torch.Tensor of shape (n, ..., values)
             With the grid in the middle.
         places : torch.Tensor of shape (n, k), default=None
-            The pieces that are shown, counted along the whole grid; no work is done for the others.
-            None are all.
+            Indices of the visible pieces in the flattened grid; the others are not computed. None
+            means all.
 
         Returns
         -------
@@ -137,7 +137,7 @@ class TokenEncoder(nn.Module):
         return self._pool(self.tokens(pieces), pieces.shape[1:-1])
 
     def add_positions(self, module, width):
-        """Give a module ``positions``, of shape (length, width), for the pieces of the own grid."""
+        """Give a module ``positions``, of shape (length, width), for the pieces of this grid."""
         if self.learned_positions:
             (length,) = self.grid
             positions = torch.empty(length, width).normal_(std=width**-0.5)
@@ -187,24 +187,24 @@ class SeriesTokenEncoder(TokenEncoder):
     """Small transformer for series, whose tokens are patches of time.
 
     A few successive steps, with all their channels, become a token: the sum of a linear map of
-    their values and of the sines and cosines of their position. The end of a series is filled with
-    zeros up to a whole patch.
+    their values and of the sines and cosines of their position. The end of a series is padded with
+    zeros to a whole patch.
 
     Parameters
     ----------
     shape : tuple of int
         ``(channels, time)``.
     patch_size : int, default=None
-        Steps of a patch. None is about a sixteenth of the time.
+        Number of steps in a patch. None means about a sixteenth of the length.
     width : int, default=64
         Width of the tokens, a multiple of 4 and of `n_heads`.
     depth : int, default=4
         Number of blocks.
     n_heads : int, default=4
-        Heads of attention in each block.
+        Attention heads in each block.
     pooling : {"grid", "mean", "cls", "cls_and_mean"}, default="grid"
-        What the representation is: the means of the tokens over the quarters of the time, their
-        mean over all of it, the CLS token, or the last two side by side.
+        The representation: the means of the tokens over quarters of the time, their mean over all
+        time, the CLS token, or the last two next to each other.
 
     Examples
     --------
@@ -240,27 +240,27 @@ class FeatureTokenEncoder(TokenEncoder):
     """Small transformer for tables, whose tokens are the entries of a row.
 
     A number becomes a learned vector of its column, times the number; a missing one becomes another
-    learned vector of the column, and each category has its own, an unknown one zeros. A learned
-    vector for each column is added, in the place of a position [1]_.
+    learned vector of the column; each category has its own vector, with zeros for unknown ones. A
+    learned vector for each column is added as its position [1]_.
 
     Parameters
     ----------
     shape : tuple of int
         ``(features,)``.
     cardinalities : tuple of int, default=None
-        Categories of each column, whose entries are codes from 1 on, and 0 if unknown; 0 for a
-        column of numbers. None if all are.
+        Number of categories of each column, whose entries are codes from 1 on, and 0 if unknown; 0
+        for a column of numbers. None means only numbers.
     missing : tuple of bool, default=None
-        Whether numbers of a column may be missing (NaN). None if none are.
+        Whether numbers of a column may be missing (NaN). None means no missing numbers.
     width : int, default=32
         Width of the tokens, a multiple of 4 and of `n_heads`.
     depth : int, default=3
         Number of blocks.
     n_heads : int, default=4
-        Heads of attention in each block.
+        Attention heads in each block.
     pooling : {"grid", "mean", "cls", "cls_and_mean"}, default="grid"
-        What the representation is: the tokens side by side (from 17 columns on, the means of 16
-        groups of neighbors), their mean, the CLS token, or the last two side by side.
+        The representation: the tokens next to each other (from 17 columns on, the means of 16
+        groups of neighbors), their mean, the CLS token, or the last two next to each other.
 
     References
     ----------
@@ -299,7 +299,7 @@ class FeatureTokenEncoder(TokenEncoder):
             self.missing = nn.Parameter(torch.empty(n_features, width).normal_(std=spread))
         if any(self.cardinalities):
             counts = torch.tensor(self.cardinalities)
-            # Row 0 is for what is unknown, in all columns; those of column j follow offsets[j].
+            # Row 0 is for unknown categories, in all columns; those of column j follow offsets[j].
             self.register_buffer("offsets", counts.cumsum(0) - counts, persistent=False)
             self.register_buffer("coded", counts > 0, persistent=False)
             self.categories = nn.Embedding(1 + int(counts.sum()), width, padding_idx=0)

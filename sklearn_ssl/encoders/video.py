@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-STAY = 4.0  # logit of a pixel itself, which has about 2 / 3 of the 25 weights at the start then
+STAY = 4.0  # logit of a pixel itself: initially about 2 / 3 of the total weight
 
 
 def _n_halvings(height, width):
@@ -15,9 +15,9 @@ def _n_halvings(height, width):
 
 
 class FrameEncoder(nn.Module):
-    """Small convolutional network that gives a vector for each frame.
+    """Small convolutional network that returns a vector for each frame.
 
-    Frames are normalized each by itself: batch normalization would tell a frame of later ones.
+    Each frame is normalized separately: batch normalization would reveal later frames.
 
     Parameters
     ----------
@@ -47,12 +47,12 @@ class FrameEncoder(nn.Module):
 
 
 class FrameDecoder(nn.Module):
-    """Predicts the next frames of a video from a state and the frame it belongs to.
+    """Predict the next frames of a video from a state and the frame it belongs to.
 
-    From each predicted frame to the next, pixels are moved: each becomes a weighted mean of those
-    around it, with the same weights everywhere, as in convolutional dynamic neural advection [1]_.
-    Then changes are added. At the start hardly anything moves and nothing changes: the prediction
-    is the frame itself.
+    From each predicted frame to the next, pixels are moved: each becomes a weighted mean of the
+    pixels around it, with the same weights everywhere, as in convolutional dynamic neural advection
+    [1]_. Then changes are added. Initially, hardly anything moves and nothing changes: the
+    prediction is the frame itself.
 
     Parameters
     ----------
@@ -61,9 +61,9 @@ class FrameDecoder(nn.Module):
     shape : tuple of int
         ``(channels, height, width)`` of a frame.
     horizon : int
-        Frames that are predicted.
+        Number of frames to predict.
     reach : int, default=2
-        Pixels that something can move from a frame to the next.
+        Number of pixels that something can move from one frame to the next.
 
     References
     ----------
@@ -110,7 +110,7 @@ class FrameDecoder(nn.Module):
 def _move(frames, kernels):
     """Convolve all channels of each frame ``(m, c, height, width)`` with its kernel of ``(m, s²)``.
 
-    Beyond the border stands what stands at the border.
+    Pixels at the border are repeated beyond it.
     """
     m, channels, height, width = frames.shape
     size = math.isqrt(kernels.shape[1])

@@ -8,13 +8,13 @@ from torch.nn import functional as F
 from sklearn_ssl.encoders._transformer import initialize
 from sklearn_ssl.encoders.tokens import TokenEncoder
 
-# Pixels come from 0 to 1. At the usual mean and deviation of photographs a patch weighs as much as
-# its position; as they come, positions would drown them.
+# Pixels are from 0 to 1. Scaled by the usual mean and deviation of photographs, a patch has the
+# same weight as its position; without scaling, positions would dominate.
 PIXEL_MEAN, PIXEL_DEVIATION = 0.5, 0.25
 
 
 def patchify(images, patch_size):
-    """Cut images into square patches, row by row; short sides are filled with zeros.
+    """Cut images into square patches, row by row; sides are padded with zeros.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def patchify(images, patch_size):
     Returns
     -------
     patches : torch.Tensor of shape (n, rows, columns, patch_size * patch_size * channels)
-        Within a patch, pixels go row by row, with their channels together.
+        Within a patch, pixels are ordered row by row, with their channels together.
     """
     missing_rows, missing_columns = (-side % patch_size for side in images.shape[2:])
     if missing_rows or missing_columns:
@@ -40,32 +40,31 @@ class ViTEncoder(TokenEncoder):
     """Small Vision Transformer, with fixed positions, for images of any size.
 
     An image is cut into patches; each becomes a token, the sum of a linear map of its pixels and of
-    the sines and cosines of its position. A CLS token joins them, and transformer blocks let all
-    of them attend to each other [1]_. The representation is the CLS token beside the mean of the
-    others, unless `pooling` says otherwise.
+    the sines and cosines of its position. A CLS token is added, and transformer blocks let all
+    tokens attend to each other [1]_. The representation is the CLS token followed by the mean of
+    the others, unless `pooling` says otherwise.
 
-    Images of another size than `shape` are taken too: their grid of patches is stretched over that
-    of `shape`.
+    Images of other sizes than `shape` are accepted too: their grid of patches is stretched over
+    that of `shape`.
 
-    On a processor a training step takes several times as long as that of :class:`ConvEncoder`.
+    On a CPU, a training step takes several times as long as that of :class:`ConvEncoder`.
 
     Parameters
     ----------
     shape : tuple of int
         ``(channels, height, width)``.
     patch_size : int, default=None
-        Side of a patch. None is a power of two near an eighth of the shorter side,
-        from 2 to 16.
+        Side of a patch. None means a power of two near an eighth of the shorter side, from 2 to 16.
     width : int, default=64
         Width of the tokens, a multiple of 4 and of `n_heads`.
     depth : int, default=4
         Number of blocks.
     n_heads : int, default=4
-        Heads of attention in each block.
+        Attention heads in each block.
     pooling : {"cls_and_mean", "cls", "mean", "grid"}, default="cls_and_mean"
-        What the representation is: the CLS token beside the mean of the others, one of the two
-        alone, or the means of the tokens in the cells of a grid, at most 4 by 4, side by side,
-        which keeps where something is.
+        The representation: the CLS token followed by the mean of the others, one of the two alone,
+        or the means of the tokens in the cells of a grid, at most 4 by 4, next to each other, which
+        preserves positions.
 
     References
     ----------
@@ -119,8 +118,8 @@ class ViTEncoder(TokenEncoder):
         Returns
         -------
         attention : torch.Tensor of shape (n, n_heads, rows, columns)
-            Weights of the patches. Those of an image sum to a little less than 1, for the CLS token
-            also attends to itself.
+            Weights of the patches. They sum to a little less than 1 for each image, because the CLS
+            token also attends to itself.
         """
         pieces = self.cut(images)
         last = self.blocks[-1]
@@ -131,7 +130,7 @@ class ViTEncoder(TokenEncoder):
 def default_patch_size(side):
     """Return the side of a Vision Transformer's patches: the power of two nearest side / 8.
 
-    From 2 to 16: about 64 patches in an image of a usual size, for attention grows with the square
-    of their number.
+    From 2 to 16: about 64 patches in an image of a usual size, because the cost of attention grows
+    with the square of their number.
     """
     return 2 ** min(max(round(math.log2(side / 8)), 1), 4)

@@ -1,4 +1,4 @@
-"""Few labels on equal terms: test rows set aside, and labels drawn, the same for all."""
+"""A fair comparison with few labels: the same test rows and the same drawn labels for all."""
 
 import warnings
 from collections.abc import Iterator
@@ -22,32 +22,32 @@ from sklearn_ssl.few_labels.labels import (
 )
 
 N_LABELS = (1, 5, 10, 100)  # of each class
-N_NUMBERS = (20, 60, 200)  # to be predicted
+N_NUMBERS = (20, 60, 200)  # to predict
 
 
 @dataclass
 class Rows:
-    """The rows of an evaluation, by what they are for."""
+    """The rows of an evaluation, by purpose."""
 
     X_train: object  # labels are drawn from these
     y_train: np.ndarray
     X_test: object
     y_test: np.ndarray
-    X_pretrain: object  # all rows of X but those of the test
+    X_pretrain: object  # all rows of X except the test rows
     X_unlabeled: object
     n_pretrain: int
-    regression: bool  # whether labels are numbers to be predicted
+    regression: bool  # whether labels are numbers to predict
     train_rows: np.ndarray  # places in X
     train_places: np.ndarray  # places in X_pretrain
     test_rows: np.ndarray | None
 
 
 def split(X, y, X_test, y_test, X_unlabeled, test_size, seed, *, regression):
-    """Return the rows of the training, of the test, and all that pretraining may see."""
+    """Return the rows for training, for testing, and all rows for pretraining."""
     if (X_test is None) != (y_test is None):
-        raise ValueError("X_test and y_test go together; only one of them was given.")
+        raise ValueError("X_test and y_test must be passed together; only one of them was given.")
     if y is None:
-        raise ValueError("y is None. Pass the labels that the representation is to be judged by.")
+        raise ValueError("y is None. Pass labels to judge the representation by.")
     X, X_test, X_unlabeled = _kept(X), _kept(X_test), _kept(X_unlabeled)
     y = column_or_1d(label_array(y), warn=True)
     check_consistent_length(X, y)
@@ -90,7 +90,7 @@ def split(X, y, X_test, y_test, X_unlabeled, test_size, seed, *, regression):
 
 
 def _kept(X):
-    """Return what can be read more than once, and indexed."""
+    """Return X in a form that can be read more than once, and indexed."""
     return list(X) if isinstance(X, Iterator) else opened(X)
 
 
@@ -100,7 +100,7 @@ def _numbers(labels):
 
 
 def _split(labels, test_size, seed, *, stratified):
-    """Return the places of training and of test rows among the labeled ones."""
+    """Return the positions of training and test rows among the labeled ones."""
     if stratified:
         classes, counts = np.unique(labels, return_counts=True)
         if counts.min() < 2:
@@ -120,7 +120,7 @@ def _split(labels, test_size, seed, *, stratified):
 def _hint_at_numbers(labels):
     if labels.dtype.kind not in "iuf":
         return ""
-    return ' If y holds numbers to be predicted, say so by scoring="r2".'
+    return ' If y holds numbers to predict, set scoring="r2".'
 
 
 def _check_classes(labels):
@@ -128,7 +128,7 @@ def _check_classes(labels):
     n_classes = len(np.unique(labels))
     if n_classes < 2:
         raise ValueError(
-            f"y must hold labels of two classes at least, got {n_classes} class(es) in "
+            f"y must hold labels of at least two classes, got {n_classes} class(es) in "
             f"{len(labels)} labeled row(s). -1, None and NaN mean that a row has no label."
         )
 
@@ -137,21 +137,21 @@ def _checked_test(X_test, y_test, labels, regression):
     y_test = column_or_1d(label_array(y_test), warn=True)
     check_consistent_length(X_test, y_test)
     if len(y_test) == 0 or is_unlabeled(y_test, regression=regression).any():
-        raise ValueError("y_test must hold a label for each row of X_test, and one row at least.")
+        raise ValueError("y_test must hold a label for each row of X_test, and at least one row.")
     y_test = plain_labels(y_test)
     if regression:
         return X_test, _numbers(y_test)
     unknown = sorted(set(y_test.tolist()) - set(labels.tolist()), key=str)
     if unknown:
         raise ValueError(
-            f"y_test has labels that y has not: {', '.join(map(_shown, unknown))}. Nothing could "
-            "learn to predict them."
+            f"y_test has labels that are not in y: {', '.join(map(_shown, unknown))}. No model "
+            "could learn to predict them."
         )
     return X_test, y_test
 
 
 def possible(labels_per_class, y, *, regression=False):
-    """Return the numbers of labels that all classes have, sorted; warn of those left out.
+    """Return the numbers of labels available in all classes, sorted; warn of those left out.
 
     Raises
     ------
@@ -164,14 +164,14 @@ def possible(labels_per_class, y, *, regression=False):
         ks = [labels_per_class] if is_one else list(labels_per_class)
     if not ks or any(not isinstance(k, Integral) or isinstance(k, bool) or k < 1 for k in ks):
         raise ValueError(
-            f"labels_per_class must hold integers, 1 at least, got {labels_per_class!r}."
+            f"labels_per_class must hold integers of at least 1, got {labels_per_class!r}."
         )
     wanted, (fewest, there_are) = np.unique(ks), _fewest(y, regression)
     possible = wanted[wanted <= fewest]
     if len(possible) == 0:
         raise ValueError(
             f"There are too few labels for any of labels_per_class={wanted.tolist()}: {there_are}. "
-            "Ask for fewer, or for a smaller test_size."
+            "Use fewer labels per class, or a smaller test_size."
         )
     if len(possible) < len(wanted):
         left_out = ", ".join(map(str, wanted[len(possible) :]))
@@ -181,7 +181,7 @@ def possible(labels_per_class, y, *, regression=False):
 
 
 def _fewest(y, regression):
-    """Return how many labels can be drawn, and the words that say why."""
+    """Return how many labels can be drawn, and the reason in words."""
     if regression:
         return len(y), f"there are {len(y)} labeled training row(s)"
     classes, counts = np.unique(y, return_counts=True)
@@ -190,12 +190,12 @@ def _fewest(y, regression):
 
 
 def _shown(label):
-    """Return a label as a message shows it: NumPy's own types would name themselves."""
+    """Return a label as shown in a message, without NumPy's type names."""
     return repr(label.item() if isinstance(label, np.generic) else label)
 
 
 def draw(y, numbers, seeds, *, regression):
-    """Return for each number of labels, and each draw, the places of the training rows."""
+    """Return for each number of labels, and each draw, the positions of the training rows."""
     return [[_drawn(y, k, seed, regression) for seed in seeds] for k in numbers]
 
 

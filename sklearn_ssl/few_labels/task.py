@@ -19,16 +19,16 @@ from sklearn_ssl.training.inference import row_batches
 class FineTuneTask(PretextTask):
     """An encoder and a linear layer that learn from labels.
 
-    A batch holds rows as the pretext task takes them, their targets and weights, of shape ``(n,)``.
-    Weights have a mean of 1 over all rows, and not in each batch: a batch of rows that count
-    little is a small step.
+    A batch holds rows as the pretext task accepts them, their targets and weights, of shape
+    ``(n,)``. Weights have a mean of 1 over all rows, but not in each batch: a batch of rows with
+    small weights is a small step.
 
-    The layer has the penalty of the probe, a LogisticRegression or a Ridge, so that what the probe
-    has found stays where it is until the representation moves.
+    The layer has the penalty of the probe, a LogisticRegression or a Ridge, so the probe's solution
+    stays optimal until the representation changes.
 
-    Batch normalizations keep the statistics of the pretraining: a few rows have none of their own.
-    `still` leaves all of the encoder as it is in evaluation, without dropout: where the directions
-    that a probe reads are narrow, that would throw its predictions of numbers off by far.
+    Batch normalizations keep the statistics of the pretraining, because a few rows give poor ones.
+    `still` keeps the whole encoder in evaluation mode, without dropout: if a probe reads narrow
+    directions, dropout would disturb its predictions of numbers.
     """
 
     loss_name = "fine-tuning loss"
@@ -40,7 +40,7 @@ class FineTuneTask(PretextTask):
     def __init__(self, pretext, head, loss, penalty, augment, layer_decay, still=False):
         super().__init__()
         self.encoder = pretext.encoder
-        self.encode = pretext.encode  # a user's task may do more than its encoder
+        self.encode = pretext.encode  # a user's task may do more than call its encoder
         self.head = head
         self.loss = loss
         self.penalty = penalty
@@ -53,7 +53,7 @@ class FineTuneTask(PretextTask):
         if self.training and self.augment is not None:
             views = augmented(rows, self.augment, self.generator)
             rows, targets, weights = torch.cat([rows, views]), targets.tile(2), weights.tile(2)
-        # In proportion, or batches that count much and little would become equal steps.
+        # In proportion to the weights; otherwise heavy and light batches would be equal steps.
         self.max_grad_norm = MAX_GRAD_NORM * weights.mean().item()
         losses = self.loss(self.head(self.encode(rows)).float(), targets)  # [n]
         penalty = self.penalty * self.head.linear.weight.square().sum()
@@ -68,7 +68,7 @@ class FineTuneTask(PretextTask):
         return self
 
     def lr_scales(self):
-        """The layer in front of the head learns by `layer_decay` more slowly, and so on."""
+        """Each layer learns more slowly than the next one, by the factor `layer_decay`."""
         layers = layers_of(self.encoder)
         scales = {p: self.layer_decay ** (len(layers) + 1) for p in self.encoder.parameters()}
         for i, layer in enumerate(layers):
@@ -77,7 +77,7 @@ class FineTuneTask(PretextTask):
 
 
 def augmented(rows, augment, generator):
-    """Return a view of rows; those in which numbers are missing stay as they are, but in tables."""
+    """Return a view of rows; except in tables, rows with missing numbers stay unchanged."""
     views = make_views(augment, rows, 1, generator)
     whole = rows.isfinite().flatten(1).all(1)
     if rows.ndim == 2 or whole.all():
@@ -110,7 +110,7 @@ class LabeledRows:
 
 
 class LabeledSpec:
-    """Turns batches of :class:`LabeledRows` into tensors: rows, targets and weights of ``(n,)``."""
+    """Turn batches of :class:`LabeledRows` into tensors: rows, targets and weights of ``(n,)``."""
 
     def __init__(self, spec):
         self.spec = spec

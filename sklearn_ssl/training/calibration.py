@@ -9,16 +9,16 @@ from sklearn_ssl.training.inference import twin
 from sklearn_ssl.training.loop import IndexBatches
 from sklearn_ssl.training.runtime import seeded_global_stream
 
-N_BATCHES = 16  # from which the statistics are taken
+N_BATCHES = 16  # batches that determine the statistics
 
 
 @torch.no_grad()
 def calibrate_batch_norms(task, rows, spec, *, batch_size, device, random_state):
     """Give the batch normalizations of a task the mean statistics of a few batches.
 
-    Without, they would leave their inputs as they are, and an untrained network would be compared
-    with trained ones at a disadvantage. The batches go through the task as in training, with its
-    views and masks. Parameters and other buffers stay as they are.
+    Otherwise they would leave their inputs unchanged, and an untrained network would be at a
+    disadvantage compared with trained ones. The batches go through the task as in training, with
+    its views and masks. Parameters and other buffers stay as they are.
 
     Parameters
     ----------

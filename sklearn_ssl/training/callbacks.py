@@ -20,14 +20,14 @@ def check_callbacks(callbacks):
         if not isinstance(instance, Callback):
             raise TypeError(
                 "callbacks must be skorch callbacks (instances of skorch.callbacks.Callback), or "
-                f"pairs of a name and one; got {callback!r}."
+                f"pairs of a name and a callback; got {callback!r}."
             )
         if isinstance(instance, EpochScoring) and not _is_function_of_net(instance.scoring):
             raise ValueError(
                 f"EpochScoring with scoring={instance.scoring!r} compares predictions with y, but "
-                "the networks that are trained here return a loss, and y is not handed to "
-                "callbacks. Pass a function scoring(net, X, y) that looks at the network, "
-                "net.module_, or watch train_loss, or valid_loss with early_stopping=True."
+                "the networks trained here return a loss, and y is not passed to callbacks. Pass a "
+                "function scoring(net, X, y) that uses the network, net.module_, or watch "
+                "train_loss, or valid_loss with early_stopping=True."
             )
 
 
@@ -50,8 +50,8 @@ def end_epoch(callback, net, **kwargs):
             raise
         raise ValueError(
             f"{type(callback).__name__} looks for a value that this training does not record: "
-            f"{error.args[0]} There is valid_loss with early_stopping=True only; without, let the "
-            'callback watch train_loss, for example by monitor="train_loss".'
+            f"{error.args[0]} valid_loss is only recorded with early_stopping=True; otherwise, let "
+            'the callback watch train_loss, for example with monitor="train_loss".'
         ) from error
 
 
@@ -85,12 +85,12 @@ def _changed(callback, name, value):
 
 
 class KeepBest(Callback):
-    """Ends a fit when the held-out loss no longer falls, and keeps the weights of the best epoch.
+    """End a fit when the held-out loss no longer improves, and keep the weights of the best epoch.
 
     Parameters
     ----------
     patience : int
-        Epochs without a better loss that it waits for.
+        Epochs without a better loss before the fit ends.
     """
 
     def __init__(self, patience):
@@ -117,13 +117,13 @@ class KeepBest(Callback):
 
 
 class Bar(tqdm):
-    """A bar without the thread that tqdm starts to watch all bars, and that outlives them."""
+    """A bar without the thread that tqdm starts to monitor all bars, and that outlives them."""
 
     monitor_interval = 0
 
 
 class ProgressBar(Callback):
-    """Moves a tqdm bar on by one at every step, and shows the loss."""
+    """Advance a tqdm bar at every step, and show the loss."""
 
     def __init__(self, bar):
         self.bar = bar
@@ -135,7 +135,7 @@ class ProgressBar(Callback):
 
 
 class EpochHook(Callback):
-    """Calls ``begin()`` and ``end()`` around each epoch; a true answer of `end` stops the fit."""
+    """Call ``begin()`` and ``end()`` around each epoch; if `end` returns True, the fit stops."""
 
     def __init__(self, begin, end):
         self.begin = begin

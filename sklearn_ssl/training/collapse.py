@@ -1,7 +1,7 @@
 """Collapse: embeddings that no longer tell rows apart, and how a fit notices.
 
-A pretext loss can fall because the networks learn, or because they answer all rows alike. The
-spread of the embeddings that the loss compares tells one from the other.
+A pretext loss can fall because the networks learn, or because they give the same answer for all
+rows. The spread of the embeddings that the loss compares tells which.
 """
 
 import warnings
@@ -11,14 +11,14 @@ import torch
 from skorch.callbacks import Callback
 from torch.nn import functional as F
 
-# Below, embeddings count as alike; those of healthy fits have 0.7 and more, or 0.3 of VICReg.
+# Below this, embeddings count as equal; healthy fits have 0.7 or more, with VICReg 0.3.
 SMALLEST_STD = 0.1
 # Before this step, embeddings still depend mostly on the initial weights.
 FEWEST_STEPS = 100
 
 
 class CollapseWarning(UserWarning):
-    """Embeddings have become nearly the same for all rows, or lie along very few directions."""
+    """Embeddings have become nearly the same for all rows, or vary along very few directions."""
 
     __module__ = "sklearn_ssl.collapse"  # where users find it
 
@@ -31,16 +31,16 @@ def embedding_spread(z, lengths_count=False):
     ----------
     z : torch.Tensor of shape (n, d)
     lengths_count : bool, default=False
-        Most losses look at directions only, so embeddings are normalized to length 1 first. If a
-        loss wants components of deviation 1, its embeddings are used as they are: when they
-        collapse, they shrink to 0 in all directions.
+        Most losses only use directions, so embeddings are first normalized to length 1. If a loss
+        aims for components with standard deviation 1, its embeddings are used as they are: when
+        they collapse, they shrink to 0 in all directions.
 
     Returns
     -------
     std : float
-        Standard deviation of the embeddings in a dimension (root mean square over the dimensions).
-        That of normalized ones is multiplied by the root of d, so that it runs from 0, all alike,
-        to 1, with mean 0.
+        Standard deviation of the embeddings per dimension (root mean square over the dimensions).
+        For normalized embeddings it is multiplied by the root of d, so it ranges from 0, if all are
+        equal, to 1, if their mean is 0.
     effective_rank : float
         Number of directions in which they vary: ``sum(v) ** 2 / sum(v ** 2)``, with the variances v
         along the principal axes. Between 1 and d; 1 if they do not vary. It is the participation
@@ -64,12 +64,12 @@ def embedding_spread(z, lengths_count=False):
 
 
 def symptom(std, effective_rank, fewest_directions):
-    """Return in words what is wrong with a spread; None if it is healthy.
+    """Describe what is wrong with a spread; None if it is healthy.
 
     Parameters
     ----------
     std, effective_rank : float
-        As :func:`embedding_spread` returns them.
+        As returned by :func:`embedding_spread`.
     fewest_directions : float
         Effective rank of the poorest embeddings that do not count as collapsed. It depends on the
         method: negatives push embeddings apart in all directions, but those of a healthy DINO may
@@ -87,7 +87,7 @@ def symptom(std, effective_rank, fewest_directions):
 
 @contextmanager
 def watched_embeddings(task, seen):
-    """Keep in `seen` the embeddings that a task made last in training.
+    """Keep in `seen` the latest embeddings of a task in training.
 
     They are the outputs of its ``projection_head``, which is what joint-embedding losses compare
     and what collapses first, or of its encoder if it has no such head.
@@ -111,17 +111,16 @@ def watched_embeddings(task, seen):
 
 
 class CollapseWatch(Callback):
-    """Records the spread of the last embeddings of each epoch, and warns of a collapse once.
+    """Record the spread of the last embeddings of each epoch, and warn of a collapse once.
 
-    It warns in the second half of the training, when there has been time to leave the first
-    weights.
+    It warns in the second half of the training, when the weights have had time to change.
 
     Parameters
     ----------
     name : str
         Name of the estimator, for the warning.
     remedies : dict of str to (str, float)
-        Parameters that keep the method from collapsing, the most likely one first: for each,
+        Parameters that protect the method from collapse, the most likely one first: for each,
         "larger" or "smaller", and its value.
     fewest_directions : float
         As in :func:`symptom`.

@@ -1,4 +1,4 @@
-"""Callbacks: scikit-learn's are told of a fit and its epochs; skorch's are cloned and saved."""
+"""Callbacks: notify scikit-learn's of a fit and its epochs; clone and save skorch's."""
 
 import copy
 import warnings
@@ -9,14 +9,14 @@ from sklearn_ssl.training.callbacks import EpochHook
 
 
 class FitCallbacks:
-    """The callbacks of one fit; empty where scikit-learn has none yet.
+    """The callbacks of one fit; empty if scikit-learn does not support them yet.
 
     Parameters
     ----------
     estimator : estimator
         Inherits from ``CallbackSupportMixin``; its fit is wrapped by ``_fit_context``.
     X, y
-        What ``fit`` was given.
+        The arguments of ``fit``.
     """
 
     def __init__(self, estimator, X, y):
@@ -51,17 +51,17 @@ class FitCallbacks:
         return [EpochHook(begin=lambda: next(epoch), end=lambda: next(epoch))]
 
     def end(self, fitted):
-        """Tell the callbacks that the fit has come to its end, with these attributes."""
+        """Tell the callbacks that the fit has ended, with these attributes."""
         if self.context is not None:
             self.context.call_on_fit_task_end(**self.arguments, reconstruction_attributes=fitted)
 
 
 class CallbacksParameterMixin:
-    """Clones, copies and pickles an estimator whose ``callbacks`` are skorch's.
+    """Clone, copy and pickle an estimator whose ``callbacks`` are skorch callbacks.
 
-    A clone rebuilds each of them from its parameters, as scikit-learn does with estimators. One
-    that holds what cannot be copied, a lock or an open file, is shared by clones and copies, and
-    left out of a pickle, with a warning.
+    A clone rebuilds each of them from its parameters, as scikit-learn does with estimators. A
+    callback that cannot be copied, because of a lock or an open file, is shared by clones and
+    copies, and left out of a pickle, with a warning.
     """
 
     def __sklearn_clone__(self):
@@ -78,7 +78,7 @@ class CallbacksParameterMixin:
 
     def __deepcopy__(self, memo):
         memo[id(self)] = twin = type(self).__new__(type(self))
-        # Not with the memo, in which a failed copy leaves a callback half copied.
+        # Not with the memo, where a failed copy would leave a half-copied callback.
         callbacks = _each(getattr(self, "callbacks", None), copy.deepcopy)
         state = copy.deepcopy(self._without_callbacks().__getstate__(), memo)
         twin.__setstate__({**state, "callbacks": callbacks} if "callbacks" in state else state)
@@ -92,9 +92,9 @@ class CallbacksParameterMixin:
             if len(kept) < len(callbacks):
                 left_out = [callback for callback in callbacks if callback not in kept]
                 warnings.warn(
-                    f"{type(self).__name__} is saved without callbacks that hold what cannot be "
-                    f"pickled, a lock or an open file: {left_out}. Set them again after loading, "
-                    "by set_params(callbacks=...).",
+                    f"{type(self).__name__} is saved without callbacks that cannot be pickled "
+                    f"because they hold a lock or an open file, for example: {left_out}. Set them "
+                    "again after loading, with set_params(callbacks=...).",
                     UserWarning,
                     stacklevel=2,
                 )
@@ -109,7 +109,7 @@ class CallbacksParameterMixin:
 
 
 def _each(callbacks, duplicate):
-    """Duplicate callbacks one by one; those that cannot be are shared."""
+    """Duplicate callbacks one by one; share those that cannot be duplicated."""
     if isinstance(callbacks, list | tuple):
         return type(callbacks)(_each(callback, duplicate) for callback in callbacks)
     try:

@@ -13,7 +13,7 @@ N_TRIED = 8  # rows that show whether embeddings are finite
 
 
 def row_batches(rows, batch_size):
-    """Yield all rows in order, in the fewest batches, of sizes that differ by one at most."""
+    """Yield all rows in order, in the fewest batches, with sizes that differ by at most one."""
     n_batches = -(-len(rows) // batch_size)
     for indices in np.array_split(np.arange(len(rows)), n_batches):
         yield rows[indices]
@@ -38,7 +38,7 @@ def embed(task, X, spec, *, batch_size, device):
 
 @torch.inference_mode()
 def embeds_finitely(task, rows, spec, device):
-    """Whether the first few rows have embeddings without NaN and infinity."""
+    """Return whether the first few rows have embeddings without NaN and infinity."""
     task.eval()
     first_rows = rows[np.arange(min(len(rows), N_TRIED))]
     with seeded_global_stream(HELD_OUT_SEED, device):  # a user's encoder may draw
@@ -83,7 +83,7 @@ def _as_numpy(tensor):
 
 def twin(module, known=None):
     """Return a module with the same parameters, whose buffers, modes and attributes are its own."""
-    known = {} if known is None else known  # a module may be in two places
+    known = {} if known is None else known  # a module may occur in two places
     if id(module) not in known:
         known[id(module)] = copied = module.__new__(type(module))
         vars(copied).update(vars(module))
@@ -100,7 +100,7 @@ def twin(module, known=None):
 
 @contextmanager
 def fixed_views(task, device):
-    """Give the task the same stream of views each time, and its own stream back afterwards."""
+    """Give the task the same stream of views each time, and restore its own stream afterwards."""
     own_generator = task.generator
     task.generator = torch.Generator(device).manual_seed(HELD_OUT_SEED)
     try:
@@ -114,7 +114,7 @@ def fixed_views(task, device):
 def pretext_loss(task, rows, spec, *, batch_size, device):
     """Return the mean pretext loss over rows, in evaluation mode, under fixed views.
 
-    The task is not touched, for other threads may use it.
+    The task is not changed, because other threads may use it.
     """
     task = twin(task).eval()
     total = 0.0

@@ -33,14 +33,14 @@ SORTED_TOGETHER = 50  # batches whose rows are sorted by length as a group
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingPlan:
-    """How to train: all that does not depend on the rows.
+    """How to train: everything that does not depend on the rows.
 
     Parameters
     ----------
     seed : int
         Seed of the shuffles and the views, unless a training resumes earlier random streams.
     n_epochs, planned_epochs : int
-        Epochs to run now, and in the whole training, by which schedules go.
+        Epochs to run now, and in the whole training, which determines the schedules.
     batch_size, optimizer, lr, weight_decay
         As in :class:`~sklearn_ssl.BaseSSLTransformer`.
     autocast_dtype : torch.dtype or None
@@ -48,13 +48,13 @@ class TrainingPlan:
         Whether the learning rate falls to 0 over the planned epochs.
     patience : int or None, default=None
         Epochs without a better held-out loss after which training stops; the weights of the best
-        epoch are kept then.
+        epoch are then kept.
     callbacks : sequence
         skorch callbacks, or ``(name, callback)`` pairs.
     progress_name : str or None, default=None
         Title of the progress bar; None shows none.
     watch : CollapseWatch or None, default=None
-        Looks at the embeddings of each epoch.
+        Monitors the embeddings of each epoch.
     """
 
     seed: int
@@ -215,7 +215,7 @@ class PretextNet(NeuralNet):
         except (TypeError, ValueError) as error:
             raise type(error)(
                 f"optimizer={self.optimizer!r} cannot be used: {error}. It is called with groups "
-                "of parameters, vectors among them, and lr; give it what else it needs by "
+                "of parameters, including vectors, and lr; pass other arguments with "
                 "functools.partial, or use another one, such as torch.optim.AdamW."
             ) from error
         if not all(hasattr(self.optimizer_, name) for name in ("step", "zero_grad", "state_dict")):
@@ -257,7 +257,7 @@ class PretextNet(NeuralNet):
 
     @property
     def progress(self):
-        """The part of the planned steps that is done, from 0 to 1.
+        """The fraction of the planned steps that is done, from 0 to 1.
 
         Calls of ``partial_fit`` have no planned end: their schedules stop halfway, because at the
         end of a schedule nothing moves anymore.
@@ -310,7 +310,7 @@ class PretextNet(NeuralNet):
             )
 
     def check_weights(self):
-        """Raise if the last step, after which no loss is computed, spoiled the weights."""
+        """Raise an error if the last step, after which no loss is computed, spoiled the weights."""
         if not all(parameter.isfinite().all() for parameter in self.module_.parameters()):
             raise ValueError(
                 f"The weights of {type(self.module_).__name__} are not finite after the last step. "
@@ -352,7 +352,7 @@ class PretextNet(NeuralNet):
 
 
 class IndexBatches:
-    """Batches of rows, fetched by index arrays, of sizes that differ by one at most.
+    """Batches of rows, fetched by index arrays, with sizes that differ by at most one.
 
     No row is dropped and no batch is left with a single row, which batch normalization could
     not handle. Rows are sorted within a batch, so that memory-mapped data is read forward. If rows
@@ -388,7 +388,7 @@ class IndexBatches:
             yield self.rows[np.sort(indices)]
 
     def _of_like_length(self, batches):
-        """Sort rows by length within groups of batches, so that little is padded."""
+        """Sort rows by length within groups of batches, to reduce padding."""
         sorted_batches = []
         for start in range(0, len(batches), SORTED_TOGETHER):
             group = batches[start : start + SORTED_TOGETHER]
@@ -400,7 +400,7 @@ class IndexBatches:
 
 
 def _columns(history):
-    """Return what is recorded of each epoch, by skorch or a callback, as lists of floats."""
+    """Return everything recorded for each epoch, by skorch or a callback, as lists of floats."""
     names = {"train_loss": None, "valid_loss": None, "dur": None}  # first, in this order
     names |= {name: None for epoch in history for name in epoch if name not in BOOKKEEPING}
     if not any("valid_loss" in epoch for epoch in history):

@@ -23,7 +23,7 @@ _FORKING = threading.local()
 
 
 def _before_fork():
-    """Let another thread end its step: torch's own locks would be copied as they are in it."""
+    """Let another thread finish its step: otherwise torch's locks would be copied in use."""
     _FORKING.holds_stream = _GLOBAL_STREAM.acquire(timeout=LONGEST_WAIT)
 
 
@@ -33,7 +33,7 @@ def _after_fork_in_parent():
 
 
 def _after_fork_in_child():
-    """Begin without the threads of the parent, and with one thread: OpenMP's are gone as well."""
+    """Start without the parent's threads, and with one thread: OpenMP's threads are gone too."""
     global N_THREADS, _GLOBAL_STREAM
     N_THREADS = 1
     _GLOBAL_STREAM = threading.RLock()
@@ -52,8 +52,8 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 def torch_settings():
     """Compute as in a new process, whatever the caller has set, and restore the caller's settings.
 
-    Numbers are float32 on the CPU unless something else is asked for, there are gradients and
-    :data:`N_THREADS` threads, and no autocast.
+    Numbers are float32 on the CPU unless requested otherwise, with gradients and :data:`N_THREADS`
+    threads, and without autocast.
     """
     n_threads = torch.get_num_threads()
     with ExitStack() as stack:
@@ -77,7 +77,7 @@ class _SharedSettings:
 
     def __init__(self):
         self.lock = threading.Lock()
-        self.inside = []  # a thread is in it as often as it has entered
+        self.inside = []  # contains a thread once for each time it has entered
 
     def __enter__(self):
         with self.lock:
@@ -109,7 +109,7 @@ class _SharedSettings:
 
 
 def _matmul_precision():
-    """Return torch's precision of products of float32, None where backends differ in it."""
+    """Return torch's precision of float32 products, None if backends differ."""
     try:
         return torch.get_float32_matmul_precision()
     except RuntimeError:
@@ -121,7 +121,7 @@ _SHARED_SETTINGS = _SharedSettings()
 
 @contextmanager
 def seeded_global_stream(seed, device="cpu"):
-    """Start torch's global random stream at a seed, and put the caller's stream back.
+    """Start torch's global random stream at a seed, and restore the caller's stream.
 
     Other modules (initialization, dropout, a user's augmentation) draw from the global stream.
     One block at a time may hold it, so that fits in threads do not mix theirs. They would not be
@@ -144,7 +144,7 @@ def seeded_global_stream(seed, device="cpu"):
 
 
 def resolve_device(device):
-    """Return the torch.device that a name means; "auto" is a GPU where there is one.
+    """Return the torch.device for a name; "auto" means a GPU if there is one.
 
     Raises
     ------
@@ -158,8 +158,8 @@ def resolve_device(device):
         torch.empty(1, device=resolved).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(
-            f"device={device!r} cannot be used here ({str(error).splitlines()[0]}). "
-            'Use device="cpu", or "auto" for a GPU where there is one.'
+            f"device={device!r} cannot be used here ({str(error).splitlines()[0]}). Use "
+            'device="cpu", or "auto" for a GPU if there is one.'
         ) from error
     return resolved
 
@@ -167,21 +167,21 @@ def resolve_device(device):
 def resolve_precision(precision, device):
     """Return the dtype for autocast, or None to compute in float32.
 
-    "auto" is bfloat16 where the hardware multiplies it natively, and rightly; elsewhere it is
-    emulated, and a hundred times slower than float32.
+    "auto" means bfloat16 if the hardware multiplies it natively and correctly; otherwise it is
+    emulated, a hundred times slower than float32.
 
     Raises
     ------
     ValueError
-        If bfloat16 is asked for where its products are wrong.
+        If bfloat16 is requested but its products are wrong.
     """
     if precision == "auto":
         native = _has_native_bfloat16(device) and _bfloat16_is_right(device)
         precision = "bfloat16" if native else "float32"
     elif precision == "bfloat16" and not _bfloat16_is_right(device):
         raise ValueError(
-            'precision="bfloat16" cannot be used here: products come out wrong, as they do where '
-            "OMP_THREAD_LIMIT is smaller than the number of cores. Take that limit away, or use "
+            'precision="bfloat16" cannot be used here: its products are wrong, as happens if '
+            "OMP_THREAD_LIMIT is smaller than the number of cores. Remove that limit, or use "
             'precision="float32".'
         )
     return torch.bfloat16 if precision == "bfloat16" else None
@@ -198,7 +198,7 @@ def _has_native_bfloat16(device):
 
 @cache
 def _bfloat16_is_right(device):
-    """Whether a product is what it is in float32: where threads are missing, parts of it are 0."""
+    """Return whether a product is the same as in float32: if threads are missing, parts are 0."""
     a, b = (torch.ones(n, 64, device=device) for n in (256, 512))
     product = F.linear(a.bfloat16(), b.bfloat16())
     return torch.equal(product.float(), F.linear(a, b))

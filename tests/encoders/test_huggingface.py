@@ -185,7 +185,7 @@ def test_a_fitted_estimator_needs_no_folder(estimator_and_folder, tmp_path, max_
     for known in (again, embedder, copy.deepcopy(embedder)):
         np.testing.assert_array_equal(known.transform(TEXTS), Z)
         assert known.score(TEXTS) == score
-    with pytest.raises(ValueError, match=r"no folder with a config.json"):
+    with pytest.raises(ValueError, match=r"not a folder with a config.json"):
         again.fit(TEXTS)
     np.testing.assert_array_equal(again.transform(TEXTS), Z)
 
@@ -225,13 +225,15 @@ def test_a_folder_without_a_model(make, tmp_path, bert):
         path = shutil.copytree(bert, path)
         (path / "config.json").unlink()
     embedder = MaskedLMEmbedder(pretrained=path, max_epochs=0)
-    with pytest.raises(ValueError, match=r"no folder with a config.json.* Nothing is downloaded"):
+    with pytest.raises(
+        ValueError, match=r"not a folder with a config.json.* Nothing is downloaded"
+    ):
         embedder.fit(TEXTS)
     assert not hasattr(embedder, "task_")
 
 
 def test_the_name_of_a_model_on_the_hub_is_no_folder():
-    with pytest.raises(ValueError, match=r"'bert-base-uncased' is no folder .* Nothing is down"):
+    with pytest.raises(ValueError, match=r"'bert-base-uncased' is not a folder .* Nothing is down"):
         MaskedLMEmbedder(pretrained="bert-base-uncased", max_epochs=0).fit(TEXTS)
 
 

@@ -107,14 +107,14 @@ def test_torchvision_encoder_is_the_model_without_its_last_layer():
 )
 def test_torchvision_encoder_unknown_name(name, suggestion):
     with pytest.raises(
-        ValueError, match=rf"encoder='{name}' is no .* Did you mean: .*{suggestion}"
+        ValueError, match=rf"encoder='{name}' is not .* Did you mean: .*{suggestion}"
     ):
         torchvision_encoder(name, (3, 32, 32))
 
 
 @pytest.mark.parametrize("name", ["", "fcn_resnet50", "torchvision.models.resnet18"])
 def test_torchvision_encoder_takes_names_of_classifiers_only(name):
-    with pytest.raises(ValueError, match="is no torchvision classifier"):
+    with pytest.raises(ValueError, match="is not a torchvision classifier"):
         torchvision_encoder(name, (3, 32, 32))
 
 

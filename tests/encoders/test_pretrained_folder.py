@@ -42,7 +42,7 @@ def test_a_folder_without_a_tokenizer(bert, left):
     for name in {"tokenizer.json", "tokenizer_config.json"} - set(left):
         (bert / name).unlink()
     refused(
-        bert, r"holds a model but no tokenizer, .*tokenizer\.save_pretrained|cannot read a model"
+        bert, r"contains a model but no tokenizer, .*tokenizer\.save_pretrained|cannot read a model"
     )
 
 
@@ -198,7 +198,7 @@ def test_no_folder_with_a_model(Estimator, kind, bert, tmp_path):
     elif kind == "weights alone":
         path.mkdir()
         shutil.copy(bert / "model.safetensors", path)
-    refused(path, r"is no folder with a config.json, .* Nothing is downloaded", Estimator)
+    refused(path, r"is not a folder with a config.json, .* Nothing is downloaded", Estimator)
 
 
 # Folders of sentence-transformers -----------------------------------------------------------------
@@ -259,7 +259,7 @@ def test_pooling_is_what_the_folder_asks_for(Estimator, config, pooling, bert):
 )
 def test_pooling_that_is_not_ours_has_to_be_chosen(config, name, bert):
     of_sentences(bert, config)
-    refused(bert, f"pools the states of tokens by '{name}', .*: pooling='mean' or ")
+    refused(bert, f"pools the states of tokens with '{name}', .*: pooling='mean' or ")
     assert MaskedLMEmbedder(pretrained=bert, max_epochs=0, pooling="mean").fit(TEXTS).n_iter_ == 0
 
 
@@ -278,7 +278,7 @@ def test_length_and_case_are_those_of_the_folder(bert):
 
 def test_lengths_that_leave_no_room_for_a_text(bert):
     change(bert / "tokenizer_config.json", model_max_length=2)
-    refused(bert, "allow texts of 2 tokens at most.*model_max_length")
+    refused(bert, "allow texts of at most 2 tokens.*model_max_length")
 
 
 def test_a_length_that_is_no_number(bert):

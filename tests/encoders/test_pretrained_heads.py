@@ -269,7 +269,7 @@ def test_models_of_another_kind_are_refused_with_those_that_are_taken(name, Esti
     save_bert_tokenizer(bert_tokenizer(), tmp_path)
     ssl = Estimator(pretrained=tmp_path, max_epochs=0)
     reasons = "no language model of one network|its states do not follow from the tokens of a row"
-    message = f"type '{config.model_type}', which is not supported .({reasons}).* take encoders"
+    message = f"type '{config.model_type}', which is not supported .({reasons}).* accept encoders"
     with pytest.raises(ValueError, match=message):
         ssl.fit(TEXTS)
     assert not hasattr(ssl, "task_")

@@ -511,7 +511,7 @@ def test_scores_that_are_not_defined_are_told(recorder, digits):
 @pytest.mark.parametrize(
     ("y_test", "message"),
     [
-        (None, "X_test and y_test go together"),
+        (None, "X_test and y_test must be passed together"),
         ([0, 1, -1], "y_test must hold a label for each row"),
         ([0, 1, 7], "labels that y has not: 7"),
         ([0, 1], "inconsistent numbers of samples"),

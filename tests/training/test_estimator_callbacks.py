@@ -133,7 +133,7 @@ def test_a_pickle_keeps_all_other_callbacks():
 
 USELESS = {
     "a name alone": ([("stop", "stop")], TypeError, "instances of skorch.callbacks.Callback"),
-    "a number as name": ([(1, EarlyStopping())], TypeError, "pairs of a name and one"),
+    "a number as name": ([(1, EarlyStopping())], TypeError, "pairs of a name and a callback"),
     "a class": ([EarlyStopping], TypeError, "instances of skorch.callbacks.Callback"),
     "an array": (np.array([EarlyStopping()]), InvalidParameterError, "'callbacks' parameter of"),
     "one by itself": (EarlyStopping(), InvalidParameterError, "'callbacks' parameter of"),
