@@ -416,7 +416,7 @@ def test_one_number_of_labels(recorder, numbered):
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        (np.full(40, -1), "two classes at least, got 0 class"),
+        (np.full(40, -1), "at least two classes, got 0 class"),
         ([None] * 10 + ["a"] * 30, "got 1 class.*30 labeled row"),
         (
             np.where(np.arange(40) < 30, 1, -1),
@@ -513,7 +513,7 @@ def test_scores_that_are_not_defined_are_told(recorder, digits):
     [
         (None, "X_test and y_test must be passed together"),
         ([0, 1, -1], "y_test must hold a label for each row"),
-        ([0, 1, 7], "labels that y has not: 7"),
+        ([0, 1, 7], "labels that are not in y: 7"),
         ([0, 1], "inconsistent numbers of samples"),
     ],
 )
