@@ -241,8 +241,8 @@ class RepresentationReport:
         baselines = self._baselines_of(name)
         if not baselines:
             return []
-        amount = "so many points of" if self._in_points else "so much of"
-        rows = [("",), (f"{self.titles[name]} is ahead, on the same draws, by {amount}",)]
+        unit = " in points" if self._in_points else ""
+        rows = [("",), (f"Lead of {self.titles[name]}{unit}, on the same draws, over",)]
         factor, form = (100, "{:.1f}".format) if self._in_points else (1, _number)
         for baseline in baselines:
             gains, intervals = self.gain(baseline, name)

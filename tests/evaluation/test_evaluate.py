@@ -745,7 +745,7 @@ def test_printed():
         "raw pixels            0.500 ± 0.050   0.500 ± 0.050",
         "guessing              0.250           0.250",
         "",
-        "SimCLRTransformer is ahead, on the same draws, by so many points of",
+        "Lead of SimCLRTransformer in points, on the same draws, over",
     ]
     assert lines[8].split() == ["raw", "pixels", "+20.0", "±", "0.0", "+1.0", "±", "8.6"]
     assert lines[10] == "It was pretrained on 1,200 rows, none of them a test row."
