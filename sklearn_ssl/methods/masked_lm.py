@@ -96,7 +96,7 @@ class MaskedLMEmbedder(BaseTextTransformer):
     --------
     >>> from sklearn_ssl import MaskedLMEmbedder
     >>> texts = ["the cat sat on the mat", "the dog lay on the rug"] * 20
-    >>> ssl = MaskedLMEmbedder(max_epochs=40, batch_size=8, random_state=0).fit(texts)
+    >>> ssl = MaskedLMEmbedder(max_epochs=100, batch_size=8, random_state=0).fit(texts)
     >>> ssl.transform(["the dog sat on the mat"]).shape
     (1, 128)
     >>> ssl.fill_mask("the cat sat on the [MASK]", top_k=1)[0][0]
