@@ -217,6 +217,7 @@ def test_what_is_said_during_a_refit_is_of_one_fit(X, Estimator):
         while not ended.is_set():
             for model in models:
                 vars(estimator).update(vars(model))
+            time.sleep(1e-4)  # without it, the other thread waits for the interpreter at every step
 
     changing = threading.Thread(target=change)
     changing.start()
