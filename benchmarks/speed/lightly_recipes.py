@@ -286,7 +286,7 @@ class SwAV(Recipe):
 class DINO(Recipe):
     def __init__(self, task, side):
         n_prototypes = len(task.prototypes.weight)
-        # Their weight norms cannot be copied; as in lightly's example, the teacher's is made anew.
+        # Their weight norms cannot be copied; as in lightly's example, the teacher's is created.
         student_head, teacher_head = (
             make_head(
                 heads.DINOProjectionHead,

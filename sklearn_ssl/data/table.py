@@ -121,10 +121,9 @@ class TableSpec(ScaledSpec):
     def _normal_scores(self, scaled, rows):
         """Replace numbers by those of a normal distribution at the same quantiles of their column.
 
-        As scikit-learn's QuantileTransformer does, with two differences for which it is not used:
-        its smallest and largest values become -5.2 and 5.2, however few rows there are, which here
-        are the quantiles of half a step, 2.9 for 256 of them; and it validates every batch anew,
-        which takes longer than the scores of one.
+        scikit-learn's QuantileTransformer does the same, but it maps the smallest and the largest
+        value to -5.2 and 5.2 however few rows there are; here they stay within 2.9 for 256
+        quantiles. It also validates every batch, which takes longer than computing its scores.
         """
         levels = _levels(len(self.quantiles))
         for j in np.flatnonzero(self.is_number()):

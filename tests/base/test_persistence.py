@@ -202,7 +202,7 @@ def test_another_version_is_warned_of(modality_data, monkeypatch):
     np.testing.assert_array_equal(twin.transform(X), estimator.transform(X))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        pickle.loads(pickle.dumps(twin))  # saved anew, by this version
+        pickle.loads(pickle.dumps(twin))  # saved again, by this version
 
 
 @pytest.mark.parametrize("place", [0.3, 0.5, 0.7])

@@ -645,7 +645,7 @@ WRONG = {
     "a head of no use": (
         {"strategy": "full", "head": Ridge()},
         ValueError,
-        r'strategy="full" trains a linear layer, and head=Ridge\(\) has no part in it',
+        r'strategy="full" trains a linear layer and does not use head=Ridge\(\)',
     ),
     "a head that is not linear": (
         {"head": KNeighborsClassifier(1)},

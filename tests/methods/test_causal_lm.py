@@ -404,7 +404,7 @@ def test_special_tokens_are_never_written(temperature, short, monkeypatch):
 
 
 def test_texts_go_on_beyond_the_window(short):
-    """A model that has learned an endless text of short periods goes on with it."""
+    """A model that has learned an endless text of short periods continues it."""
     endless = " ".join(["one two three four five"] * 60)
     params = {**SMALL, "max_length": 16, "max_epochs": 40, "batch_size": 8}
     embedder = CausalLMEmbedder(**params).fit([endless])
