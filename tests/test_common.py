@@ -598,7 +598,7 @@ def test_no_epochs_leave_the_initial_weights(Estimator, more, fitted):
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(estimator)).transform(X), Z)
 
 
-@every_kind
+@pytest.mark.parametrize(("Estimator", "modality"), [(E, taken_by(E)[0]) for E in ESTIMATORS])
 def test_batch_norms_of_no_epochs_know_the_data(Estimator, fitted):
     fit, _ = fitted
     tracked = statistics_of(fit(Estimator, max_epochs=0).task_)
