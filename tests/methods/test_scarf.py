@@ -224,6 +224,6 @@ def test_few_labels_are_worth_more_than_without_training(digits):
 
     trained = accuracy(SCARFTransformer(max_epochs=15, random_state=0))
     # First weights, but batch normalization has seen the data.
-    untrained = accuracy(SCARFTransformer(max_epochs=1, lr=1e-12, random_state=0))
+    untrained = accuracy(SCARFTransformer(max_epochs=0, random_state=0))
     # Measured: .836 and .776.
     assert trained > untrained + 0.02

@@ -123,7 +123,7 @@ def test_ten_labels_a_class_are_worth_more_than_with_pixels(digits):
     params = {"image_shape": (8, 8), "augment": ImageAugmentation(flip=0, rotation=10)}
     trained = SimCLRTransformer(max_epochs=30, random_state=0, **params).fit(X_train)
     # One epoch at a vanishing rate: first weights, but batch normalization has seen the data.
-    untrained = SimCLRTransformer(max_epochs=1, lr=1e-12, random_state=0, **params).fit(X_train)
+    untrained = SimCLRTransformer(max_epochs=0, random_state=0, **params).fit(X_train)
 
     # Measured: at least .93, .89 and .86.
     reached = accuracy(trained.transform)

@@ -167,6 +167,6 @@ def test_few_labels_are_worth_more_than_without_training(digits):
 
     trained = accuracy(VIMETransformer(max_epochs=15, random_state=0))
     # First weights, but batch normalization has seen the data.
-    untrained = accuracy(VIMETransformer(max_epochs=1, lr=1e-12, random_state=0))
+    untrained = accuracy(VIMETransformer(max_epochs=0, random_state=0))
     # Measured: .898 and .776.
     assert trained > untrained + 0.05
