@@ -3,7 +3,7 @@
 from sklearn_ssl._version import __version__
 from sklearn_ssl.base.arrays import BaseSSLTransformer
 from sklearn_ssl.base.estimator import BasePretrainer
-from sklearn_ssl.base.text import BaseTextTransformer
+from sklearn_ssl.base.language_model import BaseTextTransformer
 from sklearn_ssl.collapse import CollapseWarning
 from sklearn_ssl.few_labels.fine_tune import FineTuneClassifier, FineTuneRegressor
 from sklearn_ssl.methods.barlow_twins import BarlowTwinsTransformer

@@ -35,11 +35,17 @@ SMALLEST_VOCABULARY = len(OWN) + len(BYTES)
 SPACES = "Ġ▁"  # the first character of tokens that begin with a space
 _NAMES_OF_SPACES = {"Ġ": b"ByteLevel", "▁": "▁".encode()}  # in the state of a decoder
 TEXTS_AT_ONCE = 1000
+# Words: letters and digits with apostrophes inside, single punctuation marks, and single Chinese
+# and Japanese characters, because no spaces tell those words apart.
+_SINGLE = r"\p{Han}\p{Hiragana}\p{Katakana}"
+_OTHERS = rf"[\w&&[^{_SINGLE}]]+"
+WORD = rf"[{_SINGLE}]|{_OTHERS}(?:['\u2019]{_OTHERS})*|[^\w\s]"
+WORDS = 20_000  # the most frequent ones, by default
 # Training time grows with the square of the length of a word: longer words are cut.
 LONGEST_WORD = re.compile(r"(\S{1000}|\s{1000})")
 
 
-def train_tokenizer(texts, vocabulary_size=None):
+def train_tokenizer(texts, vocabulary_size=None, *, lowercase=False):
     """Train a byte-level BPE like GPT-2's: frequent words are tokens, rare ones are split.
 
     It reads any text: anything that is not in its vocabulary is split into bytes.
@@ -50,6 +56,8 @@ def train_tokenizer(texts, vocabulary_size=None):
     vocabulary_size : int, default=None
         Maximum number of tokens, including special ones and the 256 bytes; a short text needs
         fewer. With None it depends on the length of the text, see ``default_vocabulary_size``.
+    lowercase : bool, default=False
+        Whether texts are read in lower case.
 
     Returns
     -------
@@ -74,6 +82,49 @@ def train_tokenizer(texts, vocabulary_size=None):
         initial_alphabet=list(BYTES),
         show_progress=False,
     )
+    if lowercase:
+        tokenizer.normalizer = normalizers.Lowercase()
+    return _trained(tokenizer, trainer, texts)
+
+
+def train_word_tokenizer(texts, vocabulary_size=None, *, lowercase=False):
+    """Find the most frequent words of texts; the tokenizer reads all others as unknown.
+
+    Words are letters and digits, with apostrophes inside; punctuation marks count as words, too,
+    and so does every Chinese or Japanese character.
+
+    Parameters
+    ----------
+    texts : list of str
+    vocabulary_size : int, default=None
+        Maximum number of words, including the special tokens. None means 20,000.
+    lowercase : bool, default=False
+        Whether texts are read in lower case.
+
+    Returns
+    -------
+    tokenizer : tokenizers.Tokenizer
+
+    Examples
+    --------
+    >>> from sklearn_ssl.tokenization import train_word_tokenizer
+    >>> tokenizer = train_word_tokenizer(["Don't stop!", "Don't!"], lowercase=True)
+    >>> tokenizer.encode("don't go!").tokens
+    ["don't", '[UNK]', '!']
+    """
+    special = [*OWN, UNKNOWN]
+    tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(WORD), "removed", invert=True)
+    tokenizer.decoder = decoders.WordPiece()
+    if lowercase:
+        tokenizer.normalizer = normalizers.Lowercase()
+    trainer = trainers.WordLevelTrainer(
+        vocab_size=vocabulary_size or WORDS, special_tokens=special, show_progress=False
+    )
+    return _trained(tokenizer, trainer, texts)
+
+
+def _trained(tokenizer, trainer, texts):
     with _stopping() as stopped:
         texts = takewhile(lambda text: not stopped.is_set(), texts)
         pieces = (piece for text in texts for piece in LONGEST_WORD.split(text))
@@ -122,7 +173,7 @@ def _interruptibly(function, *args, **options):
     return outcome.result()
 
 
-def byte_tokenizer():
+def byte_tokenizer(*, lowercase=False):
     """Return the tokenizer whose tokens are the 256 bytes of UTF-8.
 
     Examples
@@ -135,11 +186,13 @@ def byte_tokenizer():
     tokenizer = Tokenizer(models.BPE(vocabulary, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
+    if lowercase:
+        tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.add_special_tokens(list(OWN))
     return tokenizer
 
 
-def character_tokenizer(texts):
+def character_tokenizer(texts, *, lowercase=False):
     """Return the tokenizer whose tokens are the characters of texts, and one for unknown ones.
 
     Examples
@@ -148,25 +201,32 @@ def character_tokenizer(texts):
     >>> character_tokenizer(["abc"]).encode("cab?").tokens
     ['c', 'a', 'b', '[UNK]']
     """
+    if lowercase:
+        texts = map(normalizers.Lowercase().normalize_str, texts)
     characters = sorted(set().union(*texts))
     vocabulary = {token: i for i, token in enumerate((*OWN, UNKNOWN, *characters))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     tokenizer.decoder = decoders.Fuse()
+    if lowercase:
+        tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.add_special_tokens([*OWN, UNKNOWN])
     return tokenizer
 
 
-def resolve_tokenizer(tokenizer, texts, vocabulary_size=None):
+def resolve_tokenizer(tokenizer, texts, vocabulary_size=None, *, lowercase=False):
     """Return the tokenizer for a parameter, as JSON text in the format of `tokenizers`.
 
     Parameters
     ----------
     tokenizer : None, str, path or tokenizers.Tokenizer
-        None trains a byte-level BPE, "char" and "byte" use single characters or bytes. A path
-        points to a file ``tokenizer.json``, or to a folder that contains one.
+        None trains a byte-level BPE, "word" uses the most frequent words, "char" and "byte" single
+        characters or bytes. A path points to a file ``tokenizer.json``, or to a folder that
+        contains one.
     texts : list of str
     vocabulary_size : int or None
+    lowercase : bool, default=False
+        Whether a tokenizer that is not passed, but found in the texts, reads them in lower case.
 
     Returns
     -------
@@ -181,19 +241,21 @@ def resolve_tokenizer(tokenizer, texts, vocabulary_size=None):
         If `tokenizer` is something else.
     """
     if tokenizer is None:
-        return train_tokenizer(texts, vocabulary_size).to_str()
+        return train_tokenizer(texts, vocabulary_size, lowercase=lowercase).to_str()
+    if tokenizer == "word":
+        return train_word_tokenizer(texts, vocabulary_size, lowercase=lowercase).to_str()
     if tokenizer == "char":
-        return character_tokenizer(texts).to_str()
+        return character_tokenizer(texts, lowercase=lowercase).to_str()
     if tokenizer == "byte":
-        return byte_tokenizer().to_str()
+        return byte_tokenizer(lowercase=lowercase).to_str()
     if isinstance(tokenizer, str | Path):
         tokenizer = _read(Path(os.path.expanduser(tokenizer)))
     elif isinstance(tokenizer, Tokenizer):
         tokenizer = Tokenizer.from_str(tokenizer.to_str())  # do not change the user's object
     else:
         raise TypeError(
-            'tokenizer must be None, "char", "byte", the path of a tokenizer.json or a fitted '
-            f"tokenizers.Tokenizer; got {type(tokenizer).__name__}."
+            'tokenizer must be None, "word", "char", "byte", the path of a tokenizer.json or a '
+            f"fitted tokenizers.Tokenizer; got {type(tokenizer).__name__}."
         )
     known = tokenizer.get_added_tokens_decoder()
     for names in (BEGIN, END, MASK):
@@ -208,8 +270,9 @@ def _read(path):
     path = path / "tokenizer.json" if os.path.isdir(path) else path
     if not os.path.isfile(path):  # unlike Path's, never raises, whatever the name
         raise ValueError(
-            f'tokenizer={str(path)[:200]!r} is not a file. Pass None, "char", "byte", the path of '
-            "a tokenizer.json or of a folder that contains one, or a fitted tokenizers.Tokenizer."
+            f'tokenizer={str(path)[:200]!r} is not a file. Pass None, "word", "char", "byte", the '
+            "path of a tokenizer.json or of a folder that contains one, or a fitted "
+            "tokenizers.Tokenizer."
         )
     try:
         return Tokenizer.from_file(str(path))
@@ -359,4 +422,10 @@ def _byte_values():
     }
 
 
-__all__ = ["byte_tokenizer", "character_tokenizer", "resolve_tokenizer", "train_tokenizer"]
+__all__ = [
+    "byte_tokenizer",
+    "character_tokenizer",
+    "resolve_tokenizer",
+    "train_tokenizer",
+    "train_word_tokenizer",
+]

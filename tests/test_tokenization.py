@@ -333,7 +333,7 @@ def test_a_file_may_have_any_name(tmp_path):
 @pytest.mark.parametrize("name", ["nothing", "", "bpe", BPE, "a\0b", "x" * 9999])
 def test_path_of_nothing(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    match = r'is not a file\. Pass None, "char", "byte", the path of a tokenizer\.json or of'
+    match = r'is not a file\. Pass None, "word", "char", "byte", the path of a tokenizer\.json or'
     with pytest.raises(ValueError, match=match) as caught:
         resolve_tokenizer(name, TEXTS)
     assert len(str(caught.value)) < 500
@@ -358,7 +358,7 @@ def test_path_of_a_file_that_is_no_tokenizer(content, tmp_path):
 
 @pytest.mark.parametrize("thing", [5, True, b"byte", ["char"], Tokenizer, models.BPE(), object()])
 def test_what_is_no_tokenizer(thing):
-    match = rf'must be None, "char", "byte", the path .* or a fitted .*got {type(thing).__name__}'
+    match = rf'must be None, "word", "char", .* or a fitted .*got {type(thing).__name__}'
     with pytest.raises(TypeError, match=match):
         resolve_tokenizer(thing, TEXTS)
 

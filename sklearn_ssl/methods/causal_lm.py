@@ -19,7 +19,7 @@ from sklearn.utils import check_random_state, check_scalar
 
 from sklearn_ssl import defaults, tokenization
 from sklearn_ssl.base.estimator import of_one_fit
-from sklearn_ssl.base.text import BaseTextTransformer
+from sklearn_ssl.base.language_model import BaseTextTransformer
 from sklearn_ssl.data.text import check_texts
 from sklearn_ssl.pretext import MAX_GRAD_NORM, PretextTask
 from sklearn_ssl.training.inference import row_batches

@@ -20,8 +20,8 @@ from torch import nn
 from sklearn_ssl import tokenization
 from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.base.estimator import of_one_fit
+from sklearn_ssl.base.language_model import BaseTextTransformer
 from sklearn_ssl.base.parameters import param
-from sklearn_ssl.base.text import BaseTextTransformer
 from sklearn_ssl.data.text import check_texts
 from sklearn_ssl.masking import corrupt_tokens
 from sklearn_ssl.pretext import MAX_GRAD_NORM, PretextTask

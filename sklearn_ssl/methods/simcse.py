@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from sklearn_ssl._sklearn_compat import Interval
+from sklearn_ssl.base.language_model import BaseTextTransformer
 from sklearn_ssl.base.parameters import param
-from sklearn_ssl.base.text import BaseTextTransformer
 from sklearn_ssl.losses import info_nce
 from sklearn_ssl.pretext import MAX_GRAD_NORM, PretextTask
 

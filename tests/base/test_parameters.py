@@ -30,7 +30,7 @@ from sklearn_ssl.augment import (
     make_views,
     resolve_augmentation,
 )
-from sklearn_ssl.base.text import BaseTextTransformer
+from sklearn_ssl.base.language_model import BaseTextTransformer
 from sklearn_ssl.metrics import embed_views
 from tests.helpers import spec_of
 from tests.test_common import ESTIMATORS
