@@ -17,6 +17,7 @@ from sklearn_ssl.methods.moco import MoCoTransformer
 from sklearn_ssl.methods.moco_v3 import MoCoV3Transformer
 from sklearn_ssl.methods.next_frame import NextFrameEmbedder
 from sklearn_ssl.methods.scarf import SCARFTransformer
+from sklearn_ssl.methods.sent2vec import Sent2VecTransformer
 from sklearn_ssl.methods.simclr import SimCLRTransformer
 from sklearn_ssl.methods.simcse import SimCSETransformer
 from sklearn_ssl.methods.simsiam import SimSiamTransformer
@@ -47,6 +48,7 @@ __all__ = [
     "NextFrameEmbedder",
     "PretextTask",
     "SCARFTransformer",
+    "Sent2VecTransformer",
     "SimCLRTransformer",
     "SimCSETransformer",
     "SimSiamTransformer",

@@ -130,3 +130,51 @@ def corrupt_tokens(ids, mask_ratio, generator, *, mask, special, vocabulary_size
     corrupted = torch.where(chosen & (draw < 0.8), mask, ids)
     corrupted = torch.where(chosen & (draw >= 0.9), words[drawn], corrupted)
     return corrupted, chosen
+
+
+def mask_types(ids, mask_ratio, generator):
+    """Hide some of the different tokens of each row, everywhere they occur.
+
+    A token that is hidden in one place and visible in another would be no question at all. Each
+    different token is hidden with the probability `mask_ratio`, but at least one stays visible.
+
+    Parameters
+    ----------
+    ids : torch.Tensor of shape (n, length) of int64
+        Negative where there is no token.
+    mask_ratio : float
+        In [0, 1].
+    generator : torch.Generator
+
+    Returns
+    -------
+    ids : torch.Tensor of shape (n, length) of int64
+        The same tokens in another order: equal ones are next to each other, negative ones at the
+        end.
+    hidden : torch.Tensor of shape (n, length) of bool
+        True where a token is hidden.
+    answers : torch.Tensor of shape (n, length) of bool
+        True in one place of each hidden token.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_ssl.masking import mask_types
+    >>> ids, hidden, answers = mask_types(
+    ...     torch.tensor([[3, 9, 3, 7, -1]]), 0.5, torch.Generator().manual_seed(0)
+    ... )
+    >>> ids
+    tensor([[ 9,  7,  3,  3, -1]])
+    >>> ids[hidden], ids[answers]
+    (tensor([3, 3]), tensor([3]))
+    """
+    ids = ids.sort(dim=1, descending=True).values
+    real = ids >= 0
+    is_first = torch.ones_like(real)
+    is_first[:, 1:] = ids[:, 1:] != ids[:, :-1]
+    places = torch.arange(ids.shape[1], device=ids.device)
+    first = torch.where(is_first, places, 0).cummax(dim=1).values  # of the equal tokens
+    draw = torch.rand(ids.shape, generator=generator, device=ids.device).gather(1, first)
+    draw = draw.masked_fill(~real, -1)
+    hidden = real & (draw < mask_ratio) & (draw < draw.amax(dim=1, keepdim=True))
+    return ids, hidden, hidden & is_first

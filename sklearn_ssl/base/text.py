@@ -83,11 +83,15 @@ class BaseTextPretrainer(BasePretrainer):
             )
         if known is not None:
             return rows, known
-        return rows, replace(spec, n_samples=len(rows), n_tokens=int(rows.lengths.sum()))
+        return rows, replace(
+            spec,
+            n_samples=len(rows),
+            n_tokens=int(rows.lengths.sum()),
+            token_counts=np.bincount(rows.ids, minlength=spec.vocabulary_size),
+        )
 
     def _warn_of_unknown_tokens(self, ids, spec):
-        unknown = tokenization.unknown_id(spec.tokenizer)
-        share = 0 if unknown is None or len(ids) == 0 else np.mean(ids == unknown)
+        share = 0 if spec.unknown is None or len(ids) == 0 else np.mean(ids == spec.unknown)
         if share > 0.5:
             warnings.warn(
                 f"{share:.0%} of the tokens of the texts are unknown to the tokenizer of "
@@ -191,5 +195,10 @@ def vocabulary(json, names):
     tokenizer = tokenization.tokenizer_from(json)
     ids = {role: tokenization.special_token(tokenizer, names.get(role, ())) for role in ROLES}
     size = max(tokenizer.get_vocab().values()) + 1
-    special = tokenization.special_ids(json)
-    return {"tokenizer": json, "vocabulary_size": size, "special": special, **ids}
+    return {
+        "tokenizer": json,
+        "vocabulary_size": size,
+        "special": tokenization.special_ids(json),
+        "unknown": tokenization.unknown_id(json),
+        **ids,
+    }

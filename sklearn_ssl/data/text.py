@@ -37,6 +37,10 @@ class TextSpec(Spec):
         Maximum number of tokens in a row of a batch, including those for the beginning and the end.
     n_samples, n_tokens : int
         Number of rows into which the texts were cut in ``fit``, and of their tokens.
+    unknown : int or None
+        Id of the token for all that the tokenizer does not know.
+    token_counts : ndarray of shape (vocabulary_size,) or None
+        How often each token occurs in them.
     pretrained : str or None
         The configuration of a transformers model, as JSON.
     pooling : str
@@ -52,11 +56,18 @@ class TextSpec(Spec):
     max_length: int
     n_samples: int = field(default=0, kw_only=True)
     n_tokens: int = 0
+    unknown: int | None = None
+    token_counts: np.ndarray | None = field(default=None, repr=False, compare=False)
     pretrained: str | None = field(default=None, repr=False)
     pooling: str = "mean"
 
     modality: ClassVar[str] = "text"
     raw_title: ClassVar[str] = "TF-IDF"
+
+    @property
+    def meaningless(self):
+        """Ids of tokens that say nothing about a text."""
+        return self.special if self.unknown is None else (*self.special, self.unknown)
 
     def to_tensor(self, rows, device="cpu"):
         """Turn rows of ids into an int64 batch on the device."""

@@ -1,5 +1,6 @@
 """Encoders: networks that turn a batch into ``(n, output_dim)`` representations."""
 
+from sklearn_ssl.encoders.bag import BagEncoder
 from sklearn_ssl.encoders.factory import make_encoder
 from sklearn_ssl.encoders.image import ConvEncoder, torchvision_encoder
 from sklearn_ssl.encoders.series import SeriesEncoder
@@ -10,6 +11,7 @@ from sklearn_ssl.encoders.tokens import FeatureTokenEncoder, SeriesTokenEncoder,
 from sklearn_ssl.encoders.vit import ViTEncoder
 
 __all__ = [
+    "BagEncoder",
     "ConvEncoder",
     "FeatureEmbedding",
     "FeatureTokenEncoder",

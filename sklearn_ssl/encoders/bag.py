@@ -1,0 +1,87 @@
+"""The mean of word vectors: a text as a bag of words."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+RARE = 1e-3  # a word of this frequency starts with half the weight of a very rare one
+
+
+class BagEncoder(nn.Module):
+    """Weighted mean of the vectors of a text's tokens, whatever their order.
+
+    Each token of the vocabulary has a vector and a weight, which are both learned. The means are
+    centered and scaled by a batch normalization without parameters, so that an average
+    representation has length 1. Representations that differ only in what a linear model with
+    unit regularization expects are then fit for it as they are.
+
+    Parameters
+    ----------
+    vocabulary_size : int
+    width : int, default=128
+        Width of the vectors.
+    ignored : sequence of int, default=()
+        Ids of tokens that say nothing about a text, such as that of an unknown token. Negative ids,
+        with which rows are padded, are always ignored.
+    frequency : torch.Tensor of shape (vocabulary_size,), default=None
+        The share of each token in the training texts. A token that has the share f starts with the
+        weight a / (a + f), where a is 0.001 [1]_; without shares all weights start at 1.
+
+    Attributes
+    ----------
+    output_dim : int
+        Width of the representation.
+
+    References
+    ----------
+    .. [1] S. Arora, Y. Liang, T. Ma, "A Simple but Tough-to-Beat Baseline for Sentence Embeddings",
+       ICLR 2017
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_ssl.encoders import BagEncoder
+    >>> ids = torch.tensor([[1, 2, 3], [4, 5, -1]])
+    >>> BagEncoder(vocabulary_size=10, width=16)(ids).shape
+    torch.Size([2, 16])
+    """
+
+    def __init__(self, vocabulary_size, width=128, *, ignored=(), frequency=None):
+        super().__init__()
+        self.output_dim = width
+        self.embedding = nn.Embedding(vocabulary_size, width)
+        nn.init.normal_(self.embedding.weight, std=width**-0.5)
+        f = torch.zeros(vocabulary_size) if frequency is None else frequency
+        self.log_weight = nn.Parameter(torch.log(RARE / (RARE + f)))
+        counts = torch.ones(vocabulary_size, dtype=torch.bool)
+        counts[list(ignored)] = False
+        self.register_buffer("counts", counts, persistent=False)
+        self.norm = nn.BatchNorm1d(width, affine=False)
+
+    def forward(self, ids):
+        ids = self.known(ids)
+        h = self.norm(self.bag(ids)) * self.output_dim**-0.5
+        # Without a known token, all that can be said of a text is the mean of all texts.
+        return h * (ids >= 0).any(dim=1, keepdim=True)
+
+    def known(self, ids):
+        """Return ids with -1 in place of tokens that are ignored."""
+        return ids.masked_fill(~self.counts[ids.clamp(min=0)], -1)
+
+    def bag(self, ids, visible=None):
+        """Return the weighted mean of the vectors of each row: ``(n, width)``.
+
+        Parameters
+        ----------
+        ids : torch.Tensor of shape (n, length) of int64
+            As returned by :meth:`known`: negative where there is nothing.
+        visible : torch.Tensor of shape (n, length) of bool, default=None
+            Which tokens to use; None means all. A row without any becomes 0.
+        """
+        visible = ids >= 0 if visible is None else visible
+        ids = ids.clamp(min=0)
+        weights = F.embedding(ids, self.log_weight[:, None])[:, :, 0].exp() * visible
+        total = F.embedding_bag(
+            ids, self.embedding.weight, mode="sum", per_sample_weights=weights
+        )  # [n, width]
+        return total / weights.sum(dim=1, keepdim=True).clamp(min=1e-12)

@@ -1,0 +1,149 @@
+"""Sent2Vec: hidden words from the mean of the others (Pagliardini et al., 2018).
+
+https://arxiv.org/abs/1703.02507
+
+::
+
+    for each batch of token ids x:
+        hidden = half of the different tokens of each text, everywhere they occur
+        h = sum of weight[i] * vector[i] over the other tokens i / sum of weight[i]
+        logits = head(h)                            # over the vocabulary
+        q_t = min(1, sqrt(t / frequency_t)) for each hidden token, made to sum to 1 over a text
+        loss = - sum over hidden tokens of q_t * log_softmax(logits)_t
+    embedding = the mean over all tokens, h, centered and scaled
+"""
+
+from numbers import Integral, Real
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from sklearn_ssl import defaults, tokenization
+from sklearn_ssl._sklearn_compat import Interval
+from sklearn_ssl.base.parameters import param
+from sklearn_ssl.base.text import LONGEST, BaseTextPretrainer
+from sklearn_ssl.encoders.bag import BagEncoder
+from sklearn_ssl.masking import mask_types
+from sklearn_ssl.pretext import PretextTask
+from sklearn_ssl.vocabulary_loss import linear_cross_entropy
+
+TOKENS_TO_SEE, MOST_EPOCHS = 20_000_000, 60
+
+
+class Sent2VecTask(PretextTask):
+    """Predict the hidden words of a text from the mean of the others."""
+
+    def __init__(self, encoder, frequency, *, mask_ratio, subsampling):
+        super().__init__()
+        self.encoder = encoder
+        self.mask_ratio = mask_ratio
+        frequency = frequency.clamp(min=1e-12)
+        self.head = nn.Linear(encoder.output_dim, len(frequency))
+        nn.init.zeros_(self.head.weight)
+        self.head.bias.data = frequency.log()  # a blind guess is the best start
+        self.register_buffer("importance", (subsampling / frequency).sqrt().clamp(max=1))
+
+    def forward(self, ids):
+        if self.training:
+            with torch.no_grad():
+                self.encoder(ids)  # updates the center and the scale of the means
+        ids, hidden, answers = mask_types(self.encoder.known(ids), self.mask_ratio, self.generator)
+        h = self.encoder.bag(ids, (ids >= 0) & ~hidden)  # [n, width]
+        ids = ids.clamp(min=0)
+        share = self.importance[ids] * answers  # [n, length]
+        share = share / share.sum(dim=1, keepdim=True).clamp(min=1e-12)
+        return linear_cross_entropy(h, self.head.weight, ids, self.head.bias, share)
+
+
+class Sent2VecTransformer(BaseTextPretrainer):
+    """Representations of texts from predicting hidden words with the mean of the others (Sent2Vec).
+
+    Each word of the vocabulary has a vector and a weight. Half of the different words of a text are
+    hidden, and the weighted mean of the vectors of the others has to predict them [1]_.
+    ``transform`` returns the weighted mean over all words of a text. There is no transformer, and
+    the order of words is ignored: it learns from millions of words in a minute.
+
+    Parameters
+    ----------
+    tokenizer : None, "word", "char", "byte", path or tokenizers.Tokenizer, default="word"
+        How texts become tokens. "word" uses the most frequent words, numbers and punctuation marks;
+        other words are unknown and ignored, and Chinese and Japanese characters are words of their
+        own. None trains a byte-level BPE, for languages that write without spaces or join words.
+        "char" and "byte" use single characters or bytes, of which a bag says little; a path points
+        to a ``tokenizer.json``, or to a folder that contains one.
+    lowercase : bool, default=True
+        Whether a tokenizer that is found in the texts reads them in lower case.
+    max_length : int, default=256
+        Maximum number of tokens whose mean is used at once, two of them for the beginning and the
+        end. Longer texts are cut: in ``fit`` each piece is a row of its own, and ``transform``
+        averages the representations of a text's pieces, weighted by their lengths.
+    width : int, default=128
+        Width of the vectors, and of the representation.
+    mask_ratio : float, default=0.5
+        Probability with which a word is hidden, in all places of a text; one word always remains.
+    subsampling : float, default=1e-4
+        Words that are more frequent than this share of all words count less as hidden words: a word
+        with the share f counts ``sqrt(subsampling / f)``. word2vec leaves words out with this
+        probability [2]_. Without it, representations follow grammar more than meaning.
+    max_epochs : int, default=None
+        Number of passes over the texts. With None, the network reads about 20,000,000 tokens, but
+        every text 1 to 60 times. With 0 nothing is trained.
+    lr : float, default=2e-2
+        Peak learning rate: ten times that of a network, because most vectors take part in few
+        steps.
+    weight_decay : float, default=0.0
+        Weight decay of the vectors.
+
+    Notes
+    -----
+    Sent2Vec predicts one word at a time from all others, by a choice between it and a few random
+    words, and its vectors are not weighted. Here many words are predicted at once, among the whole
+    vocabulary, which suits matrix products, and the weights of words, which start as in [3]_, are
+    learned. The vectors of word pairs, which Sent2Vec adds, made no difference in our measurements.
+
+    A text without any known word is represented by zeros, the mean of the training texts.
+
+    References
+    ----------
+    .. [1] M. Pagliardini, P. Gupta, M. Jaggi, "Unsupervised Learning of Sentence Embeddings using
+       Compositional n-Gram Features", NAACL 2018, https://arxiv.org/abs/1703.02507
+    .. [2] T. Mikolov et al., "Distributed Representations of Words and Phrases and their
+       Compositionality", NeurIPS 2013, https://arxiv.org/abs/1310.4546
+    .. [3] S. Arora, Y. Liang, T. Ma, "A Simple but Tough-to-Beat Baseline for Sentence Embeddings",
+       ICLR 2017
+
+    Examples
+    --------
+    >>> from sklearn_ssl import Sent2VecTransformer
+    >>> texts = ["the cat sat on the mat", "the dog lay on the rug", "it rains", "cats and dogs"]
+    >>> ssl = Sent2VecTransformer(max_epochs=5, random_state=0).fit(texts)
+    >>> ssl.transform(["the cat sat on the rug"]).shape
+    (1, 128)
+    """
+
+    tokenizer: object = param("word", None, str, Path, tokenization.Tokenizer)
+    lowercase: bool = param(True, "boolean")
+    max_length: int = param(256, Interval(Integral, 4, LONGEST, closed="both"))
+    width: int = param(128, Interval(Integral, 1, defaults.WIDEST, closed="both"))
+    mask_ratio: float = param(0.5, Interval(Real, 0, 1, closed="neither"))
+    subsampling: float = param(1e-4, Interval(Real, 0, None, closed="neither"))
+    lr: float = param(2e-2, Interval(Real, 0, None, closed="neither"))
+    weight_decay: float = param(0.0, Interval(Real, 0, None, closed="left"))
+
+    _tokens_at_once = 2**15  # there are no states that would fill the memory
+
+    def _make_task(self, spec):
+        frequency = torch.from_numpy(spec.token_counts / spec.token_counts.sum()).float()
+        encoder = BagEncoder(
+            spec.vocabulary_size, self.width, ignored=spec.meaningless, frequency=frequency
+        )
+        return Sent2VecTask(
+            encoder, frequency, mask_ratio=self.mask_ratio, subsampling=self.subsampling
+        )
+
+    def _planned_epochs(self, spec, n_samples):
+        if self.max_epochs is not None:
+            return self.max_epochs
+        n_tokens = n_samples * spec.n_tokens / spec.n_samples
+        return int(min(max(TOKENS_TO_SEE / n_tokens, 1), MOST_EPOCHS))
