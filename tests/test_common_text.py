@@ -29,11 +29,18 @@ from sklearn.utils._param_validation import InvalidParameterError
 from skorch.callbacks import Callback
 from tokenizers import Tokenizer
 
-from sklearn_ssl import CausalLMEmbedder, MaskedLMEmbedder, SimCSETransformer, tokenization
+from sklearn_ssl import (
+    BaseTextTransformer,
+    CausalLMEmbedder,
+    MaskedLMEmbedder,
+    Sent2VecTransformer,
+    SimCSETransformer,
+    tokenization,
+)
 from sklearn_ssl.tokenization import train_tokenizer
 from tests.helpers import through_skops
 
-ESTIMATORS = [MaskedLMEmbedder, CausalLMEmbedder, SimCSETransformer]
+ESTIMATORS = [MaskedLMEmbedder, CausalLMEmbedder, SimCSETransformer, Sent2VecTransformer]
 every_estimator = pytest.mark.parametrize("Estimator", ESTIMATORS)
 
 # check_estimator runs none of its checks on what takes no tables. These want no X, or refuse it.
@@ -67,11 +74,20 @@ TEXTS = (
     "a dog and a cat sat in the rain",
 )
 OTHERS = ("a mouse ran up the clock", "the clock struck one", "and down it ran")
-SMALL = {"width": 16, "depth": 1, "n_heads": 2, "max_length": 16, "vocabulary_size": 300}
+# A BPE for all, also for the estimator whose default is words.
+SMALL = {"width": 16, "max_length": 16, "vocabulary_size": 300, "tokenizer": None}
+SMALL |= {"lowercase": False, "max_epochs": 1, "random_state": 0}
+SMALL_TRANSFORMER = {"depth": 1, "n_heads": 2}
 
 
 def make(Estimator, **params):
-    return Estimator(**{**SMALL, "max_epochs": 1, "random_state": 0, **params})
+    network = SMALL_TRANSFORMER if issubclass(Estimator, BaseTextTransformer) else {}
+    return Estimator(**{**SMALL, **network, **params})
+
+
+def takes(Estimator, params):
+    """Say whether an estimator has all of these parameters."""
+    return params.keys() <= inspect.signature(Estimator).parameters.keys()
 
 
 @pytest.fixture(scope="module")
@@ -121,12 +137,10 @@ def test_every_parameter_has_a_default_and_is_stored_as_it_is(Estimator):
 
 @every_estimator
 def test_parameters_are_set_and_cloned(Estimator):
-    estimator = make(Estimator, pooling="last")
-    assert estimator.set_params(width=32, dropout=0.3) is estimator
-    assert (
-        estimator.get_params()
-        == make(Estimator, pooling="last", width=32, dropout=0.3).get_params()
-    )
+    estimator = make(Estimator, lr=0.5)
+    assert estimator.set_params(width=32, lowercase=True) is estimator
+    expected = make(Estimator, lr=0.5, width=32, lowercase=True)
+    assert estimator.get_params() == expected.get_params()
     twin = clone(estimator)
     assert twin is not estimator
     assert twin.get_params() == estimator.get_params()
@@ -137,9 +151,9 @@ def test_parameters_are_set_and_cloned(Estimator):
 @every_estimator
 def test_representation(Estimator):
     assert repr(Estimator()) == f"{Estimator.__name__}()"
-    estimator = make(Estimator, pooling="cls")
+    estimator = make(Estimator, lr=0.25)
     assert eval(repr(estimator)).get_params() == estimator.get_params()
-    assert "pooling='cls'" in repr(estimator)
+    assert "lr=0.25" in repr(estimator)
     assert Estimator.__name__ in estimator._repr_html_()
 
 
@@ -174,7 +188,7 @@ BAD_PARAMS = [
     {"width": 1},
     {"width": 0},
     {"width": None},
-    {"width": 18},
+    {"width": 18, "n_heads": 2},
     {"width": 16, "n_heads": 3},
     {"width": 12, "n_heads": 4},
     {"depth": 0},
@@ -219,8 +233,11 @@ OWN_BAD_PARAMS = [
     *((MaskedLMEmbedder, {"mask_ratio": ratio}) for ratio in (0, 1.5, -0.1, np.nan, None, "all")),
     *((SimCSETransformer, {"temperature": value}) for value in (0, -1, None)),
     (SimCSETransformer, {"dropout": 0}),
+    *((Sent2VecTransformer, {"mask_ratio": ratio}) for ratio in (0, 1, -0.1, np.nan, None)),
+    *((Sent2VecTransformer, {"subsampling": value}) for value in (0, -1e-4, None)),
 ]
-BAD_PARAMS = [(E, params) for E in ESTIMATORS for params in BAD_PARAMS] + OWN_BAD_PARAMS
+BAD_PARAMS = [(E, params) for E in ESTIMATORS for params in BAD_PARAMS if takes(E, params)]
+BAD_PARAMS += OWN_BAD_PARAMS
 
 
 @pytest.mark.parametrize(("Estimator", "params"), BAD_PARAMS, ids=lambda value: str(value)[-60:])
@@ -262,6 +279,8 @@ GOOD_PARAMS = [
 @every_estimator
 @pytest.mark.parametrize("params", GOOD_PARAMS, ids=str)
 def test_parameters_at_their_limits(Estimator, params):
+    if not takes(Estimator, params):
+        return
     estimator = make(Estimator, **params)
     Z = estimator.fit_transform(TEXTS)
     assert Z.shape == (len(TEXTS), estimator.width)
@@ -289,6 +308,8 @@ def test_parameters_matter(Estimator, fitted):
         {"max_length": 8},
         {"vocabulary_size": 290},
         {"tokenizer": "byte"},
+        {"tokenizer": "word"},
+        {"lowercase": True},
         {"depth": 2},
         {"n_heads": 4},
         {"dropout": 0.5},
@@ -302,8 +323,11 @@ def test_parameters_matter(Estimator, fitted):
     changes += {
         MaskedLMEmbedder: [{"mask_ratio": 0.5}],
         SimCSETransformer: [{"temperature": 0.5}],
+        Sent2VecTransformer: [{"mask_ratio": 0.3}, {"subsampling": 1e-2}],
     }.get(Estimator, [])
     for params in changes:
+        if not takes(Estimator, params):
+            continue
         assert not np.array_equal(make(Estimator, **params).fit_transform(TEXTS), Z), params
 
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklearn_ssl.masking import corrupt_features, corrupt_tokens, random_mask
+from sklearn_ssl.masking import corrupt_features, corrupt_tokens, mask_types, random_mask
 
 # Of a vocabulary of 40 tokens; special ones are at its beginning, in it and at its end.
 WORDS = {"mask": 2, "special": (0, 1, 2, 17, 39), "vocabulary_size": 40}
@@ -193,3 +193,41 @@ def test_exact_where_scores_of_tokens_are_tied(monkeypatch):
     corrupted, chosen = corrupt_tokens(ids, 0.4, generator(), **WORDS)
     assert chosen.sum(dim=1).tolist() == [6, 6, 6]
     assert torch.equal(corrupted == WORDS["mask"], chosen)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    n=st.integers(1, 6),
+    length=st.integers(1, 12),
+    mask_ratio=st.sampled_from([0.0, 0.3, 0.5, 1.0]),
+    seed=st.integers(0, 2**31),
+)
+def test_types_are_hidden_everywhere_or_nowhere(n, length, mask_ratio, seed):
+    generator = torch.Generator().manual_seed(seed)
+    given_ids = torch.randint(-2, 5, (n, length), generator=generator)
+    ids, hidden, answers = mask_types(given_ids, mask_ratio, generator)
+    for before, row, is_hidden, is_answer in zip(given_ids, ids, hidden, answers):
+        assert sorted(before.tolist()) == sorted(row.tolist())
+        real = row >= 0
+        assert not is_hidden[~real].any()
+        asked, seen = set(row[is_hidden].tolist()), set(row[real & ~is_hidden].tolist())
+        assert not asked & seen
+        assert sorted(row[is_answer].tolist()) == sorted(asked)  # each one once
+        assert len(seen) >= min(1, real.sum())
+        if mask_ratio == 0:
+            assert not asked
+        if mask_ratio == 1 and real.any():
+            assert len(seen) == 1
+
+
+def test_share_of_hidden_types():
+    ids = torch.arange(1000).expand(20, 1000)
+    _, hidden, _ = mask_types(ids, 0.3, torch.Generator().manual_seed(0))
+    assert hidden.float().mean().item() == pytest.approx(0.3, abs=0.01)
+
+
+def test_every_type_is_hidden_equally_often_however_frequent_it_is():
+    ids = torch.tensor([[1, 1, 1, 1, 1, 1, 2, 3]]).expand(4000, 8)
+    ids, _, answers = mask_types(ids, 0.5, torch.Generator().manual_seed(0))
+    shares = [(answers & (ids == i)).float().sum().item() / 4000 for i in (1, 2, 3)]
+    np.testing.assert_allclose(shares, 0.5 - 0.125 / 3, atol=0.03)  # one of three always stays

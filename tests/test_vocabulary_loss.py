@@ -14,6 +14,12 @@ from sklearn_ssl.vocabulary_loss import head_cross_entropy, linear_cross_entropy
 with_and_without_bias = pytest.mark.parametrize("with_bias", [True, False])
 
 
+@pytest.fixture(autouse=True)
+def _in_small_pieces(monkeypatch):
+    """Let the number of logits alone say how many rows are computed at once."""
+    monkeypatch.setattr(vocabulary_loss, "FEWEST_ROWS", 1)
+
+
 def problem(n, width, vocabulary_size, with_bias=True, dtype=torch.float64, seed=0):
     """Return states, weights, targets and a bias, of logits that are about 2 apart."""
     generator = torch.Generator().manual_seed(seed)
@@ -76,6 +82,24 @@ def test_gradients_are_those_of_finite_differences(with_bias, monkeypatch):
     assert torch.autograd.gradcheck(
         lambda h, weight, bias=None: linear_cross_entropy(h, weight, target, bias), inputs
     )
+
+
+@with_and_without_bias
+@pytest.mark.parametrize("at_once", [1, 300, 10**6])
+def test_several_targets_with_shares_are_probabilities_for_torch(at_once, with_bias, monkeypatch):
+    monkeypatch.setattr(vocabulary_loss, "LOGITS_AT_ONCE", at_once)
+    h, weight, _, bias = problem(40, 8, 37, with_bias)
+    generator = torch.Generator().manual_seed(1)
+    target = torch.rand(40, 37, generator=generator).topk(6, dim=1).indices
+    share = torch.rand(40, 6, generator=generator, dtype=torch.float64)
+    share[:, 3:] *= torch.rand(40, 3, generator=generator) < 0.5
+    share /= share.sum(dim=1, keepdim=True)
+    share[5] = 0  # nothing is asked of this state
+    probabilities = torch.zeros(40, 37, dtype=torch.float64).scatter(1, target, share)
+    ours = linear_cross_entropy(h, weight, target, bias, share)
+    theirs = F.cross_entropy(F.linear(h, weight, bias), probabilities)
+    for our, their in zip(*(with_gradients(loss, h, weight, bias) for loss in (ours, theirs))):
+        torch.testing.assert_close(our, their)
 
 
 @pytest.mark.parametrize("trained", [0, 1, 2])

@@ -56,10 +56,12 @@ class BagEncoder(nn.Module):
         counts = torch.ones(vocabulary_size, dtype=torch.bool)
         counts[list(ignored)] = False
         self.register_buffer("counts", counts, persistent=False)
-        self.norm = nn.BatchNorm1d(width, affine=False)
+        self.norm = nn.BatchNorm1d(width, eps=1e-8, affine=False)  # means vary little
 
     def forward(self, ids):
         ids = self.known(ids)
+        if self.training:  # the mean statistics of the first batches, then of the latest ten or so
+            self.norm.momentum = max(0.1, 1 / (1 + self.norm.num_batches_tracked.item()))
         h = self.norm(self.bag(ids)) * self.output_dim**-0.5
         # Without a known token, all that can be said of a text is the mean of all texts.
         return h * (ids >= 0).any(dim=1, keepdim=True)

@@ -13,6 +13,7 @@ https://arxiv.org/abs/1703.02507
     embedding = the mean over all tokens, h, centered and scaled
 """
 
+from collections.abc import Callable
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from sklearn_ssl.base.parameters import param
 from sklearn_ssl.base.text import LONGEST, BaseTextPretrainer
 from sklearn_ssl.encoders.bag import BagEncoder
 from sklearn_ssl.masking import mask_types
+from sklearn_ssl.optim import adamw
 from sklearn_ssl.pretext import PretextTask
 from sklearn_ssl.vocabulary_loss import linear_cross_entropy
 
@@ -89,6 +91,9 @@ class Sent2VecTransformer(BaseTextPretrainer):
     max_epochs : int, default=None
         Number of passes over the texts. With None, the network reads about 20,000,000 tokens, but
         every text 1 to 60 times. With 0 nothing is trained.
+    optimizer : callable, default=adamw
+        A torch optimizer class, or a callable with the same arguments; AdamW with GPT's betas, 0.9
+        and 0.95. With a longer memory of squared gradients, 0.999, vectors learn too slowly.
     lr : float, default=2e-2
         Peak learning rate: ten times that of a network, because most vectors take part in few
         steps.
@@ -125,9 +130,10 @@ class Sent2VecTransformer(BaseTextPretrainer):
     tokenizer: object = param("word", None, str, Path, tokenization.Tokenizer)
     lowercase: bool = param(True, "boolean")
     max_length: int = param(256, Interval(Integral, 4, LONGEST, closed="both"))
-    width: int = param(128, Interval(Integral, 1, defaults.WIDEST, closed="both"))
+    width: int = param(128, Interval(Integral, 2, defaults.WIDEST, closed="both"))
     mask_ratio: float = param(0.5, Interval(Real, 0, 1, closed="neither"))
     subsampling: float = param(1e-4, Interval(Real, 0, None, closed="neither"))
+    optimizer: Callable = adamw
     lr: float = param(2e-2, Interval(Real, 0, None, closed="neither"))
     weight_decay: float = param(0.0, Interval(Real, 0, None, closed="left"))
 

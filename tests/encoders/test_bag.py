@@ -1,0 +1,90 @@
+"""BagEncoder: a weighted mean of the vectors of known tokens."""
+
+import pytest
+import torch
+from torch import nn
+
+from sklearn_ssl.encoders import BagEncoder
+
+IDS = torch.tensor([[2, 3, 3, 5, -1], [4, 1, 0, -1, -1], [1, 0, -1, -1, -1], [7, 6, 5, 4, 3]])
+
+
+@pytest.fixture
+def encoder():
+    torch.manual_seed(0)
+    encoder = BagEncoder(8, 4, ignored=(0, 1)).eval()
+    nn.init.normal_(encoder.log_weight)
+    return encoder
+
+
+def slow_bag(encoder, row):
+    """Return the weighted mean over the tokens of one row that count."""
+    ids = [i for i in row.tolist() if i not in (-1, 0, 1)]
+    if not ids:
+        return torch.zeros(encoder.output_dim)
+    weights = [encoder.log_weight[i].exp() for i in ids]
+    return sum(w * encoder.embedding.weight[i] for w, i in zip(weights, ids)) / sum(weights)
+
+
+def test_mean_of_the_tokens_that_count(encoder):
+    bags = encoder.bag(encoder.known(IDS))
+    torch.testing.assert_close(bags, torch.stack([slow_bag(encoder, row) for row in IDS]))
+
+
+def test_only_visible_tokens_take_part(encoder):
+    ids = torch.tensor([[2, 3, 4]])
+    visible = torch.tensor([[True, False, True]])
+    expected = slow_bag(encoder, torch.tensor([2, 4]))
+    torch.testing.assert_close(encoder.bag(ids, visible)[0], expected)
+
+
+def test_order_and_padding_do_not_matter(encoder):
+    ids = torch.tensor([[5, 2, 3, -1, -1], [3, 5, 2, 0, 1]])
+    a, b = encoder(ids)
+    torch.testing.assert_close(a, b)
+
+
+def test_representations_are_centered_and_of_average_length_1():
+    torch.manual_seed(0)
+    encoder = BagEncoder(100, 64).train()
+    h = encoder(torch.randint(100, (500, 20)))
+    torch.testing.assert_close(h.mean(dim=0), torch.zeros(64), atol=1e-6, rtol=0)
+    assert h.square().sum(dim=1).mean().item() == pytest.approx(1, rel=1e-3)
+
+
+def test_statistics_forget_the_initial_ones_at_once():
+    torch.manual_seed(0)
+    encoder = BagEncoder(100, 64).train()
+    batches = torch.randint(100, (3, 50, 20))
+    for batch in batches:
+        encoder(batch)
+    bags = [encoder.bag(batch) for batch in batches]
+    expected = torch.stack([bag.mean(dim=0) for bag in bags]).mean(dim=0)
+    torch.testing.assert_close(encoder.norm.running_mean, expected)
+    expected = torch.stack([bag.var(dim=0) for bag in bags]).mean(dim=0)
+    torch.testing.assert_close(encoder.norm.running_var, expected)
+
+
+def test_without_a_known_token_it_is_the_mean_of_all_texts(encoder):
+    encoder.norm.running_mean.fill_(3.0)
+    h = encoder(IDS)
+    assert torch.equal(h[2], torch.zeros(4))
+    assert (h[[0, 1, 3]] != 0).all()
+
+
+def test_frequent_tokens_start_with_small_weights():
+    frequency = torch.tensor([0.0, 1e-3, 0.1])
+    encoder = BagEncoder(3, 4, frequency=frequency)
+    expected = torch.tensor([1.0, 0.5, 1e-3 / 0.101])
+    torch.testing.assert_close(encoder.log_weight.exp(), expected)
+    assert torch.equal(BagEncoder(3, 4).log_weight.exp(), torch.ones(3))
+
+
+def test_gradients_are_those_of_the_slow_mean(encoder):
+    encoder.bag(encoder.known(IDS)).square().sum().backward()
+    ours = encoder.embedding.weight.grad.clone(), encoder.log_weight.grad.clone()
+    encoder.zero_grad()
+    torch.stack([slow_bag(encoder, row) for row in IDS]).square().sum().backward()
+    torch.testing.assert_close(ours, (encoder.embedding.weight.grad, encoder.log_weight.grad))
+    assert (ours[1][2:] != 0).all()
+    assert (ours[1][:2] == 0).all()
