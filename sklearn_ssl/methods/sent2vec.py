@@ -76,7 +76,7 @@ class Sent2VecTransformer(BaseTextPretrainer):
         to a ``tokenizer.json``, or to a folder that contains one.
     lowercase : bool, default=True
         Whether a tokenizer that is found in the texts reads them in lower case.
-    max_length : int, default=256
+    max_length : int, default=512
         Maximum number of tokens whose mean is used at once, two of them for the beginning and the
         end. Longer texts are cut: in ``fit`` each piece is a row of its own, and ``transform``
         averages the representations of a text's pieces, weighted by their lengths.
@@ -129,7 +129,7 @@ class Sent2VecTransformer(BaseTextPretrainer):
 
     tokenizer: object = param("word", None, str, Path, tokenization.Tokenizer)
     lowercase: bool = param(True, "boolean")
-    max_length: int = param(256, Interval(Integral, 4, LONGEST, closed="both"))
+    max_length: int = param(512, Interval(Integral, 4, LONGEST, closed="both"))
     width: int = param(128, Interval(Integral, 2, defaults.WIDEST, closed="both"))
     mask_ratio: float = param(0.5, Interval(Real, 0, 1, closed="neither"))
     subsampling: float = param(1e-4, Interval(Real, 0, None, closed="neither"))

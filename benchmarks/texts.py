@@ -1,0 +1,267 @@
+"""What representations of texts are worth with few labels, next to counted words.
+
+    python -m benchmarks.texts                            # all that the results lack: hours
+    python -m benchmarks.texts --data imdb brown --force  # a part of it again
+    python -m benchmarks.texts --data imdb --methods Sent2Vec --validation --set width=256
+
+Encoders learn from the training texts alone, with several seeds; labels are drawn several times,
+the same ones for all methods. Settings are chosen with ``--validation``, which scores training
+texts and writes nothing.
+"""
+
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, GroupShuffleSplit, train_test_split
+from sklearn.pipeline import make_pipeline, make_union
+
+from benchmarks import datasets as d
+from benchmarks import store
+from benchmarks.quality import setting
+from sklearn_ssl import MaskedLMEmbedder, Sent2VecTransformer
+from sklearn_ssl.datasets import load_scipy_docstrings
+from sklearn_ssl.few_labels.draws import draw_labels
+
+SEEDS, DRAWS = 3, 5
+WORDS_IN_A_PART = 300  # of a long document, whose topic is to be told
+STRENGTHS = {"C": [0.1, 1, 10, 100]}  # searched, weakest penalty last
+
+
+# Texts --------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Texts:
+    """Texts to learn from and texts to score, with their classes."""
+
+    X: list
+    y: np.ndarray
+    X_test: list
+    y_test: np.ndarray
+    labels: tuple  # numbers of labels per class
+    X_unlabeled: tuple = ()  # more texts to pretrain on
+    groups: np.ndarray = None  # texts of one group are never divided
+
+    def for_validation(self):
+        """Return texts whose scored part comes from the training texts."""
+        return split(self.X, self.y, 0.4, self.labels, self.groups, self.X_unlabeled)
+
+    def head(self, n):
+        """Return the same texts with fewer to learn from."""
+        rows = np.random.default_rng(0).permutation(len(self.y))[:n]
+        return replace(self, X=[self.X[i] for i in rows], y=self.y[rows])
+
+
+def split(X, y, test_size, labels, groups=None, X_unlabeled=()):
+    """Return Texts, in classes of the same shares or in undivided groups."""
+    places = np.arange(len(y))
+    if groups is None:
+        train, test = train_test_split(places, test_size=test_size, stratify=y, random_state=0)
+    else:
+        divide = GroupShuffleSplit(1, test_size=test_size, random_state=0)
+        train, test = next(divide.split(places, y, groups))
+        groups = groups[train]
+    X_train, X_test = ([X[i] for i in part] for part in (train, test))
+    return Texts(X_train, y[train], X_test, y[test], labels, X_unlabeled, groups)
+
+
+def imdb():
+    return split(*d.load_movie_reviews("imdb"), 5000, (10, 50, 500))
+
+
+def rotten_tomatoes():
+    return split(*d.load_movie_reviews("rotten_tomatoes"), 2000, (10, 50, 500))
+
+
+def uci_sentences():
+    return split(*d.load_sentiment_sentences(), 800, (10, 50, 500))
+
+
+def rotten_tomatoes_and_imdb():
+    """The same sentences, with long reviews of films as further texts without labels."""
+    return replace(rotten_tomatoes(), X_unlabeled=tuple(imdb().X))
+
+
+def uci_sentences_and_reviews():
+    more = (*imdb().X, *rotten_tomatoes().X)
+    return replace(uci_sentences(), X_unlabeled=more)
+
+
+def clothing():
+    """Reviews of clothes: three stars or fewer, or five? As many of each."""
+    texts, stars = d.load_clothing_reviews()
+    few, many = np.flatnonzero(stars <= 3), np.flatnonzero(stars == 5)
+    rows = np.concatenate([few, np.random.default_rng(0).choice(many, len(few), replace=False)])
+    return split([texts[i] for i in rows], (stars[rows] == 5).astype(int), 2000, (10, 50, 500))
+
+
+def brown():
+    """Parts of documents: which of eleven genres? No document is in both parts of the split."""
+    texts, genres = d.load_brown()
+    kinds, counts = np.unique(genres, return_counts=True)
+    parts, y, groups = [], [], []
+    for i, (text, genre) in enumerate(zip(texts, genres)):
+        words = text.split()
+        if counts[kinds == genre] < 20:
+            continue
+        for start in range(0, len(words) - WORDS_IN_A_PART // 2, WORDS_IN_A_PART):
+            parts.append(" ".join(words[start : start + WORDS_IN_A_PART]))
+            y.append(genre)
+            groups.append(i)
+    return split(parts, np.array(y), 0.3, (1, 5, 20), np.array(groups))
+
+
+def scipy_docstrings():
+    """Which part of SciPy does a docstring come from? 1,244 short texts of eleven parts."""
+    texts, topics = load_scipy_docstrings()
+    return split(list(texts), np.array(topics), 0.3, (1, 5))
+
+
+def quick():
+    texts = scipy_docstrings()
+    rows = np.flatnonzero(np.isin(texts.y, ["special", "stats"]))[::3]
+    few = replace(texts, X=[texts.X[i] for i in rows], y=texts.y[rows])
+    rows = np.flatnonzero(np.isin(texts.y_test, ["special", "stats"]))
+    return replace(few, X_test=[texts.X_test[i] for i in rows], y_test=texts.y_test[rows])
+
+
+DATA = {
+    make.__name__: make
+    for make in (
+        *(imdb, rotten_tomatoes, rotten_tomatoes_and_imdb, uci_sentences),
+        *(uci_sentences_and_reviews, clothing, brown, scipy_docstrings),
+    )
+}
+for n in (500, 2000, 5000):  # where does it start to pay?
+    DATA[f"imdb_{n}"] = lambda n=n: imdb().head(n)
+
+
+# Methods ------------------------------------------------------------------------------------------
+
+
+def tfidf(texts, seed, **settings):
+    return TfidfVectorizer().fit([*texts.X, *texts.X_unlabeled])
+
+
+def svd(texts, seed, **settings):
+    model = make_pipeline(TfidfVectorizer(), TruncatedSVD(128, random_state=seed))
+    return model.fit([*texts.X, *texts.X_unlabeled])
+
+
+def sent2vec(texts, seed, **settings):
+    ssl = Sent2VecTransformer(random_state=seed, **settings)
+    return ssl.fit(texts.X, X_unlabeled=texts.X_unlabeled or None)
+
+
+def beside_tfidf(texts, seed, **settings):
+    parts = (tfidf(texts, seed), sent2vec(texts, seed, **settings))
+    return make_union(*map(FrozenEstimator, parts)).fit(texts.X)
+
+
+def untrained(texts, seed, **settings):
+    return sent2vec(texts, seed, **{**settings, "max_epochs": 0})
+
+
+def minilm(texts, seed, **settings):
+    folder = d.load_minilm_folder()
+    return MaskedLMEmbedder(pretrained=folder, max_epochs=0).fit(texts.X[:2])
+
+
+RIVAL = "SVD of TF-IDF, 128"
+ENCODERS = {
+    RIVAL: svd,
+    "TF-IDF": tfidf,
+    "Sent2Vec": sent2vec,
+    "Sent2Vec, beside TF-IDF": beside_tfidf,
+    "Sent2Vec, untrained": untrained,
+    "MiniLM, pretrained elsewhere": minilm,
+}
+ONCE = ("TF-IDF", "MiniLM, pretrained elsewhere")  # they do not depend on a seed
+
+
+# Measuring ----------------------------------------------------------------------------------------
+
+
+def scores_of(texts, Z, Z_test, searched):
+    """Return accuracies: [numbers of labels, draws]."""
+    found = np.zeros((len(texts.labels), DRAWS))
+    for i, k in enumerate(texts.labels):
+        for draw in range(DRAWS):
+            rows = draw_labels(texts.y, k, draw)
+            model = LogisticRegression(max_iter=10_000)
+            if searched and k > 1:
+                model = GridSearchCV(model, STRENGTHS, cv=min(k, 5))
+            found[i, draw] = model.fit(Z[rows], texts.y[rows]).score(Z_test, texts.y_test)
+    return found
+
+
+def measure(title, texts, settings):
+    """Return accuracies, [numbers of labels, seeds * draws], at C=1 and with a search; seconds."""
+    plain, searched, seconds = [], [], []
+    for seed in range(1 if title in ONCE else SEEDS):
+        start = time.perf_counter()
+        encoder = ENCODERS[title](texts, seed, **settings)
+        seconds.append(time.perf_counter() - start)
+        parts = encoder.transform(texts.X), encoder.transform(texts.X_test)
+        plain.append(scores_of(texts, *parts, searched=False))
+        searched.append(scores_of(texts, *parts, searched=True))
+    times = SEEDS if title in ONCE else 1
+    found = {title: plain * times, f"{title}, C searched": searched * times}
+    return {way: np.concatenate(scores, axis=1) for way, scores in found.items()}, seconds
+
+
+def rows_of(name, texts, found, seconds, rival):
+    """Return rows for the results: accuracies, and the lead over the rival in the same draws."""
+    rows = []
+    for way, scores in found.items():
+        common = {"measured": store.today(), "dataset": name, "kind": "text", "method": way}
+        common |= {"role": "ours" if way.startswith("Sent2Vec") else "baseline"}
+        common |= {"n_draws": scores.shape[1], "seed": f"0-{SEEDS - 1}"}
+        common |= {"seconds": f"{np.mean(seconds):.1f}"}
+        for metric, numbers in (("accuracy", scores), ("lead", scores - rival)):
+            for k, of_draws in zip(texts.labels, numbers):
+                row = {**common, "labels": k, "metric": metric}
+                row |= {"mean": f"{of_draws.mean():.3f}", "std": f"{of_draws.std():.3f}"}
+                rows.append({column: row[column] for column in store.COLUMNS})
+    return rows
+
+
+def measure_data(name, make, options):
+    """Measure what the results of a data set lack. The rival is always measured, for the leads."""
+    path = options.results / "texts.csv"
+    texts = make().for_validation() if options.validation else make()
+    known = {row["method"] for row in store.read(path) if row["dataset"] == name}
+    titles = [t for t in options.methods or ENCODERS if options.again or t not in known]
+    if not titles:
+        return
+    rival, _ = measure(RIVAL, texts, {})
+    for title in titles:
+        found, seconds = measure(title, texts, dict(options.set))
+        for way, scores in found.items():
+            print(name, way, *(f"{s.mean():.3f} ± {s.std():.3f}" for s in scores), flush=True)
+        if not options.validation:
+            rows = rows_of(name, texts, found, seconds, rival[RIVAL])
+            store.replace(path, rows, key=("dataset", "method"))
+
+
+def main(arguments=None):
+    parser = store.parser_of(__doc__)
+    parser.add_argument("--data", nargs="+", choices=DATA, default=list(DATA))
+    parser.add_argument("--methods", nargs="+", choices=ENCODERS)
+    parser.add_argument("--set", nargs="+", type=setting, default=[], metavar="NAME=LITERAL")
+    parser.add_argument("--validation", action="store_true", help="score training texts")
+    parser.add_argument("--force", action="store_true", help="measure again what was measured")
+    options = store.parse(parser, arguments)
+    options.again = options.force or options.validation
+    for name, make in ({"quick": quick} if options.quick else DATA).items():
+        if options.quick or name in options.data:
+            measure_data(name, make, options)
+
+
+if __name__ == "__main__":
+    main()
