@@ -108,6 +108,11 @@ class LabeledRows:
     def __getitem__(self, indices):
         return self.rows[indices], self.targets[indices], self.weights[indices]
 
+    @property
+    def lengths(self):
+        """Lengths of the rows, if they differ."""
+        return self.rows.lengths
+
 
 class LabeledSpec:
     """Turn batches of :class:`LabeledRows` into tensors: rows, targets and weights of ``(n,)``."""

@@ -21,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks
 from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from skorch.callbacks import Callback
 from torch import nn
 
 import sklearn_ssl
@@ -514,6 +515,32 @@ def test_every_piece_of_a_long_text_counts_by_its_length():
     np.testing.assert_allclose(np.bincount(owners, shares), 1)
     assert owners.tolist() == [0, 0, 0, 0, 1, 2]
     assert len(rows) == 6
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_batches_hold_texts_of_about_the_same_length(early_stopping):
+    class Batches(Callback):
+        def on_batch_begin(self, net, batch, training):
+            if training:
+                seen.append(batch)
+
+    seen = []
+    n_letters = np.random.default_rng(0).permutation(np.arange(1, 41))
+    texts = ["a" * n for n in n_letters]
+    ssl = CausalLMEmbedder(max_length=64, max_epochs=0, tokenizer="char", **SMALL).fit(texts)
+    params = {"early_stopping": early_stopping, "max_epochs": 1, "random_state": 0}
+    FineTuneRegressor(ssl, strategy="full", batch_size=4, callbacks=[Batches()], **params).fit(
+        texts, n_letters, sample_weight=n_letters
+    )
+    lengths = [(rows >= 0).sum(axis=1) - 2 for rows, _, _ in seen]  # without beginning and end
+    in_order = np.sort(np.concatenate(lengths))
+    assert len(in_order) == (32 if early_stopping else 40)
+    assert sorted(map(sorted, lengths)) == [list(part) for part in np.split(in_order, len(seen))]
+    # Each row kept its own target, standardized, and its own weight, relative to the mean.
+    targets, weights = (np.concatenate(column) for column in list(zip(*seen))[1:])
+    lengths = np.concatenate(lengths)
+    np.testing.assert_allclose(weights, lengths / lengths.mean(), rtol=1e-5)
+    assert np.corrcoef(targets, lengths)[0, 1] == pytest.approx(1)
 
 
 def test_views_stand_beside_the_rows_in_training_only(ssl, digits):

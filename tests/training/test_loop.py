@@ -13,6 +13,8 @@ from sklearn_ssl import (
     PretextTask,
     SimCLRTransformer,
 )
+from sklearn_ssl.data.rows import RowSubset
+from sklearn_ssl.training.loop import SORTED_TOGETHER, IndexBatches
 
 
 @pytest.fixture(name="X")
@@ -239,3 +241,96 @@ def test_embeddings_that_overflow_after_the_training(X):
 
     with pytest.raises(ValueError, match="returns NaN or infinity after the training"):
         SimCLRTransformer(encoder=encoder, max_epochs=1, random_state=0).fit(X)
+
+
+# Batches of rows of about the same length ------------------------------------------------------
+
+
+class Numbered:
+    """Rows that are their own numbers."""
+
+    def __init__(self, n_rows):
+        self.n_rows = n_rows
+
+    def __len__(self):
+        return self.n_rows
+
+    def __getitem__(self, indices):
+        return indices
+
+
+class OfLengths(Numbered):
+    def __init__(self, n_rows):
+        super().__init__(n_rows)
+        self.lengths = np.random.default_rng(1).integers(1, 40, n_rows)
+
+
+def epochs_of(rows, batch_size, n_epochs=2, seed=0):
+    batches = IndexBatches(rows, batch_size, torch.Generator().manual_seed(seed))
+    return [[batch.tolist() for batch in batches] for _ in range(n_epochs)]
+
+
+def slow_epochs(lengths, n_rows, batch_size, n_epochs=2, seed=0):
+    """Row by row: shuffle, cut, sort each group of batches by length, cut, shuffle batches."""
+    generator = torch.Generator().manual_seed(seed)
+    n_batches = -(-n_rows // batch_size)
+    sizes = [n_rows // n_batches + (i < n_rows % n_batches) for i in range(n_batches)]
+    epochs = []
+    for _ in range(n_epochs):
+        waiting = torch.randperm(n_rows, generator=generator, dtype=torch.int32).tolist()
+        batches = []
+        for start in range(0, n_batches, SORTED_TOGETHER):
+            group_sizes = sizes[start : start + SORTED_TOGETHER]
+            group = [waiting.pop(0) for _ in range(sum(group_sizes))]
+            if lengths is not None:
+                group.sort(key=lambda i: lengths[i])
+            batches += [sorted(group.pop(0) for _ in range(size)) for size in group_sizes]
+        if lengths is not None:
+            batches = [batches[i] for i in torch.randperm(n_batches, generator=generator)]
+        epochs.append(batches)
+    return epochs
+
+
+SIZES = [(2, 1), (5, 8), (17, 4), (403, 4), (1000, 7)]  # rows, and the largest batch
+
+
+@pytest.mark.parametrize(("n_rows", "batch_size"), SIZES)
+def test_order_of_rows_without_lengths(n_rows, batch_size):
+    epochs = epochs_of(Numbered(n_rows), batch_size)
+    assert epochs == slow_epochs(None, n_rows, batch_size)
+
+
+@pytest.mark.parametrize(("n_rows", "batch_size"), SIZES)
+def test_order_of_rows_with_lengths(n_rows, batch_size):
+    rows = OfLengths(n_rows)
+    epochs = epochs_of(rows, batch_size)
+    assert epochs == slow_epochs(rows.lengths, n_rows, batch_size)
+    for batches in epochs:
+        assert sorted(i for batch in batches for i in batch) == list(range(n_rows))
+        assert max(map(len, batches)) <= batch_size
+
+
+def test_batches_of_like_length_differ_between_epochs_and_seeds():
+    rows = OfLengths(403)
+    first, second = epochs_of(rows, 4)
+    assert first != second
+    assert {tuple(batch) for batch in first} != {tuple(batch) for batch in second}
+    assert [first, second] == epochs_of(rows, 4) != epochs_of(rows, 4, seed=1)
+
+
+def test_batches_of_like_length_have_less_padding():
+    rows = OfLengths(1000)
+
+    def n_padded(batches):
+        return sum(len(batch) * rows.lengths[batch].max() for batch in batches) - rows.lengths.sum()
+
+    (sorted_batches,) = epochs_of(rows, 8, n_epochs=1)
+    (random_batches,) = epochs_of(Numbered(1000), 8, n_epochs=1)
+    assert n_padded(sorted_batches) < 0.1 * n_padded(random_batches)
+
+
+def test_batches_of_a_subset_are_of_like_length():
+    rows, kept = OfLengths(403), np.arange(0, 403, 2)
+    epochs = epochs_of(RowSubset(rows, kept), 4)
+    places = slow_epochs(rows.lengths[kept], len(kept), 4)
+    assert epochs == [[kept[batch].tolist() for batch in batches] for batches in places]
