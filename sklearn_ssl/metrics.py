@@ -24,7 +24,6 @@ from sklearn_ssl._measures import (
 )
 from sklearn_ssl._seeds import draw_seed
 from sklearn_ssl._sklearn_compat import Interval, validate_params
-from sklearn_ssl.data.spec import ArraySpec
 from sklearn_ssl.training import inference
 from sklearn_ssl.training.runtime import torch_settings
 
@@ -62,8 +61,7 @@ def embed_views(estimator, X, n_views=2, augment=None, random_state=0):
     Parameters
     ----------
     estimator : estimator
-        A fitted transformer of this package, or a Pipeline that ends in one. Text transformers have
-        no views.
+        A fitted transformer of this package, or a Pipeline that ends in one.
     X : array-like
         Rows as accepted by ``transform``.
     n_views : int, default=2
@@ -111,26 +109,24 @@ def embed_views(estimator, X, n_views=2, augment=None, random_state=0):
             "Views are made for transformers of sklearn_ssl, or for a Pipeline that ends in one; "
             f"got {type(estimator).__name__}. {WITHOUT_VIEWS}"
         )
-    if not isinstance(spec, ArraySpec):
-        raise ValueError(f"{type(estimator).__name__}: texts have no views. {WITHOUT_VIEWS}")
     if spec.default_augmentation is None and augment is None:
         raise ValueError(
             f"{spec.plural.capitalize()} have no default augmentation: pass a function of a batch "
             f"as augment. {WITHOUT_VIEWS}"
         )
-    X = estimator._check_rows(X)
+    rows, owners, shares = estimator._rows_of(X)
     seed = draw_seed(random_state)
     with torch_settings():
-        return inference.embed_views(
+        views = inference.embed_views(
             estimator.task_,
-            X,
+            rows,
             spec,
             augment,
             n_views=n_views,
             seed=seed,
-            batch_size=defaults.inference_batch_size(spec.shape),
             device=estimator._task_device(),
         )
+    return inference.mean_of_pieces(views, owners, shares)
 
 
 WITHOUT_VIEWS = "rankme, alpha_req and uniformity, and their scorers, need no views."

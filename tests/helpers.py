@@ -12,6 +12,7 @@ import torch
 from benchmarks.datasets import DatasetNotFoundError
 from sklearn_ssl.data import AUTO_MODALITY, KINDS, modality_of
 from sklearn_ssl.data.rows import RowBlocks
+from sklearn_ssl.data.text import TextSpec
 
 
 def batch_shape(row_shape, modality="auto", image_shape=None):
@@ -33,7 +34,9 @@ def describe(X, modality="auto", **options):
 
 
 def spec_of(modality, shape, n=40, seed=0):
-    """Describe random data whose batches have rows of a shape."""
+    """Describe random data whose batches have rows of a shape; words, if they are texts."""
+    if modality == "text":
+        return TextSpec.of_words([f"word{i}" for i in range(1000)])
     row_shape = (*shape[1:], shape[0]) if modality == "image" else shape
     rows = RowBlocks(np.random.default_rng(seed).random((n, *row_shape)))
     return KINDS[modality].describe(rows, shape)
@@ -41,6 +44,9 @@ def spec_of(modality, shape, n=40, seed=0):
 
 def batch_of(X, modality="auto"):
     """Return rows as the batch that a task is given, and their description."""
+    if modality == "text":
+        rows, spec = TextSpec.read(SimpleNamespace(), [X])
+        return spec.to_tensor(rows[np.arange(len(rows))]), spec
     spec = describe(X, modality)
     return spec.to_tensor(X), spec
 

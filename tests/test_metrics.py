@@ -28,6 +28,7 @@ from sklearn_ssl import (
     _measures,
 )
 from sklearn_ssl.augment import ImageAugmentation, SeriesAugmentation
+from sklearn_ssl.encoders import TextEncoder
 from sklearn_ssl.metrics import (
     RepresentationScorer,
     alignment,
@@ -474,12 +475,26 @@ def test_estimators_without_views(digits):
         rankme_scorer(classifier, X)
 
 
-def test_texts_have_no_views():
-    texts = ["the cat sat on the mat", "a dog barked at the cat", "no bird sang"] * 4
-    ssl = MaskedLMEmbedder(width=16, depth=1, n_heads=2, max_epochs=1, random_state=0).fit(texts)
-    with pytest.raises(ValueError, match=r"texts have no views\. rankme, alpha_req and uniformity"):
-        lidar_scorer(ssl, texts)
-    assert rankme_scorer(ssl, texts) > 1
+@pytest.mark.parametrize(
+    "ssl",
+    [
+        SimCLRTransformer(encoder=lambda shape: TextEncoder(*shape, width=16, depth=1)),
+        MaskedLMEmbedder(max_length=8, width=16, depth=1, n_heads=2),
+    ],
+    ids=["words", "pieces"],
+)
+def test_views_of_texts(ssl):
+    texts = ["the cat sat on the mat", "a dog barked at the cat", "no bird sang", "rain " * 30] * 4
+    ssl.set_params(max_epochs=1, random_state=0).fit(texts)
+    views = embed_views(ssl, texts, 3)
+    assert views.shape == (16, 3, 16)
+    assert np.isfinite(views).all()
+    assert not np.array_equal(views[:, 0], views[:, 1])
+    np.testing.assert_array_equal(embed_views(ssl, texts, 3), views)
+    same = embed_views(ssl, texts, augment=torch.clone)
+    np.testing.assert_allclose(same[:, 0], ssl.transform(texts), rtol=1e-5, atol=1e-6)
+    for name, scorer in SCORERS.items():
+        assert np.isfinite(scorer(ssl, texts)), name
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from sklearn_ssl import defaults
 from sklearn_ssl._sklearn_compat import Interval, StrOptions
 from sklearn_ssl.base.estimator import BasePretrainer
 from sklearn_ssl.base.parameters import FieldParametersMixin, param
+from sklearn_ssl.data.spec import Spec
 from sklearn_ssl.encoders import make_encoder
 
 
@@ -33,12 +34,14 @@ class EncoderParameters(FieldParametersMixin):
     encoder : None, str or callable, default=None
         The network whose output is the representation. None chooses one that suits the data and a
         CPU: a small residual network for images and for series, a multi-layer perceptron for
-        tables. ``"vit"`` is a small Vision Transformer for images; any other string names a
-        torchvision classifier, for example ``"resnet18"``, which is built untrained and without its
-        last layer. A callable receives the shape of one row of a batch, ``(features,)``,
-        ``(channels, height, width)`` or ``(channels, time)``, and returns a module. For tables with
-        categories or missing numbers, a :class:`~sklearn_ssl.encoders.FeatureEmbedding` comes
-        before the encoder, and its outputs are the features.
+        tables, and a small transformer for texts. ``"vit"`` is a small Vision Transformer for
+        images; other strings name torchvision classifiers, for example ``"resnet18"``, which are
+        built untrained and without their last layer; ``"transformer"`` is a
+        :class:`~sklearn_ssl.encoders.TextEncoder` for texts. A callable receives the shape of one
+        row of a batch, ``(features,)``, ``(channels, height, width)`` or ``(channels, time)``, for
+        texts ``(vocabulary_size, max_length)``, and returns a module. For tables with categories or
+        missing numbers, a :class:`~sklearn_ssl.encoders.FeatureEmbedding` comes before the encoder,
+        and its outputs are the features.
     n_components : int, default=None
         Width of the representation, produced by a linear layer after the encoder. None keeps the
         encoder's own width.
@@ -108,15 +111,23 @@ class BaseViewTransformer(BaseSSLTransformer):
 
     Parameters
     ----------
+    modality : {"auto", "table", "image", "series", "text"}, default="auto"
+        What X holds. "auto" reads a list or a column of strings as texts, two dimensions as a table
+        and four as images; three could be grayscale images or series, so you must say which. Of
+        texts, up to 20,000 words are read in lower case, 256 at once; estimators of texts alone,
+        such as :class:`~sklearn_ssl.CausalLMEmbedder`, accept a `tokenizer`.
     augment : Augmentation, callable or list of them, default=None
         Makes a view of a batch, a tensor of shape ``(n, ...)``. None means
         :class:`~sklearn_ssl.augment.ImageAugmentation` for images,
-        :class:`~sklearn_ssl.augment.FeatureCorruption` for tables and
-        :class:`~sklearn_ssl.augment.SeriesAugmentation` for series. Any other function of a batch
+        :class:`~sklearn_ssl.augment.FeatureCorruption` for tables,
+        :class:`~sklearn_ssl.augment.SeriesAugmentation` for series and
+        :class:`~sklearn_ssl.augment.TextAugmentation` for texts. Any other function of a batch
         works too; random numbers that it draws from torch's global stream are also seeded.
     """
 
     augment: Callable | list | None = param(None, callable, list, tuple, None)
+
+    _kinds = Spec
 
 
 class BaseMultiCropTransformer(BaseViewTransformer):

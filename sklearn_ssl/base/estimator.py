@@ -17,13 +17,17 @@ from sklearn_ssl._sklearn_compat import CallbackSupportMixin, Interval, StrOptio
 from sklearn_ssl.base.parameters import FieldParametersMixin, param
 from sklearn_ssl.base.persistence import SavedAsArraysMixin
 from sklearn_ssl.data import AUTO_MODALITY, kind_of, modality_of
-from sklearn_ssl.data.containers import opened
-from sklearn_ssl.data.readable import read_rows
-from sklearn_ssl.data.rows import RowBlocks, RowSubset
+from sklearn_ssl.data.rows import RowSubset
+from sklearn_ssl.data.spec import ArraySpec
 from sklearn_ssl.training.calibration import calibrate_batch_norms
 from sklearn_ssl.training.collapse import CollapseWatch
 from sklearn_ssl.training.estimator_callbacks import CallbacksParameterMixin, FitCallbacks
-from sklearn_ssl.training.inference import embed, embeds_finitely, pretext_loss
+from sklearn_ssl.training.inference import (
+    embed,
+    embeds_finitely,
+    mean_of_pieces,
+    pretext_loss,
+)
 from sklearn_ssl.training.loop import TrainingPlan, join_histories, train
 from sklearn_ssl.training.runtime import (
     resolve_device,
@@ -137,11 +141,14 @@ class BasePretrainer(
     verbose: int = param(0, "verbose")
     random_state: int | np.random.RandomState | None = param(None, "random_state")
 
-    _modalities = None  # kinds of data that X may hold; None: any that has views
+    _modalities = None  # kinds of data that X may hold; None: all of `_kinds` that have views
+    _kinds = ArraySpec
     _auto_modality = AUTO_MODALITY  # the kind by the number of dimensions, where there are several
     _missing_allowed = ("table",)  # modalities in which X may hold NaN
     _relative_cost = 1.0  # time of a row in a fit, compared with SimCLR
     _collapse_remedies = {"lr": "smaller"}  # advice of a CollapseWarning, in this order
+    _fewest_to_score = 2  # rows, or pieces of text
+    _augments_labeled_rows = True  # whether fine-tuning does, by default
     _fewest_directions = 1.2  # embeddings with a smaller effective rank count as collapsed
     _lengths_count = False  # whether the loss depends on the lengths of embeddings
 
@@ -230,9 +237,7 @@ class BasePretrainer(
 
         The description is `known`, that of an earlier fit, unless it is None.
         """
-        name = type(self).__name__
         blocks = [X] if X_unlabeled is None else [X, X_unlabeled]
-        blocks = [read_rows(opened(block), name) for block in blocks]
         if known is None:
             return kind_of(self, blocks[0]).read(self, blocks)
         return known.read_more(self, blocks, reset=reset), known
@@ -372,8 +377,8 @@ class BasePretrainer(
 
     # After fitting ----------------------------------------------------------------------------
     # Other modules of the package ask a fitted estimator for `task_` and `input_spec_`, and for
-    # what these methods say, which text estimators override: `_check_rows` and `_rows_of` (X as
-    # the rows of batches), `_task_device`, and `_fine_tuning_lr`.
+    # what these methods say: `_check_rows` and `_rows_of` (X as the rows of batches),
+    # `_task_device`, and `_fine_tuning_lr`.
 
     @property
     def encoder_(self):
@@ -401,12 +406,10 @@ class BasePretrainer(
 
     def _embed(self, task, X):
         """Return the output of a task's ``encode`` for X, batch by batch."""
-        X = self._check_rows(X)
-        batch_size = defaults.inference_batch_size(self.input_spec_.shape)
+        rows, owners, shares = self._rows_of(X)
         with torch_settings():
-            return embed(
-                task, X, self.input_spec_, batch_size=batch_size, device=self._task_device()
-            )
+            outputs = embed(task, rows, self.input_spec_, device=self._task_device())
+        return mean_of_pieces(outputs, owners, shares)
 
     @of_one_fit
     def score(self, X, y=None):
@@ -438,16 +441,15 @@ class BasePretrainer(
             )
 
     def _rows_to_score(self, X):
-        return RowBlocks(self._check_rows(X, min_samples=2))
+        return self.input_spec_.rows_to_score(self, X)
 
     def _rows_of(self, X):
         """Return X as rows for batches, the row of X that each belongs to, and its share of it."""
-        rows = RowBlocks(self._check_rows(X))
-        return rows, np.arange(len(rows)), np.ones(len(rows))
+        return self.input_spec_.rows_of(self, X)
 
-    def _check_rows(self, X, min_samples=1):
-        """Return X as numbers, checked against the rows of ``fit``."""
-        return self.input_spec_.check(self, X, min_samples)
+    def _check_rows(self, X):
+        """Return X, checked against the rows of ``fit``: as numbers, or a list of texts."""
+        return self.input_spec_.check(self, X)
 
     def _task_device(self):
         return next(self.task_.parameters()).device

@@ -9,7 +9,7 @@ from pathlib import Path
 from sklearn_ssl import defaults
 from sklearn_ssl._sklearn_compat import Interval, StrOptions
 from sklearn_ssl.base.parameters import param
-from sklearn_ssl.base.text import BaseTextPretrainer, vocabulary
+from sklearn_ssl.base.text import BaseTextPretrainer
 from sklearn_ssl.data.text import TextSpec
 from sklearn_ssl.encoders._pretrained_folder import load_pretrained, read_pretrained
 from sklearn_ssl.encoders.huggingface import build_pretrained
@@ -113,8 +113,9 @@ class BaseTextTransformer(BaseTextPretrainer):
                 f"{pooling!r}, which {type(self).__name__} does not support. Choose another "
                 f"pooling: pooling={' or '.join(map(repr, POOLINGS))}."
             )
-        return TextSpec(
-            **vocabulary(json, {role: (name,) for role, name in known.names.items() if name}),
+        return TextSpec.of_tokenizer(
+            json,
+            {role: (name,) for role, name in known.names.items() if name},
             max_length=min(self.max_length, known.max_length),
             pretrained=known.config,
             pooling=pooling,

@@ -1,25 +1,18 @@
-"""Base class of text estimators: tokens, pieces of texts, embeddings of texts of any length."""
+"""Base class of text estimators, whose parameters say how texts become tokens."""
 
-import warnings
 from collections.abc import Iterator
-from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
 
-import numpy as np
-import torch
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssl import defaults, tokenization
 from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.base.estimator import BasePretrainer
 from sklearn_ssl.base.parameters import param
-from sklearn_ssl.data.text import TextSpec, TokenRows, check_texts
-from sklearn_ssl.training.runtime import torch_settings
+from sklearn_ssl.data.text import TextSpec
 
-ROLES = ("begin", "end", "mask")
 LONGEST = 2**17  # tokens in a row
-PADDED_TO = 8  # lengths of batches in `transform` are multiples of this
 
 
 class BaseTextPretrainer(BasePretrainer):
@@ -61,55 +54,17 @@ class BaseTextPretrainer(BasePretrainer):
     max_length: int = param(128, Interval(Integral, 4, LONGEST, closed="both"))
 
     _modalities = ("text",)
-    _tokens_at_once = 512  # in a batch of `transform`: more would waste padding
+    _fewest_to_score = 1
+    _augments_labeled_rows = False  # networks with dropout
 
     # Fitting ----------------------------------------------------------------------------------
 
-    def _read(self, X, X_unlabeled, known, *, reset):
-        """Return the pieces of all texts, and the description of the texts."""
-        name = type(self).__name__
-        texts = check_texts(X, name)
-        if X_unlabeled is not None:
-            texts += check_texts(X_unlabeled, name)
-        spec = known or self._read_vocabulary(texts)
-        rows = TokenRows(texts, spec)
-        if known is None:
-            self._warn_of_unknown_tokens(rows.ids, spec)
-        rows.keep(rows.n_ids > 0)
-        if len(rows) < 2:
-            raise ValueError(
-                f"{name} needs at least two pieces of text to train on, of up to {spec.max_length} "
-                f"tokens each; got {len(texts)} text(s) with {len(rows)}."
-            )
-        if known is not None:
-            return rows, known
-        return rows, replace(
-            spec,
-            n_samples=len(rows),
-            n_tokens=int(rows.lengths.sum()),
-            token_counts=np.bincount(rows.ids, minlength=spec.vocabulary_size),
-        )
-
-    def _warn_of_unknown_tokens(self, ids, spec):
-        share = 0 if spec.unknown is None or len(ids) == 0 else np.mean(ids == spec.unknown)
-        if share > 0.5:
-            warnings.warn(
-                f"{share:.0%} of the tokens of the texts are unknown to the tokenizer of "
-                f"{type(self).__name__}, which cannot tell them apart. Does it belong to the model "
-                "and suit the language? tokenizer=None reads any text.",
-                UserWarning,
-                stacklevel=2,
-            )
-
     def _read_vocabulary(self, texts):
         """Return a TextSpec that knows the tokens, but no rows yet."""
-        if not any(texts):
-            raise ValueError(f"{type(self).__name__} got empty texts only: nothing to learn.")
         json = tokenization.resolve_tokenizer(
             self.tokenizer, texts, self.vocabulary_size, lowercase=self.lowercase
         )
-        names = dict(zip(ROLES, (tokenization.BEGIN, tokenization.END, tokenization.MASK)))
-        return TextSpec(**vocabulary(json, names), max_length=self.max_length)
+        return TextSpec.of_tokenizer(json, max_length=self.max_length)
 
     # After fitting ----------------------------------------------------------------------------
 
@@ -138,49 +93,6 @@ class BaseTextPretrainer(BasePretrainer):
         check_is_fitted(self, "input_spec_")
         return tokenization.tokenizer_from(self.input_spec_.tokenizer)
 
-    def _rows(self, X, overlap=0):
-        return TokenRows(check_texts(X, type(self).__name__), self.input_spec_, overlap)
-
-    def _rows_of(self, X):
-        rows = self._rows(X)
-        return rows, rows.text, rows.lengths / np.bincount(rows.text, rows.lengths)[rows.text]
-
-    def _rows_to_score(self, X):
-        rows = self._rows(X)
-        rows.keep(rows.n_ids > 0)
-        if len(rows) == 0:
-            raise ValueError(f"{type(self).__name__} got empty texts only: nothing to score.")
-        return rows
-
-    def _embed(self, task, X):
-        """Return the mean of a task's output for the pieces of each text.
-
-        Rows of similar length always form batches of the same shape, because the embedding of a row
-        must not depend on the other rows.
-        """
-        rows = self._rows(X)
-        n_texts = rows.text[-1] + 1
-        embeddings = np.zeros((n_texts, task.encoder.output_dim), np.float32)
-        longest = self.input_spec_.max_length
-        padded = np.minimum(-(-rows.lengths // PADDED_TO) * PADDED_TO, longest)
-        task.eval()
-        with torch_settings(), torch.inference_mode():
-            for length in np.unique(padded):
-                alike = np.flatnonzero(padded == length)
-                n_rows = -(-self._tokens_at_once // length)
-                for start in range(0, len(alike), n_rows):
-                    block = alike[start : start + n_rows]
-                    batch = np.full((n_rows, length), -1, np.int32)
-                    ids = rows[block]
-                    batch[: len(ids), : ids.shape[1]] = ids
-                    batch[len(ids) :, 0] = self.input_spec_.begin
-                    output = task.encode(self.input_spec_.to_tensor(batch, self._task_device()))
-                    weights = rows.lengths[block, None].astype(np.float32)
-                    output = output[: len(ids)].float().cpu().numpy()
-                    np.add.at(embeddings, rows.text[block], weights * output)
-        n_tokens = np.bincount(rows.text, rows.lengths)
-        return embeddings / n_tokens[:, None].astype(np.float32)
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.string = True
@@ -188,17 +100,3 @@ class BaseTextPretrainer(BasePretrainer):
         tags.input_tags.one_d_array = True
         tags.input_tags.allow_nan = False
         return tags
-
-
-def vocabulary(json, names):
-    """Return the part of a TextSpec about a tokenizer, given names for its special tokens."""
-    tokenizer = tokenization.tokenizer_from(json)
-    ids = {role: tokenization.special_token(tokenizer, names.get(role, ())) for role in ROLES}
-    size = max(tokenizer.get_vocab().values()) + 1
-    return {
-        "tokenizer": json,
-        "vocabulary_size": size,
-        "special": tokenization.special_ids(json),
-        "unknown": tokenization.unknown_id(json),
-        **ids,
-    }

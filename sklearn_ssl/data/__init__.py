@@ -3,8 +3,9 @@
 A new kind is a subclass of :class:`~sklearn_ssl.data.spec.ArraySpec` and an entry in :data:`KINDS`.
 """
 
+from sklearn_ssl.data.containers import opened
 from sklearn_ssl.data.image import ImageSpec
-from sklearn_ssl.data.readable import count_dims
+from sklearn_ssl.data.readable import count_dims, read_rows
 from sklearn_ssl.data.series import SeriesSpec
 from sklearn_ssl.data.spec import TAKEN_BY, ArraySpec, shown_shape
 from sklearn_ssl.data.table import TableSpec
@@ -12,7 +13,7 @@ from sklearn_ssl.data.text import TextSpec
 from sklearn_ssl.data.video import VideoSpec
 
 KINDS = {kind.modality: kind for kind in (TableSpec, ImageSpec, SeriesSpec, VideoSpec, TextSpec)}
-# The kind of X by the number of its dimensions, unless the estimator or the user names another.
+# The kind of numbers by their dimensions, unless the estimator or the user names another.
 AUTO_MODALITY = {2: "table", 4: "image"}
 
 
@@ -22,10 +23,10 @@ def kind_of(estimator, X):
     Parameters
     ----------
     estimator : estimator
-        Its parameters `modality` and `image_shape`, if it has them, name the kind; otherwise the
-        number of dimensions of X does.
-    X : array-like
-        As returned by :func:`~sklearn_ssl.data.readable.read_rows`.
+        Its parameters `modality` and `image_shape`, if it has them, name the kind; otherwise X is
+        recognized as texts, or the number of its dimensions says what it holds.
+    X : object
+        As passed by the user.
 
     Raises
     ------
@@ -50,13 +51,22 @@ def modality_of(estimator, X):
     if getattr(estimator, "image_shape", None) is not None:
         return ImageSpec.modality
     named = getattr(estimator, "modality", "auto")
-    return estimator._auto_modality.get(count_dims(X)) if named == "auto" else named
+    if named != "auto":
+        return named
+    for name in taken:
+        if KINDS[name].recognizes(X):
+            return name
+    X = read_rows(opened(X), type(estimator).__name__)
+    return estimator._auto_modality.get(count_dims(X))
 
 
 def taken_by(estimator):
     """Return the names of the kinds of data that an estimator, or a class, accepts."""
-    with_views = [name for name, kind in KINDS.items() if kind.default_augmentation is not None]
-    return estimator._modalities or tuple(with_views)
+    return estimator._modalities or tuple(
+        name
+        for name, kind in KINDS.items()
+        if issubclass(kind, estimator._kinds) and kind.default_augmentation is not None
+    )
 
 
 def _refuse(estimator, X):

@@ -17,7 +17,7 @@ TO_RESIZE = (
     'height)), and convert their channels, for example with image.convert("RGB")'
 )
 TO_PAD = "TS2VecTransformer and NextFrameEmbedder accept series of different lengths"
-TEXT_ESTIMATORS = "MaskedLMEmbedder, CausalLMEmbedder and SimCSETransformer"
+TEXT_ESTIMATORS = "SimCLRTransformer, MaskedLMEmbedder or CausalLMEmbedder, for example"
 
 
 def read_rows(X, name):
@@ -98,7 +98,7 @@ def _refuse_unreadable(X, name):
     if isinstance(X, str | bytes):
         raise ValueError(
             f"X is a single string, {X[:40]!r}; {name} needs numbers, and does not read files. "
-            f"{TAKEN}. For texts, use {TEXT_ESTIMATORS}, which accept a list of strings."
+            f"{TAKEN}. For texts, pass a list of strings to {TEXT_ESTIMATORS}."
         )
     if isinstance(X, np.ndarray) and X.dtype.names:
         raise TypeError(

@@ -2,19 +2,21 @@
 
 ::
 
-    rows, spec = Kind.read(estimator, blocks)   # fit: check, describe
-    batch = spec.to_tensor(rows[indices])       # every step: raw rows -> float32 batch
-    X = spec.check(estimator, X)                # transform: check against fit
-    X = spec.from_tensor(batch)                 # a prediction in the units of X
+    rows, spec = Kind.read(estimator, blocks)          # fit: check, describe
+    batch = spec.to_tensor(rows[indices])              # every step: raw rows -> batch
+    rows, owners, shares = spec.rows_of(estimator, X)  # transform: check against fit
+    X = spec.from_tensor(batch)                        # a prediction in the units of X
 """
 
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import torch
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
+from sklearn_ssl import defaults
 from sklearn_ssl.data.axes import axes_to_move
 from sklearn_ssl.data.categories import encode_table
 from sklearn_ssl.data.columns import holds_numbers_only, is_frame
@@ -46,14 +48,95 @@ class Spec:
     n_samples: int
 
     modality: ClassVar[str | None] = None
+    plural: ClassVar[str] = "rows"  # in messages
     raw_title: ClassVar[str] = "raw values"  # of the features that a representation has to beat
     rows_to_see: ClassVar[int] = 1_000_000  # in a fit, all epochs together
     default_augmentation: ClassVar = None  # a function that returns one, or None
     n_local: ClassVar[int] = 0  # local views of multi-crop
 
+    # Reading X --------------------------------------------------------------------------------
+
+    @classmethod
+    def recognizes(cls, X):
+        """Return whether X can only be data of this kind, as passed by the user."""
+        return False
+
+    @classmethod
+    def read(cls, estimator, blocks):
+        """Check training data, describe it, and warn of probable mistakes.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Its parameters say how to read X; its ``n_features_in_`` and ``feature_names_in_`` are
+            set.
+        blocks : list
+            X and further rows, as passed by the user.
+
+        Returns
+        -------
+        rows : RowBlocks or TokenRows
+        spec : Spec
+        """
+        raise NotImplementedError(f"{cls.__name__} must define read(estimator, blocks)")
+
+    def read_more(self, estimator, blocks, *, reset):
+        """Check rows with which a training continues, like :meth:`read` for the first ones.
+
+        Parameters
+        ----------
+        estimator : estimator
+        blocks : list
+        reset : bool
+            Whether this is a new fit, in which column names may differ.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} must define read_more(estimator, blocks, *, reset)"
+        )
+
+    def rows_of(self, estimator, X):
+        """Return X as rows for batches.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Fitted.
+        X : object
+            As passed by the user.
+
+        Returns
+        -------
+        rows : RowBlocks or TokenRows
+        owners : ndarray of shape (len(rows),)
+            The row of X that each row is a part of, in ascending order.
+        shares : ndarray of shape (len(rows),)
+            Its share of that row of X.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define rows_of(estimator, X)")
+
+    def rows_to_score(self, estimator, X):
+        """Return X as the rows that a pretext loss is measured on."""
+        raise NotImplementedError(f"{type(self).__name__} must define rows_to_score(estimator, X)")
+
+    # To batches -------------------------------------------------------------------------------
+
     def to_tensor(self, rows, device="cpu"):
         """Turn rows of X into a batch on the device."""
         raise NotImplementedError(f"{type(self).__name__} must define to_tensor(rows, device)")
+
+    def full_batches(self, rows, encoder):
+        """Yield the indices of rows, and raw rows that begin with them; the others are padding.
+
+        A row is always in a batch of the same shape: a matrix product rounds differently in
+        another one, and a row's embedding must not depend on the other rows.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define full_batches(rows, encoder)")
+
+    def blank_batch(self, n):
+        """Return a batch of `n` rows that hold nothing, to try a network on."""
+        raise NotImplementedError(f"{type(self).__name__} must define blank_batch(n)")
+
+    # Features and networks --------------------------------------------------------------------
 
     def raw_features(self, estimator, pretrain, others):
         """Return the features that a user would learn from without pretraining.
@@ -73,6 +156,22 @@ class Spec:
             Features of all rows of `pretrain` in one array, then those of each other block.
         """
         raise NotImplementedError(f"{type(self).__name__} must define raw_features")
+
+    @property
+    def encoder_options(self):
+        """What an encoder must know about columns, by keyword: nothing, except in tables."""
+        return {}
+
+    def default_encoder(self, shape):
+        """Build the default network for rows of this shape, which suits a CPU."""
+        raise NotImplementedError(f"{type(self).__name__} must define default_encoder(shape)")
+
+    def named_encoder(self, name, shape):
+        """Build the network that a string names."""
+        raise ValueError(
+            f"encoder={name!r} names no network for this kind of data: X is a {self.modality}. Use "
+            "encoder=None or a function that returns a module."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +194,6 @@ class ArraySpec(Spec):
 
     n_dims: ClassVar[tuple]  # that X may have
     expected: ClassVar[str]  # shape of X, for messages
-    plural: ClassVar[str] = "rows"
     is_whole: ClassVar[bool] = False  # whether no value may be missing, for whichever estimator
     ragged_advice: ClassVar[str] = f"{TO_RESIZE}. {TO_PAD}"
     missing_advice: ClassVar[str] = (
@@ -110,21 +208,6 @@ class ArraySpec(Spec):
 
     @classmethod
     def read(cls, estimator, blocks):
-        """Check training data, describe it, and warn of probable mistakes.
-
-        Parameters
-        ----------
-        estimator : estimator
-            Its parameters say how to read X; its ``n_features_in_`` and ``feature_names_in_`` are
-            set.
-        blocks : list of array-like
-            X and further rows, as returned by ``read_rows``.
-
-        Returns
-        -------
-        rows : RowBlocks
-        spec : Spec
-        """
         rows = cls._checked_blocks(estimator, cls.as_arrays(estimator, blocks))
         shape = cls.batch_shape(estimator, rows.blocks[0].shape[1:])
         spec = cls.describe(rows, shape)
@@ -138,10 +221,12 @@ class ArraySpec(Spec):
         Parameters
         ----------
         estimator : estimator
-        blocks : list of array-like
+        blocks : list
+            As passed by the user.
         spec : Spec or None
             The Spec of an earlier fit.
         """
+        blocks = [read_rows(opened(X), type(estimator).__name__) for X in blocks]
         blocks = [unmasked(X, cls.plural if cls.is_whole else None) for X in blocks]
         lists = [X for X in blocks if isinstance(X, list | tuple) and len(X)]
         return cls.from_lists(estimator, blocks, lists, spec) if lists else blocks
@@ -185,15 +270,6 @@ class ArraySpec(Spec):
             self.check_values(estimator, block)
 
     def read_more(self, estimator, blocks, *, reset):
-        """Check rows with which a training continues, like :meth:`read` for the first ones.
-
-        Parameters
-        ----------
-        estimator : estimator
-        blocks : list of array-like
-        reset : bool
-            Whether this is a new fit, in which column names may differ.
-        """
         rows = self._checked_blocks(
             estimator,
             self.as_arrays(estimator, blocks, self),
@@ -211,9 +287,15 @@ class ArraySpec(Spec):
             self.check_values(estimator, block)
         return rows
 
+    def rows_of(self, estimator, X):
+        rows = RowBlocks(self.check(estimator, X))
+        return rows, np.arange(len(rows)), np.ones(len(rows))
+
+    def rows_to_score(self, estimator, X):
+        return RowBlocks(self.check(estimator, X, min_samples=estimator._fewest_to_score))
+
     def check(self, estimator, X, min_samples=1):
         """Return X as numbers, checked against the rows of ``fit``."""
-        X = read_rows(opened(X), type(estimator).__name__)
         (X,) = self.as_arrays(estimator, [X], self)
         X = self.checked(
             estimator,
@@ -319,6 +401,19 @@ class ArraySpec(Spec):
 
     # To batches and back ----------------------------------------------------------------------
 
+    def full_batches(self, rows, encoder):
+        size = defaults.inference_batch_size(self.shape)
+        for start in range(0, len(rows), size):
+            block = rows[start : start + size]
+            indices = np.arange(start, start + len(block))
+            if len(block) < size:
+                padding = np.zeros((size - len(block), *block.shape[1:]), block.dtype)
+                block = np.concatenate([block, padding])
+            yield indices, block
+
+    def blank_batch(self, n):
+        return torch.zeros(n, *self.shape)
+
     def from_tensor(self, batch):
         """Turn a batch back into rows in the shape and the units of X.
 
@@ -350,22 +445,6 @@ class ArraySpec(Spec):
     def features(self, rows):
         """Return checked rows as features in float32: only numbers, none missing."""
         return np.nan_to_num(rows.reshape(len(rows), -1).astype(np.float32))
-
-    @property
-    def encoder_options(self):
-        """What an encoder must know about columns, by keyword: nothing, except in tables."""
-        return {}
-
-    def default_encoder(self, shape):
-        """Build the default network for rows of this shape, which suits a CPU."""
-        raise NotImplementedError(f"{type(self).__name__} must define default_encoder(shape)")
-
-    def named_encoder(self, name, shape):
-        """Build the network that a string names."""
-        raise ValueError(
-            f"encoder={name!r} names an image model, but X is a {self.modality}. Use "
-            "encoder=None or a function that returns a module."
-        )
 
     def token_encoder(self, patch_size, pooling):
         """Return a function that builds a TokenEncoder, which can be shown a part of each row."""

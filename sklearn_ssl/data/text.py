@@ -1,8 +1,9 @@
 """From users' texts to batches of token ids."""
 
 import numbers
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,14 +11,24 @@ import numpy as np
 import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from sklearn_ssl import tokenization
+from sklearn_ssl.augment import TextAugmentation
 from sklearn_ssl.data.containers import opened
+from sklearn_ssl.data.readable import FILE_NAME
 from sklearn_ssl.data.spec import Spec
-from sklearn_ssl.tokenization import encode
+from sklearn_ssl.encoders.bag import BagEncoder
+from sklearn_ssl.encoders.text import TextEncoder
 
 OF_NUMBERS = (
-    "for numbers, images and series, use estimators of arrays, such as VIMETransformer for tables "
-    "or SimCLRTransformer for images"
+    "for numbers, images and series, fit an estimator of arrays, such as VIMETransformer for "
+    "tables or SimCLRTransformer for images"
 )
+ROLES = ("begin", "end", "mask")
+# For estimators without parameters of the tokenizer:
+LENGTH_OF_WORDS = 256  # tokens in a row
+# In a batch of `transform`; more tokens at once, or other lengths, would waste padding.
+TOKENS_AT_ONCE = 512
+PADDED_TO = 8  # lengths are multiples of this
 
 
 @dataclass(frozen=True)
@@ -62,7 +73,138 @@ class TextSpec(Spec):
     pooling: str = "mean"
 
     modality: ClassVar[str] = "text"
+    plural: ClassVar[str] = "texts"
     raw_title: ClassVar[str] = "TF-IDF"
+    default_augmentation: ClassVar = TextAugmentation
+
+    def frequency(self):
+        """Return the share of each token in the training texts; None if there are none yet."""
+        if self.token_counts is None:
+            return None
+        return torch.from_numpy(self.token_counts / self.token_counts.sum()).float()
+
+    # Reading texts ----------------------------------------------------------------------------
+
+    @classmethod
+    def recognizes(cls, X):
+        return _holds_texts(X)
+
+    @classmethod
+    def read(cls, estimator, blocks):
+        name = type(estimator).__name__
+        texts = _texts_of(blocks, name)
+        if not any(texts):
+            raise ValueError(f"{name} got empty texts only: nothing to learn.")
+        # Text estimators have parameters that say how texts become tokens.
+        read_vocabulary = getattr(estimator, "_read_vocabulary", cls.of_words)
+        spec = read_vocabulary(texts)
+        rows = TokenRows(texts, spec)
+        _warn_of_unknown_tokens(rows.ids, spec.unknown, name)
+        spec._check_training(rows, texts, name)
+        for attribute in ("n_features_in_", "feature_names_in_"):  # of an earlier fit on a table
+            vars(estimator).pop(attribute, None)
+        return rows, replace(
+            spec,
+            n_samples=len(rows),
+            n_tokens=int(rows.lengths.sum()),
+            token_counts=np.bincount(rows.ids, minlength=spec.vocabulary_size),
+        )
+
+    @classmethod
+    def of_words(cls, texts):
+        """Return a spec whose tokens are the most frequent words of texts, in lower case."""
+        json = tokenization.resolve_tokenizer("word", texts, lowercase=True)
+        return cls.of_tokenizer(json, max_length=LENGTH_OF_WORDS)
+
+    @classmethod
+    def of_tokenizer(cls, json, names=None, **options):
+        """Return a spec that knows the tokens, but no rows yet.
+
+        Parameters
+        ----------
+        json : str
+            A tokenizer.
+        names : dict of str to tuple of str, default=None
+            Names that the special tokens of each role may have.
+        **options
+            Other attributes of the spec.
+        """
+        if names is None:
+            names = zip(ROLES, (tokenization.BEGIN, tokenization.END, tokenization.MASK))
+        names, tokenizer = dict(names), tokenization.tokenizer_from(json)
+        ids = {role: tokenization.special_token(tokenizer, names.get(role, ())) for role in ROLES}
+        return cls(
+            tokenizer=json,
+            vocabulary_size=max(tokenizer.get_vocab().values()) + 1,
+            special=tokenization.special_ids(json),
+            unknown=tokenization.unknown_id(json),
+            **ids,
+            **options,
+        )
+
+    def read_more(self, estimator, blocks, *, reset):
+        name = type(estimator).__name__
+        texts = _texts_of(blocks, name)
+        rows = TokenRows(texts, self)
+        self._check_training(rows, texts, name)
+        return rows
+
+    def _check_training(self, rows, texts, name):
+        """Drop empty rows; raise an error if hardly any are left."""
+        rows.keep(rows.n_ids > 0)
+        if len(rows) < 2:
+            raise ValueError(
+                f"{name} needs at least two pieces of text to train on, of up to {self.max_length} "
+                f"tokens each; got {len(texts)} text(s) with {len(rows)}."
+            )
+
+    def check(self, estimator, X, min_samples=1):
+        """Return X as a list of str."""
+        return check_texts(X, type(estimator).__name__, min_samples=min_samples)
+
+    def pieces(self, estimator, X, overlap=0):
+        """Return all pieces of texts, those of empty texts included, as TokenRows."""
+        return TokenRows(self.check(estimator, X), self, overlap)
+
+    def rows_of(self, estimator, X):
+        rows = self.pieces(estimator, X)
+        return rows, rows.text, rows.lengths / np.bincount(rows.text, rows.lengths)[rows.text]
+
+    def rows_to_score(self, estimator, X):
+        rows = self.pieces(estimator, X)
+        rows.keep(rows.n_ids > 0)
+        if len(rows) < estimator._fewest_to_score:
+            name = type(estimator).__name__
+            if len(rows) == 0:
+                raise ValueError(f"{name} got empty texts only: nothing to score.")
+            raise ValueError(
+                f"{name} compares texts with each other: score needs at least two texts that are "
+                "not empty, got 1."
+            )
+        return rows
+
+    # To batches -------------------------------------------------------------------------------
+
+    @property
+    def shape(self):
+        """What an encoder is built for: ``(vocabulary_size, max_length)``."""
+        return self.vocabulary_size, self.max_length
+
+    def full_batches(self, rows, encoder):
+        padded = np.minimum(-(-rows.lengths // PADDED_TO) * PADDED_TO, self.max_length)
+        for length in np.unique(padded):
+            alike = np.flatnonzero(padded == length)
+            n_rows = -(-getattr(encoder, "tokens_at_once", TOKENS_AT_ONCE) // length)
+            for start in range(0, len(alike), n_rows):
+                indices = alike[start : start + n_rows]
+                ids = rows[indices]
+                batch = np.full((n_rows, length), -1, np.int32)
+                batch[: len(ids), : ids.shape[1]] = ids
+                batch[len(ids) :, 0] = self.begin
+                yield indices, batch
+
+    def blank_batch(self, n):
+        return torch.full((n, self.max_length), self.begin)
 
     @property
     def meaningless(self):
@@ -77,6 +219,18 @@ class TextSpec(Spec):
         texts = [text for block in pretrain for text in block]
         model = TfidfVectorizer().fit(texts)
         return [model.transform(block) for block in (texts, *others)]
+
+    # Networks ---------------------------------------------------------------------------------
+
+    def default_encoder(self, shape):
+        return BagEncoder(
+            self.vocabulary_size, ignored=self.meaningless, frequency=self.frequency()
+        )
+
+    def named_encoder(self, name, shape):
+        if name == "transformer":
+            return TextEncoder(*shape, depth=2)
+        return super().named_encoder(name, shape)
 
 
 class TokenRows:
@@ -103,7 +257,7 @@ class TokenRows:
 
     def __init__(self, texts, spec, overlap=0):
         self.spec = spec
-        self.ids, starts = encode(spec.tokenizer, texts)
+        self.ids, starts = tokenization.encode(spec.tokenizer, texts)
         stride = spec.max_length - 2 - overlap
         n_ids = np.diff(starts)
         n_rows = np.maximum(-(-(n_ids - overlap) // stride), 1)  # an empty text has a row, too
@@ -136,6 +290,34 @@ class TokenRows:
         ending = np.flatnonzero(self.ends_text[rows])
         batch[ending, lengths[ending] - 1] = self.spec.end
         return batch
+
+
+def _warn_of_unknown_tokens(ids, unknown, name):
+    share = 0 if unknown is None or len(ids) == 0 else np.mean(ids == unknown)
+    if share > 0.5:
+        warnings.warn(
+            f"{share:.0%} of the tokens of the texts are unknown to the tokenizer of {name}, which "
+            "cannot tell them apart. Does it belong to the model and suit the language? "
+            "tokenizer=None reads any text.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def _holds_texts(X):
+    """Return whether X is a list or a column whose first entry is a text, and not all are paths."""
+    X = opened(X)
+    is_column = len(getattr(X, "shape", ())) == 1 and hasattr(X, "__getitem__")
+    if not isinstance(X, list | tuple) and not is_column:
+        return False
+    first = next((text for text in X if not _is_missing(text)), None)
+    if not isinstance(first, str | bytes):
+        return False
+    return not all(isinstance(text, str) and FILE_NAME.fullmatch(text) for text in X)
+
+
+def _texts_of(blocks, name):
+    return [text for block in blocks for text in check_texts(block, name)]
 
 
 def check_texts(X, name, *, min_samples=1):
@@ -211,8 +393,7 @@ def _hint_of(text):
 
 
 def _not_a_text(text, i, expected):
-    is_nan = isinstance(text, numbers.Real) and text != text
-    if text is None or text is np.ma.masked or is_nan or _is_na(text):
+    if _is_missing(text):
         return ValueError(
             f"{expected}; text {i} is missing ({text}). Drop it, or replace it with an empty "
             "string."
@@ -220,8 +401,10 @@ def _not_a_text(text, i, expected):
     return TypeError(f"{expected}; text {i} is of type {type(text).__name__}.{_hint_of(text)}")
 
 
-def _is_na(value):
-    return type(value).__name__ in ("NAType", "NaTType")  # of pandas, which may not be installed
+def _is_missing(text):
+    if text is None or text is np.ma.masked or (isinstance(text, numbers.Real) and text != text):
+        return True
+    return type(text).__name__ in ("NAType", "NaTType")  # of pandas, which may not be installed
 
 
 def _check_unicode(text, i):

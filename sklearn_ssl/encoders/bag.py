@@ -46,6 +46,8 @@ class BagEncoder(nn.Module):
     torch.Size([2, 16])
     """
 
+    tokens_at_once = 2**15  # in a batch of `transform`: no states fill the memory
+
     def __init__(self, vocabulary_size, width=128, *, ignored=(), frequency=None):
         super().__init__()
         self.output_dim = width

@@ -45,7 +45,7 @@ def make_encoder(encoder, spec, n_components=None):
         module = nn.Sequential(embedding, _build(encoder, spec, (embedding.output_dim,)))
     else:
         module = _build(encoder, spec, spec.shape)
-    output_dim = _output_dim(module, encoder, spec.shape)
+    output_dim = _output_dim(module, encoder, spec.blank_batch(N_TRIED))
     if n_components is not None:
         module = nn.Sequential(module, nn.Linear(output_dim, n_components))
         output_dim = n_components
@@ -151,12 +151,12 @@ def build_module(encoder, shape, kind=nn.Module, **columns):
     return module
 
 
-def _output_dim(module, encoder, shape):
+def _output_dim(module, encoder, batch):
     """Return how wide the representations of a module are; they must be vectors of numbers."""
-    was_training = module.training
+    was_training, shape = module.training, tuple(batch.shape[1:])
     module.eval()
     with _refusing_batches(encoder, shape), torch.no_grad():
-        output = module(torch.zeros(N_TRIED, *shape))
+        output = module(batch)
     module.train(was_training)
     got = _shape_of(output)
     if len(got) != 2 or got[0] != N_TRIED:

@@ -391,10 +391,13 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
     def _augmentation(self, transformer):
         """Return the function that changes labeled rows: for "auto", that of the pretraining."""
         spec = transformer.input_spec_
-        if self.augment is None or (self.augment == "auto" and spec.default_augmentation is None):
+        if self.augment is None:
             return None
-        own = getattr(transformer, "augment", None)
-        return resolve_augmentation(own if self.augment == "auto" else self.augment, spec)
+        if self.augment != "auto":
+            return resolve_augmentation(self.augment, spec)
+        if spec.default_augmentation is None or not transformer._augments_labeled_rows:
+            return None
+        return resolve_augmentation(getattr(transformer, "augment", None), spec)
 
     # After fitting ----------------------------------------------------------------------------
 

@@ -114,14 +114,15 @@ class CausalLMEmbedder(BaseTextTransformer):
             At most 0; ``-ln(vocabulary_size)`` is the score of a blind guess.
         """
         self._check_head("score")
-        rows = self._rows(X, overlap=(self.input_spec_.max_length - 2) // 2)
+        spec = self.input_spec_
+        rows = spec.pieces(self, X, overlap=(spec.max_length - 2) // 2)
         n_asked = rows.lengths - 1 - rows.overlaps
         total = 0.0
         with torch_settings(), torch.inference_mode():
             task = self.task_.eval()
             in_order = np.argsort(rows.lengths, kind="stable")
             for batch in row_batches(in_order, self.batch_size_):
-                ids = self.input_spec_.to_tensor(rows[batch], self._task_device())
+                ids = spec.to_tensor(rows[batch], self._task_device())
                 known = torch.from_numpy(rows.overlaps[batch, None]).to(ids.device)
                 total += task(ids, known).item() * n_asked[batch].sum()
         return -total / n_asked.sum()

@@ -115,7 +115,7 @@ class Rollout:
     """The predictions of a task, in place of its embeddings."""
 
     def __init__(self, task, n_steps):
-        self.eval = task.eval
+        self.eval, self.encoder = task.eval, task.encoder
         self.encode = lambda batch: task.roll_out(batch, n_steps).flatten(1)
 
 

@@ -91,17 +91,9 @@ class SimCSETransformer(BaseTextTransformer):
     dropout: float = param(0.1, Interval(Real, 0, 1, closed="neither"))
 
     _relative_cost = 2.0  # two passes
+    _fewest_to_score = 2  # it compares texts with each other
     _collapse_remedies = {"temperature": "smaller", "lr": "smaller"}
     _fewest_directions = 2.5  # negatives push embeddings apart in all directions
-
-    def _rows_to_score(self, X):
-        rows = super()._rows_to_score(X)
-        if len(rows) < 2:
-            raise ValueError(
-                "SimCSETransformer compares texts with each other: score needs at least two texts "
-                "that are not empty, got 1."
-            )
-        return rows
 
     def _make_task(self, spec):
         return SimCSETask(self._make_encoder(spec), self.temperature)

@@ -20,20 +20,32 @@ def row_batches(rows, batch_size):
 
 
 @torch.inference_mode()
-def embed(task, X, spec, *, batch_size, device):
-    """Return the representation of X, of shape ``(n, output_dim)``, in float32.
-
-    Every batch has `batch_size` rows, the last one filled up: a matrix product rounds differently
-    at another size, and a row's embedding must not depend on the other rows.
-    """
+def embed(task, rows, spec, *, device):
+    """Return the representations of rows, of shape ``(n, output_dim)``, in float32."""
     task.eval()
     embeddings = None
-    for rows, batch in _full_batches(X, spec, batch_size, device):
-        output = _as_numpy(task.encode(batch))[: rows.stop - rows.start]
+    for indices, batch in spec.full_batches(rows, task.encoder):
+        output = _as_numpy(task.encode(spec.to_tensor(batch, device)))[: len(indices)]
         if embeddings is None:
-            embeddings = np.empty((len(X), output.shape[1]), dtype=np.float32)
-        embeddings[rows] = output
+            embeddings = np.empty((len(rows), output.shape[1]), dtype=np.float32)
+        embeddings[indices] = output
     return embeddings
+
+
+def mean_of_pieces(embeddings, owners, shares):
+    """Return the representation of each row of X, from those of its pieces.
+
+    Parameters
+    ----------
+    embeddings : ndarray of shape (n_pieces, ...)
+    owners, shares : ndarray of shape (n_pieces,)
+        As returned by ``Spec.rows_of``.
+    """
+    starts = np.flatnonzero(np.diff(owners, prepend=-1))
+    if len(starts) == len(owners):
+        return embeddings
+    shares = shares.astype(np.float32).reshape(-1, *[1] * (embeddings.ndim - 1))
+    return np.add.reduceat(shares * embeddings, starts)
 
 
 @torch.inference_mode()
@@ -46,35 +58,26 @@ def embeds_finitely(task, rows, spec, device):
 
 
 @torch.inference_mode()
-def embed_views(task, X, spec, augment, *, n_views, seed, batch_size, device):
-    """Return the representations of random views of X, of shape ``(n, n_views, output_dim)``.
+def embed_views(task, rows, spec, augment, *, n_views, seed, device):
+    """Return the representations of random views of rows, of shape ``(n, n_views, output_dim)``.
 
-    A row's views depend on the seed and on its place, not on the other rows.
+    A row's views depend on the seed and on its place, not on the other rows, unless their lengths
+    differ.
     """
     task.eval()
     augment = resolve_augmentation(augment, spec).to(device)
     generator = torch.Generator(device).manual_seed(seed)
     embeddings = None
     with seeded_global_stream(seed, device):
-        for rows, batch in _full_batches(X, spec, batch_size, device):
+        for indices, batch in spec.full_batches(rows, task.encoder):
+            batch = spec.to_tensor(batch, device)
             views = make_views(augment, batch, n_views, generator).chunk(n_views)
-            n_rows = rows.stop - rows.start
-            output = np.stack([_as_numpy(task.encode(view))[:n_rows] for view in views], axis=1)
+            n = len(indices)
+            output = np.stack([_as_numpy(task.encode(view))[:n] for view in views], axis=1)
             if embeddings is None:
-                embeddings = np.empty((len(X), *output.shape[1:]), dtype=np.float32)
-            embeddings[rows] = output
+                embeddings = np.empty((len(rows), *output.shape[1:]), dtype=np.float32)
+            embeddings[indices] = output
     return embeddings
-
-
-def _full_batches(X, spec, batch_size, device):
-    """Yield slices of rows, each with a batch that starts with them; its end may be padding."""
-    for start in range(0, len(X), batch_size):
-        rows = X[start : start + batch_size]
-        places = slice(start, start + len(rows))
-        if len(rows) < batch_size:
-            padding = np.zeros((batch_size - len(rows), *rows.shape[1:]), rows.dtype)
-            rows = np.concatenate([rows, padding])
-        yield places, spec.to_tensor(rows, device)
 
 
 def _as_numpy(tensor):

@@ -9,14 +9,18 @@ import pyarrow as pa
 import pytest
 import torch
 from PIL import Image
+from sklearn.base import clone
 from torch.utils.data import DataLoader, Subset, TensorDataset
 
 from sklearn_ssl import (
     FineTuneClassifier,
+    MaskedAutoencoder,
     NextFrameEmbedder,
+    SCARFTransformer,
     SimCLRTransformer,
     TS2VecTransformer,
 )
+from sklearn_ssl.encoders import TextEncoder
 from sklearn_ssl.evaluation import evaluate_representation
 
 rng = np.random.default_rng(0)
@@ -26,7 +30,7 @@ DATASET = TensorDataset(torch.from_numpy(COLORED))
 
 
 def make(Estimator=SimCLRTransformer, **params):
-    return Estimator(max_epochs=1, random_state=0, **params)
+    return Estimator(**{"max_epochs": 1, "random_state": 0, **params})
 
 
 @pytest.mark.parametrize(
@@ -151,21 +155,18 @@ REFUSED = {
         ValueError,
         r'\(8, 8, 3\) and \(8, 8\).*image\.convert\("RGB"\)',
     ),
-    **{
-        f"texts, {name}": (lambda column=column: column, ValueError, "texts, .*MaskedLMEmbedder")
-        for name, column in {
-            "list": TEXTS,
-            "bytes": [b"a good film", b"a bad one"],
-            "array": np.array(TEXTS),
-            "objects": np.array(TEXTS, dtype=object),
-            "pandas": pd.Series(TEXTS),
-            "pandas objects": pd.Series(TEXTS, dtype=object),
-            "pandas category": pd.Series(TEXTS, dtype="category"),
-            "polars": pl.Series(TEXTS),
-            "Arrow": pa.array(TEXTS),
-            "chunks": pa.chunked_array([TEXTS[:1], TEXTS[1:]]),
-        }.items()
-    },
+}
+TEXT_COLUMNS = {
+    "list": TEXTS,
+    "bytes": [b"a good film", b"a bad one"],
+    "array": np.array(TEXTS),
+    "objects": np.array(TEXTS, dtype=object),
+    "pandas": pd.Series(TEXTS),
+    "pandas objects": pd.Series(TEXTS, dtype=object),
+    "pandas category": pd.Series(TEXTS, dtype="category"),
+    "polars": pl.Series(TEXTS),
+    "Arrow": pa.array(TEXTS),
+    "chunks": pa.chunked_array([TEXTS[:1], TEXTS[1:]]),
 }
 refused = pytest.mark.parametrize(("X", "error", "match"), REFUSED.values(), ids=REFUSED.keys())
 
@@ -192,11 +193,57 @@ def test_refused_after_fit(X, error, match, method):
 
 
 @pytest.mark.parametrize("Estimator", [TS2VecTransformer, NextFrameEmbedder])
-@pytest.mark.parametrize("case", ["generator", "Dataset", "texts, list", "texts, Arrow", "paths"])
+@pytest.mark.parametrize("case", ["generator", "Dataset", "paths"])
 def test_refused_by_estimators_of_series(Estimator, case):
     X, error, match = REFUSED[case]
     with pytest.raises(error, match=match):
         make(Estimator).fit(X())
+
+
+@pytest.mark.parametrize("X", TEXT_COLUMNS.values(), ids=TEXT_COLUMNS.keys())
+def test_texts_are_refused_by_estimators_of_numbers(X):
+    match = "holds texts, such as .* needs numbers. For texts, use SimCLRTransformer"
+    for Estimator in (MaskedAutoencoder, SCARFTransformer, TS2VecTransformer, NextFrameEmbedder):
+        with pytest.raises(ValueError, match=match):
+            make(Estimator).fit(X)
+    ssl = make().fit(COLORED)
+    for method in ("transform", "score", "partial_fit"):
+        with pytest.raises(ValueError, match=match):
+            getattr(ssl, method)(X)
+    with pytest.raises(ValueError, match=match):
+        ssl.fit(COLORED, X_unlabeled=X)
+
+
+@pytest.mark.parametrize("X", TEXT_COLUMNS.values(), ids=TEXT_COLUMNS.keys())
+def test_a_column_of_texts_is_recognized(X):
+    if isinstance(X[0], bytes):
+        with pytest.raises(TypeError, match=r"text 0 is of type bytes\. Decode it"):
+            make().fit(X)
+        return
+    ssl = make(encoder=lambda shape: TextEncoder(*shape, width=16, depth=1))
+    Z = ssl.fit(X).transform(X)
+    assert ssl.input_spec_.modality == "text"
+    np.testing.assert_array_equal(clone(ssl).fit(TEXTS).transform(TEXTS), Z)
+
+
+def test_texts_some_of_which_look_like_paths():
+    texts = ["Node.js", "is not a path", "film.jpg"] * 4
+    assert make(max_epochs=0).fit(texts).input_spec_.modality == "text"
+    with pytest.raises(ValueError, match=r"X holds paths, such as 'Node\.js'"):
+        make(max_epochs=0).fit(texts[::3])
+    named = make(max_epochs=0, modality="text").fit(texts[::3])
+    assert named.input_spec_.n_samples == 4
+    with pytest.raises(ValueError, match="text 1 is missing"):
+        make().fit(["a text", None, "another one"])
+    with pytest.raises(ValueError, match="text 0 is missing"):
+        make().fit([np.nan, "a text", "another one"])
+
+
+def test_columns_of_strings_are_still_tables():
+    rows = [["Bath", "red"], ["Ely", "blue"]] * 6
+    for X in (rows, np.array(rows), pd.DataFrame(rows, columns=["a", "b"])):
+        assert make(max_epochs=0).fit(X).input_spec_.modality == "table"
+    assert make(max_epochs=0).fit(pd.DataFrame({"a": TEXTS * 6})).input_spec_.modality == "table"
 
 
 @pytest.mark.parametrize("case", ["Dataset", "DataLoader"])

@@ -260,7 +260,7 @@ def test_too_few_texts(n):
 
 EXPECTED = "expects an iterable of str, a list or a column of texts"
 MISSING = r"text 1 is missing .*Drop it, or replace it with an empty string"
-OTHERS = "for numbers, images and series, use .* VIMETransformer for tables or SimCLRTransformer"
+OTHERS = "for numbers, images and series, fit .* VIMETransformer for tables or SimCLRTransformer"
 
 
 class Rows:

@@ -123,7 +123,7 @@ def test_a_torchvision_name_will_do():
 
 @pytest.mark.parametrize("modality", ["table", "series"])
 def test_a_name_is_for_images(modality):
-    message = f"encoder='resnet18' names an image model, but X is a {modality}"
+    message = f"encoder='resnet18' names no network for this kind of data: X is a {modality}"
     with pytest.raises(ValueError, match=message):
         make_encoder("resnet18", _spec(modality))
 

@@ -205,7 +205,7 @@ def test_vit_is_a_name_for_images_and_not_the_default():
 
 @pytest.mark.parametrize(("modality", "shape"), [("table", (7,)), ("series", (2, 20))])
 def test_vit_is_no_name_for_other_data(modality, shape):
-    message = f"encoder='vit' names an image model, but X is a {modality}"
+    message = f"encoder='vit' names no network for this kind of data: X is a {modality}"
     with pytest.raises(ValueError, match=message):
         make_encoder("vit", spec_of(modality, shape))
 

@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 import sklearn_ssl
 from sklearn_ssl.augment import ImageAugmentation
+from sklearn_ssl.datasets import load_scipy_docstrings
 from sklearn_ssl.semi_supervised import draw_labels
 from tests.helpers import batch_of, make_task, train_step
 
@@ -37,6 +38,7 @@ KINDS = {
     "image": ({"modality": "image"}, (8, 8)),
     "series": ({"modality": "series"}, (8, 8)),
     "vit": ({"modality": "image", "encoder": "vit"}, (8, 8)),
+    "text": ({"modality": "text"}, None),
 }
 
 every_method = pytest.mark.parametrize("method", METHODS)
@@ -54,7 +56,12 @@ def make(method, kind="table", **params):
 @pytest.fixture
 def rows(digits):
     """A function of a kind and a number of rows."""
-    return lambda kind, n=32: digits[0][:n].reshape(n, *KINDS[kind][1])
+    texts = [text[:300] for text in load_scipy_docstrings()[0][::9]]
+
+    def first_rows(kind, n=32):
+        return texts[:n] if kind == "text" else digits[0][:n].reshape(n, *KINDS[kind][1])
+
+    return first_rows
 
 
 @pytest.fixture
