@@ -203,7 +203,9 @@ def test_parameters_of_the_encoder():
     ssl = make(encoder="transformer", n_components=5).fit(TEXTS)
     assert ssl.transform(TEXTS).shape == (40, 5)
     assert type(ssl.encoder_[0]).__name__ == "TextEncoder"
-    with pytest.raises(ValueError, match="'vit' names no network for this kind of data: X is a te"):
+    with pytest.raises(
+        ValueError, match="'vit' names no network for this kind of data: X is a text"
+    ):
         make(encoder="vit").fit(TEXTS)
     seen = []
 

@@ -47,7 +47,8 @@ def fitted(cls):
     if cls.__name__.startswith("FineTune"):
         y = np.arange(len(ROWS)) % 2
         return cls(sklearn_ssl.SimCLRTransformer(max_epochs=1), strategy="probe").fit(ROWS, y)
-    X = TEXTS if issubclass(cls, sklearn_ssl.BaseTextTransformer) else ROWS
+    is_of_texts = getattr(cls, "_modalities", None) == ("text",)
+    X = TEXTS if is_of_texts else ROWS
     return cls(max_epochs=1).fit(X)
 
 
