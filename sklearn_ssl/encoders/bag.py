@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 RARE = 1e-3  # a word of this frequency starts with half the weight of a very rare one
+POWER = 1.5  # a direction of variance v gets the variance v ** POWER; 1 would leave it as it is
 
 
 class BagEncoder(nn.Module):
@@ -12,8 +13,7 @@ class BagEncoder(nn.Module):
 
     Each token of the vocabulary has a vector and a weight, which are both learned. The means are
     centered and scaled by a batch normalization without parameters, so that an average
-    representation has length 1. Representations that differ only in what a linear model with
-    unit regularization expects are then fit for it as they are.
+    representation has length 1: what a linear classifier with the usual penalty expects.
 
     Parameters
     ----------
@@ -58,13 +58,14 @@ class BagEncoder(nn.Module):
         counts = torch.ones(vocabulary_size, dtype=torch.bool)
         counts[list(ignored)] = False
         self.register_buffer("counts", counts, persistent=False)
+        self.register_buffer("emphasis", torch.eye(width))
         self.norm = nn.BatchNorm1d(width, eps=1e-8, affine=False)  # means vary little
 
     def forward(self, ids):
         ids = self.known(ids)
         if self.training:  # the mean statistics of the first batches, then of the latest ten or so
             self.norm.momentum = max(0.1, 1 / (1 + self.norm.num_batches_tracked.item()))
-        h = self.norm(self.bag(ids)) * self.output_dim**-0.5
+        h = self.norm(self.bag(ids)) @ self.emphasis * self.output_dim**-0.5
         # Without a known token, all that can be said of a text is the mean of all texts.
         return h * (ids >= 0).any(dim=1, keepdim=True)
 
@@ -89,3 +90,25 @@ class BagEncoder(nn.Module):
             ids, self.embedding.weight, mode="sum", per_sample_weights=weights
         )  # [n, width]
         return total / weights.sum(dim=1, keepdim=True).clamp(min=1e-12)
+
+    @torch.no_grad()
+    def emphasize(self, ids):
+        """Stretch the directions in which these texts differ most, and keep the average length.
+
+        With few labels, a linear classifier can only learn about some of the directions; what most
+        texts differ in is more likely to matter. From then on, representations are multiplied by a
+        symmetric matrix.
+
+        Parameters
+        ----------
+        ids : iterable of torch.Tensor of shape (n, length)
+            Batches of texts.
+        """
+        h = torch.cat([self.norm(self.bag(self.known(batch))) for batch in ids]).double().cpu()
+        variances, directions = torch.linalg.eigh(torch.cov(h.T))
+        variances = variances.clamp(min=0)
+        stretch = variances ** ((POWER - 1) / 2)
+        total = (variances * stretch**2).sum()
+        if total > 0:  # otherwise all texts are the same
+            stretch = stretch * (self.output_dim / total).sqrt()
+            self.emphasis.copy_(directions * stretch @ directions.T)

@@ -10,13 +10,15 @@ https://arxiv.org/abs/1703.02507
         logits = head(h)                            # over the vocabulary
         q_t = min(1, sqrt(t / frequency_t)) for each hidden token, made to sum to 1 over a text
         loss = - sum over hidden tokens of q_t * log_softmax(logits)_t
-    embedding = the mean over all tokens, h, centered and scaled
+    embedding = the mean over all tokens, h, centered and scaled; directions in which texts differ
+        much are stretched
 """
 
 from collections.abc import Callable
 from numbers import Integral, Real
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -28,9 +30,11 @@ from sklearn_ssl.encoders.bag import BagEncoder
 from sklearn_ssl.masking import mask_types
 from sklearn_ssl.optim import adamw
 from sklearn_ssl.pretext import PretextTask
+from sklearn_ssl.training.runtime import torch_settings
 from sklearn_ssl.vocabulary_loss import linear_cross_entropy
 
 TOKENS_TO_SEE, MOST_EPOCHS = 20_000_000, 60
+N_MEASURED = 10_000  # rows whose directions are measured
 
 
 class Sent2VecTask(PretextTask):
@@ -47,7 +51,7 @@ class Sent2VecTask(PretextTask):
         self.register_buffer("importance", (subsampling / frequency).sqrt().clamp(max=1))
 
     def forward(self, ids):
-        if self.training:
+        if self.training and len(ids) > 1:
             with torch.no_grad():
                 self.encoder(ids)  # updates the center and the scale of the means
         ids, hidden, answers = mask_types(self.encoder.known(ids), self.mask_ratio, self.generator)
@@ -146,6 +150,16 @@ class Sent2VecTransformer(BaseTextPretrainer):
         )
         return Sent2VecTask(
             encoder, frequency, mask_ratio=self.mask_ratio, subsampling=self.subsampling
+        )
+
+    @torch_settings()
+    def _fit(self, rows, spec, callbacks, **options):
+        super()._fit(rows, spec, callbacks, **options)
+        n_rows = min(len(rows), N_MEASURED)
+        places = np.linspace(0, len(rows) - 1, n_rows).astype(int)
+        device = self._task_device()
+        self.encoder_.emphasize(
+            spec.to_tensor(rows[some], device) for some in np.array_split(places, -(-n_rows // 256))
         )
 
     def _planned_epochs(self, spec, n_samples):

@@ -65,6 +65,32 @@ def test_statistics_forget_the_initial_ones_at_once():
     torch.testing.assert_close(encoder.norm.running_var, expected)
 
 
+def test_emphasis_raises_variances_to_a_power_and_keeps_the_average_length():
+    torch.manual_seed(0)
+    encoder = BagEncoder(30, 4).train()
+    ids = torch.randint(30, (300, 5))
+    encoder(ids)
+    encoder.norm.momentum = 1.0
+    encoder(ids)
+    encoder.eval()
+    before = encoder(ids)
+    encoder.emphasize(ids.split(64))
+    after = encoder(ids)
+    before_values, before_vectors = torch.linalg.eigh(torch.cov(before.T))
+    after_values, after_vectors = torch.linalg.eigh(torch.cov(after.T))
+    expected = before_values**1.5 / (before_values**1.5).sum() * before_values.sum()
+    torch.testing.assert_close(after_values, expected, rtol=1e-3, atol=1e-5)
+    same = (before_vectors * after_vectors).sum(dim=0).abs()
+    torch.testing.assert_close(same, torch.ones(4), rtol=1e-3, atol=0)
+    assert after.square().sum(dim=1).mean().item() == pytest.approx(1, rel=0.01)
+
+
+def test_texts_that_are_all_the_same_are_not_stretched():
+    encoder = BagEncoder(30, 4).eval()
+    encoder.emphasize([torch.tensor([[1, 2], [1, 2]])])
+    assert torch.equal(encoder.emphasis, torch.eye(4))
+
+
 def test_without_a_known_token_it_is_the_mean_of_all_texts(encoder):
     encoder.norm.running_mean.fill_(3.0)
     h = encoder(IDS)
