@@ -21,7 +21,7 @@ class PretextTask(nn.Module):
     counter) in a buffer or a submodule. A network that gradients must not train gets
     ``requires_grad_(False)``.
 
-    A batch is a float32 tensor on the device of the task:
+    A batch is a float32 tensor on the device of the task, or int64 for texts:
 
     ======== ================================ ============================================
     modality shape                            units
@@ -29,6 +29,7 @@ class PretextTask(nn.Module):
     table    ``(n, features)``                each column with mean 0 and deviation 1
     image    ``(n, channels, height, width)`` black 0, white 1 (the range seen in ``fit``)
     series   ``(n, channels, time)``          each channel with mean 0 and deviation 1
+    text     ``(n, length)``                  ids of tokens, -1 after the end of a row
     ======== ================================ ============================================
 
     In tables, categorical columns hold codes from 1 on, with 0 for unknown, and missing numbers are
@@ -111,14 +112,21 @@ class PretextTask(nn.Module):
         return weight_decay
 
     def lr_scales(self):
-        """Return factors of the learning rate for some parameters; by default none.
+        """Return factors of the learning rate for some parameters.
+
+        By default those of modules that have an attribute ``lr_scale``.
 
         Returns
         -------
         scales : dict of torch.nn.Parameter to float
             Other parameters have the factor 1.
         """
-        return {}
+        return {
+            parameter: module.lr_scale
+            for module in self.modules()
+            if hasattr(module, "lr_scale")
+            for parameter in module.parameters()
+        }
 
 
 def frozen_copy(module):

@@ -78,6 +78,14 @@ def test_weight_decay_is_the_parameter_by_default(progress):
     assert RandomLossTask().weight_decay_at(progress, 0.7) == 0.7
 
 
+def test_modules_may_have_a_learning_rate_of_their_own():
+    task = PretextTask()
+    task.encoder, task.head = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2)), nn.Linear(2, 1)
+    assert task.lr_scales() == {}
+    task.encoder[0].lr_scale = 10.0
+    assert task.lr_scales() == dict.fromkeys(task.encoder[0].parameters(), 10.0)
+
+
 def test_generator_is_the_only_source_of_random_numbers(random_streams_untouched):
     task = RandomLossTask.__new__(RandomLossTask)  # without the encoder's initial weights
     PretextTask.__init__(task)

@@ -11,7 +11,7 @@ class Augmentation(nn.Module):
 
     Attributes
     ----------
-    modality : {"image", "table", "series"} or None
+    modality : {"image", "table", "series", "text"} or None
         The only kind of data that it changes; None means any.
     size : tuple of int or None
         Shape of a view after its channels; None means that of the batch.

@@ -16,10 +16,10 @@ class TextAugmentation(Augmentation):
 
     Parameters
     ----------
-    crop : tuple of float, default=(0.3, 0.8)
+    crop : tuple of float, default=(0.05, 0.5)
         Range of the fraction of the tokens that a crop keeps, all in one piece; it keeps at least
         four tokens.
-    deletion : float, default=0.1
+    deletion : float, default=0.2
         Probability that a token of the crop is left out; at least one stays.
 
     References
@@ -34,12 +34,12 @@ class TextAugmentation(Augmentation):
     >>> augment = TextAugmentation(crop=(0.5, 0.5), deletion=0)
     >>> ids = torch.tensor([[3, 4, 5, 6, 7, 8, 9, 10, -1]])
     >>> augment(ids, torch.Generator().manual_seed(1))
-    tensor([[ 5,  6,  7,  8, -1, -1, -1, -1, -1]])
+    tensor([[ 4,  5,  6,  7, -1, -1, -1, -1, -1]])
     """
 
     modality = "text"
 
-    def __init__(self, *, crop=(0.3, 0.8), deletion=0.1):
+    def __init__(self, *, crop=(0.05, 0.5), deletion=0.2):
         super().__init__()
         self.crop = crop
         self.deletion = deletion

@@ -34,7 +34,7 @@ class EncoderParameters(FieldParametersMixin):
     encoder : None, str or callable, default=None
         The network whose output is the representation. None chooses one that suits the data and a
         CPU: a small residual network for images and for series, a multi-layer perceptron for
-        tables, and a small transformer for texts. ``"vit"`` is a small Vision Transformer for
+        tables, and a bag of words for texts. ``"vit"`` is a small Vision Transformer for
         images; other strings name torchvision classifiers, for example ``"resnet18"``, which are
         built untrained and without their last layer; ``"transformer"`` is a
         :class:`~sklearn_ssl.encoders.TextEncoder` for texts. A callable receives the shape of one

@@ -69,7 +69,8 @@ class BasePretrainer(
     ----------
     max_epochs : int, default=None
         Number of passes over the data. With None, the networks see about 600,000 images, 1,000,000
-        rows of a table, 500,000 series or 60,000 videos, but every row 4 to 200 times. With 0
+        rows of a table, 500,000 series, 60,000 videos or ROWS_OF_TEXT, but every row 4 to
+        200 times. With 0
         nothing is trained: the initial weights are kept, as a baseline, and batch normalizations
         get the statistics of a sample of the rows.
     batch_size : int, default=None
@@ -185,7 +186,8 @@ class BasePretrainer(
         ----------
         X : array-like of shape (n, features), (n, height, width[, channels]) or (n, channels, time)
             At least two rows of finite numbers; tables may have missing numbers (NaN) and
-            categories. Memory-mapped arrays are read in batches.
+            categories. Memory-mapped arrays are read in batches. Texts are a list or a column of
+            strings.
         y : ignored
             Present for API consistency.
         X_unlabeled : array-like, default=None

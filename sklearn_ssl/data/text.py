@@ -26,6 +26,9 @@ OF_NUMBERS = (
 ROLES = ("begin", "end", "mask")
 # For estimators without parameters of the tokenizer:
 LENGTH_OF_WORDS = 256  # tokens in a row
+LR_SCALE = (
+    10.0  # of vectors of words, in views: 0.68 in place of 0.57 of movie reviews after 3 epochs
+)
 # In a batch of `transform`; more tokens at once, or other lengths, would waste padding.
 TOKENS_AT_ONCE = 512
 PADDED_TO = 8  # lengths are multiples of this
@@ -224,7 +227,10 @@ class TextSpec(Spec):
 
     def default_encoder(self, shape):
         return BagEncoder(
-            self.vocabulary_size, ignored=self.meaningless, frequency=self.frequency()
+            self.vocabulary_size,
+            ignored=self.meaningless,
+            frequency=self.frequency(),
+            lr_scale=LR_SCALE,
         )
 
     def named_encoder(self, name, shape):

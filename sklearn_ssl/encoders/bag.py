@@ -26,6 +26,8 @@ class BagEncoder(nn.Module):
     frequency : torch.Tensor of shape (vocabulary_size,), default=None
         The share of each token in the training texts. A token that has the share f starts with the
         weight a / (a + f), where a is 0.001 [1]_; without shares all weights start at 1.
+    lr_scale : float, default=1.0
+        Factor of the learning rate for vectors and weights, most of which take part in few steps.
 
     Attributes
     ----------
@@ -48,8 +50,9 @@ class BagEncoder(nn.Module):
 
     tokens_at_once = 2**15  # in a batch of `transform`: no states fill the memory
 
-    def __init__(self, vocabulary_size, width=128, *, ignored=(), frequency=None):
+    def __init__(self, vocabulary_size, width=128, *, ignored=(), frequency=None, lr_scale=1.0):
         super().__init__()
+        self.lr_scale = lr_scale
         self.output_dim = width
         self.embedding = nn.Embedding(vocabulary_size, width)
         nn.init.normal_(self.embedding.weight, std=width**-0.5)
@@ -65,6 +68,9 @@ class BagEncoder(nn.Module):
         ids = self.known(ids)
         if self.training:  # the mean statistics of the first batches, then of the latest ten or so
             self.norm.momentum = max(0.1, 1 / (1 + self.norm.num_batches_tracked.item()))
+            used = (ids >= 0).any(dim=0)
+            used[0] = True  # at least one place
+            ids = ids[:, used]  # padding takes as much time as words, above all in gradients
         h = self.norm(self.bag(ids)) @ self.emphasis * self.output_dim**-0.5
         # Without a known token, all that can be said of a text is the mean of all texts.
         return h * (ids >= 0).any(dim=1, keepdim=True)

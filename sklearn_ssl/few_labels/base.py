@@ -71,7 +71,8 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         How to change labeled rows; changed and unchanged rows are both in the batch. "auto" means
         the transformer's own augmentation, or else that of the kind of data: see
         :doc:`/augmentation`. It pays off for images, many epochs and hundreds of labels, and
-        doubles the time. "auto" leaves texts and videos unchanged; texts have dropout.
+        doubles the time. "auto" leaves videos unchanged, and texts if the transformer compares no
+        views.
     max_epochs : int, default=None
         Number of passes over the labeled rows in the full training. None means 30, or fewer, down
         to 5, if that would be more than 2,000 steps. With 0 nothing is trained: "full" keeps a head

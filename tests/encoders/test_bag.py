@@ -114,3 +114,14 @@ def test_gradients_are_those_of_the_slow_mean(encoder):
     torch.testing.assert_close(ours, (encoder.embedding.weight.grad, encoder.log_weight.grad))
     assert (ours[1][2:] != 0).all()
     assert (ours[1][:2] == 0).all()
+
+
+def test_places_that_no_row_uses_are_left_out_in_training_alone(encoder, monkeypatch):
+    widths = []
+    bag = encoder.bag
+    monkeypatch.setattr(encoder, "bag", lambda ids: widths.append(ids.shape[1]) or bag(ids))
+    ids = torch.tensor([[2, 0, 3, -1, -1], [5, 1, -1, -1, -1]])
+    assert torch.isfinite(encoder.train()(ids)).all()
+    assert torch.isfinite(encoder(torch.full((2, 5), -1))).all()
+    encoder.eval()(ids)
+    assert widths == [2, 1, 5]
