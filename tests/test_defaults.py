@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sklearn_ssl import defaults
-from sklearn_ssl.augment import blur_probability, crop_scale, local_crop_scale
+from sklearn_ssl.augment.image import blur_probability, crop_scale, local_crop_scale
 from sklearn_ssl.data.table import n_quantiles
 from sklearn_ssl.encoders.vit import default_patch_size
 from tests.helpers import batch_of

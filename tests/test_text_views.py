@@ -262,6 +262,15 @@ def test_few_labels(strategy):
     assert model.transformer_.input_spec_.modality == "text"
 
 
+def test_labeled_texts_change_as_in_the_pretraining():
+    ssl = make(augment=TextAugmentation(deletion=0.5)).fit(TEXTS)
+    model = FineTuneClassifier(ssl, strategy="full", augment="auto", max_epochs=1, random_state=0)
+    assert model._augmentation(ssl).deletion == 0.5
+    plain = clone(model).set_params(augment=None)
+    changed, same = (m.fit(TEXTS, LABELS).decision_function(TEXTS) for m in (model, plain))
+    assert not np.array_equal(changed, same)
+
+
 def test_evaluation():
     report = evaluate_representation(
         make(), TEXTS, LABELS, labels_per_class=3, n_draws=2, random_state=0

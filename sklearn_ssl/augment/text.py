@@ -11,8 +11,8 @@ UNKNOWN = -2  # no token
 class TextAugmentation(Augmentation):
     """Random crop of each text, without some of its tokens.
 
-    Two crops of a text are the views of Contriever [1]_: they rarely share words, unless the words
-    say what the text is about.
+    Two crops of a text are the views of Contriever [1]_. The smaller they are, the fewer words they
+    share, and the more the representation has to say what the text is about.
 
     Parameters
     ----------

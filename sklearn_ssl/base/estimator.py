@@ -69,10 +69,9 @@ class BasePretrainer(
     ----------
     max_epochs : int, default=None
         Number of passes over the data. With None, the networks see about 600,000 images, 1,000,000
-        rows of a table, 500,000 series, 60,000 videos or ROWS_OF_TEXT, but every row 4 to
-        200 times. With 0
-        nothing is trained: the initial weights are kept, as a baseline, and batch normalizations
-        get the statistics of a sample of the rows.
+        rows of a table, 500,000 series, 60,000 videos or 300,000 texts, but every row 4 to 200
+        times. With 0 nothing is trained: the initial weights are kept, as a baseline, and batch
+        normalizations get the statistics of a sample of the rows.
     batch_size : int, default=None
         Largest number of rows in a step. None means 256, or fewer, down to 64, for less than 4,096
         rows.
