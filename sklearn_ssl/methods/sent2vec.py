@@ -141,10 +141,8 @@ class Sent2VecTransformer(BaseTextPretrainer):
     lr: float = param(2e-2, Interval(Real, 0, None, closed="neither"))
     weight_decay: float = param(0.0, Interval(Real, 0, None, closed="left"))
 
-    _tokens_at_once = 2**15  # there are no states that would fill the memory
-
     def _make_task(self, spec):
-        frequency = torch.from_numpy(spec.token_counts / spec.token_counts.sum()).float()
+        frequency = spec.frequency()
         encoder = BagEncoder(
             spec.vocabulary_size, self.width, ignored=spec.meaningless, frequency=frequency
         )
