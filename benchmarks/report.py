@@ -211,6 +211,36 @@ def brown(results):
     return markdown(["model", "bits per byte", "trained for"], lines)
 
 
+def texts(results):
+    """Return the table of all ways to represent texts."""
+    rows = chosen(store.read(results / "texts.csv"), metric="accuracy")
+    parts = []
+    for name in distinct(rows, "dataset"):
+        own = chosen(rows, dataset=name)
+        parts += [f"### {name}", "", *scores_table({"": own}, "labels per class"), ""]
+    return parts[:-1]
+
+
+def text_leads(results):
+    """Return by how many points Sent2Vec leads on each data set, with twice the standard error."""
+    rows = store.read(results / "texts.csv")
+    columns = (
+        ("Sent2Vec", "lead over SVD of TF-IDF, 128", "over the SVD"),
+        ("Sent2Vec, C searched", "lead over SVD of TF-IDF, 128", "over the SVD, C searched"),
+        ("Sent2Vec, C searched", "lead over TF-IDF", "over TF-IDF, C searched"),
+    )
+    lines = []
+    for name in distinct(rows, "dataset"):
+        for k in distinct(chosen(rows, dataset=name), "labels"):
+            cells = []
+            for method, metric, _ in columns:
+                (row,) = chosen(rows, dataset=name, labels=k, method=method, metric=metric)
+                error = 2 * float(row["std"]) / int(row["n_draws"]) ** 0.5
+                cells.append(f"{100 * float(row['mean']):+.1f} ± {100 * error:.1f}")
+            lines.append([name, k, *cells])
+    return markdown(["", "labels per class", *(title for _, _, title in columns)], lines)
+
+
 def gains(results):
     """Return what pretraining adds to fine-tuning: a row for each table, and their mean."""
     rows = store.read(results / "tables_gain.csv")
@@ -301,7 +331,7 @@ SECTIONS = {
     function.__name__: function
     for function in (
         *(brown, data_set, few_labels, gains, measured, regression, selection),
-        *(selection_summary, speed, summary, trees, verdicts),
+        *(selection_summary, speed, summary, text_leads, texts, trees, verdicts),
     )
 }
 

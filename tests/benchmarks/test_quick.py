@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import brown, quality, report, selection, store, tables_gain
+from benchmarks import brown, quality, report, selection, store, tables_gain, texts
 from benchmarks.speed import __main__ as speed
 from benchmarks.speed.memory import peak_memory
 from sklearn_ssl import methods
@@ -146,3 +146,14 @@ def test_quick_figures_do_not_reach_the_results(module, capsys):
     with pytest.raises(SystemExit):
         module.main(["--quick"])
     assert "--quick needs --results" in capsys.readouterr().err
+
+
+def test_texts(tmp_path, monkeypatch):
+    monkeypatch.setattr(texts, "SEEDS", 1)
+    quickly(texts, tmp_path)
+    rows = store.read(tmp_path / "texts.csv")
+    assert {"TF-IDF", "Sent2Vec", "Sent2Vec, beside TF-IDF, C searched"} < {
+        row["method"] for row in rows
+    }
+    assert "| Sent2Vec, untrained |" in "\n".join(report.texts(tmp_path))
+    assert len(report.text_leads(tmp_path)) == 2 + 2  # header; numbers of labels
