@@ -8,6 +8,7 @@
         loss = info_nce(z_a, z_b)          # find the other pass of a text among n
 """
 
+import warnings
 from contextlib import contextmanager
 from numbers import Real
 
@@ -71,7 +72,9 @@ class SimCSETransformer(BaseTextTransformer):
     Notes
     -----
     In the paper, the transformer is a pretrained BERT, which is refined on a million sentences.
-    From random weights it only learns which texts share words, so use it with `pretrained`.
+    From random weights it only learns which texts share words, and a fit without `pretrained` warns
+    of it. :class:`~sklearn_ssl.Sent2VecTransformer` learns from texts alone; so does
+    :class:`~sklearn_ssl.SimCLRTransformer`, which compares crops of texts.
 
     References
     ----------
@@ -94,6 +97,17 @@ class SimCSETransformer(BaseTextTransformer):
     _fewest_to_score = 2  # it compares texts with each other
     _collapse_remedies = {"temperature": "smaller", "lr": "smaller"}
     _fewest_directions = 2.5  # negatives push embeddings apart in all directions
+
+    def _first_task(self, spec):
+        if spec.pretrained is None and self.max_epochs != 0:
+            warnings.warn(
+                "SimCSETransformer starts from random weights, from which it hardly learns more "
+                "than guessing. Pass the folder of a pretrained model as pretrained, or use "
+                "Sent2VecTransformer or, for crops of texts as views, SimCLRTransformer.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return super()._first_task(spec)
 
     def _make_task(self, spec):
         return SimCSETask(self._make_encoder(spec), self.temperature)

@@ -1,6 +1,7 @@
 """SimCSE: two passes with dropout, their contrast, and what it is worth."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -177,3 +178,11 @@ def test_without_dropout_there_is_nothing_to_learn(dropout):
 def test_temperature_is_positive(temperature):
     with pytest.raises(InvalidParameterError, match="'temperature' parameter"):
         SimCSETransformer(temperature=temperature, **SMALL).fit(SENTENCES)
+
+
+def test_random_weights_are_warned_of():
+    with pytest.warns(UserWarning, match="starts from random weights, .* Sent2VecTransformer"):
+        SimCSETransformer(max_epochs=1, **SMALL).fit(SENTENCES)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        SimCSETransformer(max_epochs=0, **SMALL).fit(SENTENCES)
