@@ -27,6 +27,7 @@ def test_every_page_of_figures_is_generated():
     [
         ("quality.md", "quality.csv", "dataset"),
         ("quality.md", "brown.csv", "model"),
+        ("texts_table.md", "texts.csv", "dataset"),
         ("few_labels_table.md", "few_labels.csv", "dataset"),
         ("regression_table.md", "regression.csv", "dataset"),
         ("tables_gain.md", "tables_gain.csv", "dataset"),
