@@ -48,7 +48,7 @@ class BagEncoder(nn.Module):
     torch.Size([2, 16])
     """
 
-    tokens_at_once = 2**15  # in a batch of `transform`: no states fill the memory
+    tokens_at_once = 2**13  # in a batch of `transform`: no states fill the memory
 
     def __init__(self, vocabulary_size, width=128, *, ignored=(), frequency=None, lr_scale=1.0):
         super().__init__()
