@@ -166,7 +166,7 @@ def mask_types(ids, mask_ratio, generator):
     >>> ids
     tensor([[ 9,  7,  3,  3, -1]])
     >>> ids[hidden], ids[answers]
-    (tensor([3, 3]), tensor([3]))
+    (tensor([9, 3, 3]), tensor([9, 3]))
     """
     ids = ids.sort(dim=1, descending=True).values
     real = ids >= 0
