@@ -10,8 +10,8 @@ what is restricted to some methods is printed only:
 
     python -m benchmarks.speed --only methods --methods MoCo BYOL
 
-Needs the extra `bench`, ts3l (pip install --no-deps ts3l), and Fashion-MNIST, the Brown corpus, the
-UCI sentences and MiniLM (see benchmarks/datasets.py).
+Needs the extra `bench`, ts3l (pip install --no-deps ts3l), and Fashion-MNIST, the Brown corpus,
+IMDb's reviews, the UCI sentences and MiniLM (see benchmarks/datasets.py).
 """
 
 from dataclasses import replace
@@ -21,7 +21,7 @@ from benchmarks.speed.against_lightly import METHODS, augmentation, lightly, met
 from benchmarks.speed.loops import fit, transform
 from benchmarks.speed.masking import mae, mask_ratio, scarf
 from benchmarks.speed.memory import memory, million
-from benchmarks.speed.texts import language_models, sentences
+from benchmarks.speed.texts import bags, language_models, sentences
 from benchmarks.speed.timing import FULL, QUICK, machine
 from sklearn_ssl.training.runtime import torch_settings
 
@@ -29,7 +29,7 @@ PARTS = {
     function.__name__: function
     for function in (
         *(fit, lightly, methods, augmentation, transform, memory, mae, mask_ratio),
-        *(scarf, million, language_models, sentences),
+        *(scarf, million, language_models, bags, sentences),
     )
 }
 

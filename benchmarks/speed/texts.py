@@ -1,11 +1,16 @@
-"""Speed of the estimators of texts, against transformers and sentence-transformers."""
+"""Speed of the estimators of texts, against gensim, transformers and sentence-transformers."""
 
 import numpy as np
 import torch
 
-from benchmarks.datasets import load_brown, load_minilm_folder, load_sentiment_sentences
+from benchmarks.datasets import (
+    load_brown,
+    load_minilm_folder,
+    load_movie_reviews,
+    load_sentiment_sentences,
+)
 from benchmarks.speed.timing import compare, interleaved, plain_epoch, timed
-from sklearn_ssl import CausalLMEmbedder, MaskedLMEmbedder
+from sklearn_ssl import CausalLMEmbedder, MaskedLMEmbedder, Sent2VecTransformer
 from sklearn_ssl.data.text import TokenRows
 from sklearn_ssl.datasets import load_scipy_docstrings
 from sklearn_ssl.masking import corrupt_tokens
@@ -131,3 +136,35 @@ def sentences(size):
     times = interleaved([timed(ours.transform, texts), timed(theirs.encode, texts)], size.n_rounds)
     what = f"`transform` with a pretrained MiniLM, {len(texts):,} sentences"
     yield compare(what, *times, "sentence-transformers", n_rows=len(texts), at_least=1.0)
+
+
+def bags(size):
+    """Sent2Vec against word2vec whose window is a whole text, and against a language model.
+
+    A fit of ours includes finding the words, which word2vec is given.
+    """
+    texts = load_scipy_docstrings()[0] if size.quick else load_movie_reviews("imdb")[0][::5]
+    ours = Sent2VecTransformer(max_epochs=4, random_state=0)
+    spec = ours.fit(texts).input_spec_
+    tokenizer = ours.tokenizer_
+    words = [encoded.tokens for encoded in tokenizer.encode_batch(list(texts))]
+    peer = timed(word2vec, words, ours)
+    times = interleaved([timed(ours.fit, texts), peer], size.method_rounds)
+    n_rows = spec.n_tokens * ours.max_epochs
+    what = f"Sent2VecTransformer, {len(texts):,} texts, {ours.max_epochs} epochs"
+    yield compare(what, *times, "gensim", n_rows=n_rows, at_least=1.0)
+
+    few = texts[:: 1 if size.quick else 10]
+    once = [E(max_epochs=1, random_state=0) for E in (Sent2VecTransformer, CausalLMEmbedder)]
+    n_tokens = once[0].fit(few).input_spec_.n_tokens
+    times = interleaved([timed(ssl.fit, few) for ssl in once], size.method_rounds)
+    what = f"Sent2VecTransformer, {len(few):,} texts, one epoch"
+    yield compare(what, *times, "CausalLMEmbedder", n_rows=n_tokens, at_least=20)
+
+
+def word2vec(words, ssl):
+    """Train gensim's CBOW with vectors as wide, on a window as long, for as many epochs."""
+    from gensim.models import Word2Vec
+
+    options = {"vector_size": ssl.width, "window": ssl.max_length, "epochs": ssl.max_epochs}
+    Word2Vec(words, **options, sg=0, negative=10, sample=1e-4, min_count=1, workers=1, seed=0)

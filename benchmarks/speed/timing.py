@@ -16,7 +16,7 @@ from sklearn_ssl.training.runtime import N_THREADS, resolve_precision
 
 PACKAGES = (
     *("torch", "torchvision", "scikit-learn", "skorch", "numpy", "scipy"),
-    *("lightly", "transformers"),
+    *("lightly", "transformers", "gensim"),
 )
 BATCH_SIZE = 256
 

@@ -108,7 +108,7 @@ def test_brown(tmp_path):
 
 
 SLOW_PARTS = ("lightly", "methods", "mae", "million", "language_models")
-NOT_RUN = ("memory", "scarf", "sentences")  # eight processes; packages that tests do without
+NOT_RUN = ("memory", "scarf", "bags", "sentences")  # eight processes; packages that tests lack
 
 
 # lightly's head of DINO uses a function of torch that is deprecated.
@@ -141,7 +141,7 @@ def test_speed_of_some_methods_is_printed(tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("module", [brown, quality, selection, speed, tables_gain])
+@pytest.mark.parametrize("module", [brown, quality, selection, speed, tables_gain, texts])
 def test_quick_figures_do_not_reach_the_results(module, capsys):
     with pytest.raises(SystemExit):
         module.main(["--quick"])
