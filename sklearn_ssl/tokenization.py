@@ -45,7 +45,7 @@ WORDS = 20_000  # the most frequent ones, by default
 LONGEST_WORD = re.compile(r"(\S{1000}|\s{1000})")
 
 
-def train_tokenizer(texts, vocabulary_size=None, *, lowercase=False):
+def train_tokenizer(texts, vocabulary_size=None):
     """Train a byte-level BPE like GPT-2's: frequent words are tokens, rare ones are split.
 
     It reads any text: anything that is not in its vocabulary is split into bytes.
@@ -56,8 +56,6 @@ def train_tokenizer(texts, vocabulary_size=None, *, lowercase=False):
     vocabulary_size : int, default=None
         Maximum number of tokens, including special ones and the 256 bytes; a short text needs
         fewer. With None it depends on the length of the text, see ``default_vocabulary_size``.
-    lowercase : bool, default=False
-        Whether texts are read in lower case.
 
     Returns
     -------
@@ -82,12 +80,10 @@ def train_tokenizer(texts, vocabulary_size=None, *, lowercase=False):
         initial_alphabet=list(BYTES),
         show_progress=False,
     )
-    if lowercase:
-        tokenizer.normalizer = normalizers.Lowercase()
     return _trained(tokenizer, trainer, texts)
 
 
-def train_word_tokenizer(texts, vocabulary_size=None, *, lowercase=False):
+def train_word_tokenizer(texts, vocabulary_size=None):
     """Find the most frequent words of texts; the tokenizer reads all others as unknown.
 
     Words are letters and digits, with apostrophes inside; punctuation marks count as words, too,
@@ -98,8 +94,6 @@ def train_word_tokenizer(texts, vocabulary_size=None, *, lowercase=False):
     texts : list of str
     vocabulary_size : int, default=None
         Maximum number of words, including the special tokens. None means 20,000.
-    lowercase : bool, default=False
-        Whether texts are read in lower case.
 
     Returns
     -------
@@ -108,16 +102,14 @@ def train_word_tokenizer(texts, vocabulary_size=None, *, lowercase=False):
     Examples
     --------
     >>> from sklearn_ssl.tokenization import train_word_tokenizer
-    >>> tokenizer = train_word_tokenizer(["Don't stop!", "Don't!"], lowercase=True)
-    >>> tokenizer.encode("don't go!").tokens
-    ["don't", '[UNK]', '!']
+    >>> tokenizer = train_word_tokenizer(["Don't stop!", "Don't!"])
+    >>> tokenizer.encode("Don't go!").tokens
+    ["Don't", '[UNK]', '!']
     """
     special = [*OWN, UNKNOWN]
     tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(WORD), "removed", invert=True)
     tokenizer.decoder = decoders.WordPiece()
-    if lowercase:
-        tokenizer.normalizer = normalizers.Lowercase()
     trainer = trainers.WordLevelTrainer(
         vocab_size=vocabulary_size or WORDS, special_tokens=special, show_progress=False
     )
@@ -173,7 +165,7 @@ def _interruptibly(function, *args, **options):
     return outcome.result()
 
 
-def byte_tokenizer(*, lowercase=False):
+def byte_tokenizer():
     """Return the tokenizer whose tokens are the 256 bytes of UTF-8.
 
     Examples
@@ -186,13 +178,11 @@ def byte_tokenizer(*, lowercase=False):
     tokenizer = Tokenizer(models.BPE(vocabulary, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
-    if lowercase:
-        tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.add_special_tokens(list(OWN))
     return tokenizer
 
 
-def character_tokenizer(texts, *, lowercase=False):
+def character_tokenizer(texts):
     """Return the tokenizer whose tokens are the characters of texts, and one for unknown ones.
 
     Examples
@@ -201,17 +191,22 @@ def character_tokenizer(texts, *, lowercase=False):
     >>> character_tokenizer(["abc"]).encode("cab?").tokens
     ['c', 'a', 'b', '[UNK]']
     """
-    if lowercase:
-        texts = map(normalizers.Lowercase().normalize_str, texts)
     characters = sorted(set().union(*texts))
     vocabulary = {token: i for i, token in enumerate((*OWN, UNKNOWN, *characters))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     tokenizer.decoder = decoders.Fuse()
-    if lowercase:
-        tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.add_special_tokens([*OWN, UNKNOWN])
     return tokenizer
+
+
+LOWERCASE = normalizers.Lowercase()
+FOUND_IN_TEXTS = {
+    None: train_tokenizer,
+    "word": train_word_tokenizer,
+    "char": lambda texts, vocabulary_size: character_tokenizer(texts),
+    "byte": lambda texts, vocabulary_size: byte_tokenizer(),
+}
 
 
 def resolve_tokenizer(tokenizer, texts, vocabulary_size=None, *, lowercase=False):
@@ -240,14 +235,11 @@ def resolve_tokenizer(tokenizer, texts, vocabulary_size=None, *, lowercase=False
     TypeError
         If `tokenizer` is something else.
     """
-    if tokenizer is None:
-        return train_tokenizer(texts, vocabulary_size, lowercase=lowercase).to_str()
-    if tokenizer == "word":
-        return train_word_tokenizer(texts, vocabulary_size, lowercase=lowercase).to_str()
-    if tokenizer == "char":
-        return character_tokenizer(texts, lowercase=lowercase).to_str()
-    if tokenizer == "byte":
-        return byte_tokenizer(lowercase=lowercase).to_str()
+    if tokenizer is None or (isinstance(tokenizer, str) and tokenizer in FOUND_IN_TEXTS):
+        if lowercase:
+            texts = [LOWERCASE.normalize_str(text) for text in texts]
+        json = FOUND_IN_TEXTS[tokenizer](texts, vocabulary_size).to_str()
+        return lower_case(json) if lowercase else json
     if isinstance(tokenizer, str | Path):
         tokenizer = _read(Path(os.path.expanduser(tokenizer)))
     elif isinstance(tokenizer, Tokenizer):
@@ -284,7 +276,7 @@ def lower_case(json):
     """Return a tokenizer that reads texts in lower case."""
     tokenizer = Tokenizer.from_str(json)
     known = [tokenizer.normalizer] if tokenizer.normalizer is not None else []
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *known])
+    tokenizer.normalizer = normalizers.Sequence([LOWERCASE, *known])
     return tokenizer.to_str()
 
 
