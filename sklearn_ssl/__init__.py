@@ -23,6 +23,7 @@ from sklearn_ssl.methods.simcse import SimCSETransformer
 from sklearn_ssl.methods.simsiam import SimSiamTransformer
 from sklearn_ssl.methods.swav import SwAVTransformer
 from sklearn_ssl.methods.ts2vec import TS2VecTransformer
+from sklearn_ssl.methods.tsdae import TSDAETransformer
 from sklearn_ssl.methods.vicreg import VICRegTransformer
 from sklearn_ssl.methods.vime import VIMETransformer
 from sklearn_ssl.pretext import PretextTask
@@ -54,6 +55,7 @@ __all__ = [
     "SimSiamTransformer",
     "SwAVTransformer",
     "TS2VecTransformer",
+    "TSDAETransformer",
     "VICRegTransformer",
     "VIMETransformer",
     "__version__",

@@ -132,6 +132,43 @@ def corrupt_tokens(ids, mask_ratio, generator, *, mask, special, vocabulary_size
     return corrupted, chosen
 
 
+def delete_tokens(ids, deletable, deletion, generator):
+    """Leave out some tokens of each row; the others move up.
+
+    Each deletable token is left out with the probability `deletion`, but one of them always stays.
+
+    Parameters
+    ----------
+    ids : torch.Tensor of shape (n, length) of int64
+        Negative where there is no token.
+    deletable : torch.Tensor of shape (n, length) of bool
+        True for tokens that may be left out.
+    deletion : float
+        In [0, 1].
+    generator : torch.Generator or None
+
+    Returns
+    -------
+    shortened : torch.Tensor of shape (n, length) of int64
+        The tokens that stay, in their order, and then -1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_ssl.masking import delete_tokens
+    >>> ids = torch.tensor([[0, 5, 6, 7, 8, 1, -1]])
+    >>> delete_tokens(ids, ids > 1, 0.6, torch.Generator().manual_seed(2))
+    tensor([[ 0,  6,  8,  1, -1, -1, -1]])
+    """
+    # The token with the largest number stays, however many are deleted.
+    luck = torch.rand(ids.shape, generator=generator, device=ids.device)
+    luck = luck.masked_fill(~deletable, -1)
+    deleted = deletable & (luck < deletion) & (luck < luck.amax(dim=1, keepdim=True))
+    ids = ids.masked_fill(deleted | (ids < 0), -1)
+    order = (ids < 0).byte().argsort(dim=1, stable=True)  # tokens that stay move to the left
+    return ids.gather(1, order)
+
+
 def mask_types(ids, mask_ratio, generator):
     """Hide some of the different tokens of each row, everywhere they occur.
 

@@ -35,12 +35,16 @@ from sklearn_ssl import (
     MaskedLMEmbedder,
     Sent2VecTransformer,
     SimCSETransformer,
+    TSDAETransformer,
     tokenization,
 )
 from sklearn_ssl.tokenization import train_tokenizer
 from tests.helpers import through_skops
 
-ESTIMATORS = [MaskedLMEmbedder, CausalLMEmbedder, SimCSETransformer, Sent2VecTransformer]
+ESTIMATORS = [
+    *(MaskedLMEmbedder, CausalLMEmbedder, SimCSETransformer, TSDAETransformer),
+    Sent2VecTransformer,
+]
 every_estimator = pytest.mark.parametrize("Estimator", ESTIMATORS)
 
 # check_estimator runs none of its checks on what takes no tables. These want no X, or refuse it.
@@ -236,6 +240,8 @@ OWN_BAD_PARAMS = [
     *((MaskedLMEmbedder, {"mask_ratio": ratio}) for ratio in (0, 1.5, -0.1, np.nan, None, "all")),
     *((SimCSETransformer, {"temperature": value}) for value in (0, -1, None)),
     (SimCSETransformer, {"dropout": 0}),
+    *((TSDAETransformer, {"deletion": value}) for value in (1, -0.1, np.nan, None)),
+    *((TSDAETransformer, {"decoder_depth": value}) for value in (0, 1.5, None)),
     *((Sent2VecTransformer, {"mask_ratio": ratio}) for ratio in (0, 1, -0.1, np.nan, None)),
     *((Sent2VecTransformer, {"subsampling": value}) for value in (0, -1e-4, None)),
 ]
@@ -298,7 +304,7 @@ def test_mask_ratio_at_its_limits(mask_ratio):
     assert np.isfinite(estimator.transform(TEXTS)).all()
 
 
-@pytest.mark.parametrize("Estimator", [MaskedLMEmbedder, CausalLMEmbedder])
+@pytest.mark.parametrize("Estimator", [MaskedLMEmbedder, CausalLMEmbedder, TSDAETransformer])
 def test_without_dropout(Estimator):
     estimator = make(Estimator, dropout=0).fit(TEXTS)
     assert np.isfinite(estimator.transform(TEXTS)).all()
@@ -325,6 +331,7 @@ def test_parameters_matter(Estimator, fitted):
     changes += {
         MaskedLMEmbedder: [{"mask_ratio": 0.5}],
         SimCSETransformer: [{"temperature": 0.5}],
+        TSDAETransformer: [{"deletion": 0.3}, {"decoder_depth": 2}],
         Sent2VecTransformer: [{"mask_ratio": 0.3}, {"subsampling": 1.0}],
     }.get(Estimator, [])
     for params in changes:

@@ -6,7 +6,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklearn_ssl.masking import corrupt_features, corrupt_tokens, mask_types, random_mask
+from sklearn_ssl.masking import (
+    corrupt_features,
+    corrupt_tokens,
+    delete_tokens,
+    mask_types,
+    random_mask,
+)
 
 # Of a vocabulary of 40 tokens; special ones are at its beginning, in it and at its end.
 WORDS = {"mask": 2, "special": (0, 1, 2, 17, 39), "vocabulary_size": 40}
@@ -231,3 +237,39 @@ def test_every_type_is_hidden_equally_often_however_frequent_it_is():
     ids, _, answers = mask_types(ids, 0.5, torch.Generator().manual_seed(0))
     shares = [(answers & (ids == i)).float().sum().item() / 4000 for i in (1, 2, 3)]
     np.testing.assert_allclose(shares, 0.5 - 0.125 / 3, atol=0.03)  # one of three always stays
+
+
+# Tokens that are left out -----------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(
+    lengths=st.lists(st.integers(0, 20), min_size=1, max_size=6),
+    deletion=st.sampled_from([0.0, 0.3, 0.6, 0.99, 1.0]),
+    seed=st.integers(0, 2**31),
+)
+def test_deleted_tokens_equal_those_of_a_slow_reference(lengths, deletion, seed):
+    ids = torch.full((len(lengths), max(lengths) + 2), -1)
+    for row, length in zip(ids, lengths):
+        row[: length + 2] = torch.tensor([0, *range(7, 7 + length), 1])
+    deletable = ids > 1
+    before = ids.clone(), deletable.clone()
+    shortened = delete_tokens(ids, deletable, deletion, generator(seed))
+    assert torch.equal(ids, before[0])
+    assert torch.equal(deletable, before[1])
+    luck = torch.rand(ids.shape, generator=generator(seed)).tolist()
+    for length, row, numbers in zip(lengths, shortened.tolist(), luck):
+        places = range(1, length + 1)
+        stays = [i for i in places if numbers[i] >= deletion]
+        stays = stays or [max(places, key=numbers.__getitem__)] if length else []
+        expected = [0, *(6 + i for i in stays), 1]
+        assert row == expected + [-1] * (ids.shape[1] - len(expected))
+
+
+def test_as_many_tokens_are_deleted_as_asked():
+    ids = torch.arange(100).repeat(500, 1)
+    shortened = delete_tokens(ids, ids >= 20, 0.6, generator())
+    assert ((shortened >= 20).sum() / (500 * 80)).item() == pytest.approx(0.4, abs=0.01)
+    assert torch.equal(shortened[:, :20], ids[:, :20])
+    counts = torch.bincount(shortened[shortened >= 20], minlength=100)[20:] / 500
+    assert (counts - 0.4).abs().max() < 0.1

@@ -3,6 +3,7 @@
 import torch
 
 from sklearn_ssl.augment.base import Augmentation, uniform
+from sklearn_ssl.masking import delete_tokens
 
 FEWEST = 4  # tokens of a crop, if the text has as many
 UNKNOWN = -2  # no token
@@ -59,21 +60,16 @@ class TextAugmentation(Augmentation):
     def forward(self, batch, generator):
         n, length = batch.shape
 
-        def draw(*shape, low=0.0, high=1.0):
-            return uniform(shape, low, high, batch, generator)
+        def draw(low=0.0, high=1.0):
+            return uniform((n, 1), low, high, batch, generator)
 
         first = (batch[:, :1] == self.begin).long()  # [n, 1]: where the text itself begins
         size = (batch >= 0).sum(dim=1, keepdim=True) - first
         low, high = self.crop
-        kept = (draw(n, 1, low=low, high=high) * size).round().long().clamp(min=FEWEST)
+        kept = (draw(low, high) * size).round().long().clamp(min=FEWEST)
         kept = kept.minimum(size)
-        start = first + (draw(n, 1) * (size - kept + 1)).long().minimum(size - kept)
+        start = first + (draw() * (size - kept + 1)).long().minimum(size - kept)
         place = torch.arange(length, device=batch.device)
         inside = (place >= start) & (place < start + kept)  # [n, length]
-        # The token with the largest number stays, however many are deleted.
-        luck = draw(n, length).masked_fill(~inside, -1)
-        stays = inside & ((luck >= self.deletion) | (luck == luck.amax(dim=1, keepdim=True)))
-        stays |= place < first
-        order = (~stays).byte().argsort(dim=1, stable=True)  # tokens that stay move to the left
-        n_stay = stays.sum(dim=1, keepdim=True)
-        return batch.gather(1, order).masked_fill(place >= n_stay, -1)
+        outside = (place >= first) & ~inside
+        return delete_tokens(batch.masked_fill(outside, -1), inside, self.deletion, generator)

@@ -81,6 +81,7 @@ class BaseTextTransformer(BaseTextPretrainer):
     weight_decay: float = 0.01
 
     _causal = False  # whether a token sees only what is before it
+    _from_random_weights = None  # what to warn of if it is not pretrained
 
     def _read_vocabulary(self, texts):
         if self.pretrained is not None:
@@ -154,6 +155,15 @@ class BaseTextTransformer(BaseTextPretrainer):
         return encoder, None
 
     def _first_task(self, spec):
+        warned_of = self._from_random_weights
+        if warned_of and spec.pretrained is None and self.max_epochs != 0:
+            warnings.warn(
+                f"{type(self).__name__} starts from random weights, from which {warned_of}. Pass "
+                "the folder of a pretrained model as pretrained, or use Sent2VecTransformer or, "
+                "for crops of texts as views, SimCLRTransformer.",
+                UserWarning,
+                stacklevel=2,
+            )
         task = self._make_task(spec)
         if spec.pretrained is not None:
             head = getattr(task, "pretrained_head", None)

@@ -16,9 +16,9 @@ if hasattr(os, "register_at_fork"):  # another thread may hold it while this one
     os.register_at_fork(after_in_child=lambda: _LOCKS.update(quiet=threading.RLock()))
 OTHERWISE = "its states do not follow from the tokens of a row alone"
 _TAKES = (
-    "MaskedLMEmbedder and SimCSETransformer accept encoders such as BERT, RoBERTa, DistilBERT, "
-    "MPNet or ModernBERT, CausalLMEmbedder accepts decoders such as GPT-2, Llama, Mistral, Qwen or "
-    "Gemma."
+    "MaskedLMEmbedder, SimCSETransformer and TSDAETransformer accept encoders such as BERT, "
+    "RoBERTa, DistilBERT, MPNet or ModernBERT, CausalLMEmbedder accepts decoders such as GPT-2, "
+    "Llama, Mistral, Qwen or Gemma."
 )
 
 
@@ -239,7 +239,11 @@ def _wrong_way(config, causal):
         f"pretrained holds a model of type {config.model_type!r}, whose tokens see "
         + ("all of a text" if causal else "only what is before them")
         + ": use it in "
-        + ("MaskedLMEmbedder or SimCSETransformer." if causal else "CausalLMEmbedder.")
+        + (
+            "MaskedLMEmbedder, SimCSETransformer or TSDAETransformer."
+            if causal
+            else "CausalLMEmbedder."
+        )
     )
 
 

@@ -87,7 +87,9 @@ class TextEncoder(nn.Module):
         self.embedding = nn.Embedding(vocabulary_size, width)
         self.rotary = positions == "rotary"
         if self.rotary:
-            self.register_buffer("turns", _turns(max_length, width // n_heads), persistent=False)
+            self.register_buffer(
+                "turns", rotary_turns(max_length, width // n_heads), persistent=False
+            )
         else:
             self.positions = nn.Embedding(max_length, width)
         self.first_norm = nn.Identity() if norm_first else nn.LayerNorm(width)
@@ -96,18 +98,7 @@ class TextEncoder(nn.Module):
             TextBlock(width, n_heads, causal, norm_first, dropout) for _ in range(depth)
         )
         self.last_norm = nn.LayerNorm(width) if norm_first else nn.Identity()
-        self._initialize(depth)
-
-    def _initialize(self, depth):
-        """Initialize like GPT-2: small weights, even smaller where a block adds to the states."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Embedding):
-                nn.init.normal_(module.weight, std=0.02)
-            if isinstance(module, nn.Linear):
-                nn.init.zeros_(module.bias)
-        for block in self.blocks:
-            for layer in (block.attention.projection, block.mlp[2]):
-                nn.init.normal_(layer.weight, std=0.02 / math.sqrt(2 * depth))
+        initialize(self)
 
     def forward(self, ids):
         return pool(self.states(ids), ids, self.pooling)
@@ -151,6 +142,18 @@ def pool(states, ids, pooling):
         return total / real.sum(dim=1, keepdim=True)
     place = real.sum(dim=1) - 1 if pooling == "last" else torch.zeros_like(ids[:, 0])
     return states[torch.arange(len(ids), device=ids.device), place]
+
+
+def initialize(network):
+    """Initialize like GPT-2: small weights, even smaller where one of the blocks adds to states."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=0.02)
+        if isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)
+    for block in network.blocks:
+        for layer in (block.attention.projection, block.mlp[2]):
+            nn.init.normal_(layer.weight, std=0.02 / math.sqrt(2 * len(network.blocks)))
 
 
 class TextBlock(nn.Module):
@@ -222,7 +225,7 @@ class LayerCache:
         return k, v
 
 
-def _turns(length, head_width):
+def rotary_turns(length, head_width):
     """Return cosines and sines of rotary positions: ``(length, 2, head_width / 2)``."""
     frequencies = ROTARY_BASE ** -(torch.arange(0, head_width, 2) / head_width)
     angles = torch.arange(length)[:, None] * frequencies

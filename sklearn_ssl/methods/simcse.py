@@ -8,7 +8,6 @@
         loss = info_nce(z_a, z_b)          # find the other pass of a text among n
 """
 
-import warnings
 from contextlib import contextmanager
 from numbers import Real
 
@@ -94,20 +93,10 @@ class SimCSETransformer(BaseTextTransformer):
     dropout: float = param(0.1, Interval(Real, 0, 1, closed="neither"))
 
     _relative_cost = 2.0  # two passes
+    _from_random_weights = "it hardly learns more than guessing"
     _fewest_to_score = 2  # it compares texts with each other
     _collapse_remedies = {"temperature": "smaller", "lr": "smaller"}
     _fewest_directions = 2.5  # negatives push embeddings apart in all directions
-
-    def _first_task(self, spec):
-        if spec.pretrained is None and self.max_epochs != 0:
-            warnings.warn(
-                "SimCSETransformer starts from random weights, from which it hardly learns more "
-                "than guessing. Pass the folder of a pretrained model as pretrained, or use "
-                "Sent2VecTransformer or, for crops of texts as views, SimCLRTransformer.",
-                UserWarning,
-                stacklevel=2,
-            )
-        return super()._first_task(spec)
 
     def _make_task(self, spec):
         return SimCSETask(self._make_encoder(spec), self.temperature)

@@ -36,17 +36,6 @@ def _tokens(row):
     return row[:n].tolist()
 
 
-class Dice:
-    """Returns known numbers instead of random ones."""
-
-    def __init__(self, monkeypatch, *numbers):
-        self.numbers = list(numbers)
-        monkeypatch.setattr("sklearn_ssl.augment.text.uniform", self.draw)
-
-    def draw(self, shape, low, high, like, generator):
-        return low + (high - low) * self.numbers.pop(0).reshape(shape)
-
-
 def _reference(row, crop, deletion, begin, fraction, position, luck):
     """Return a view of one row as a list, given the random numbers from 0 to 1 behind it.
 
@@ -75,13 +64,9 @@ def _reference(row, crop, deletion, begin, fraction, position, luck):
 )
 def test_views_equal_those_of_a_slow_reference(lengths, low, high, deletion, begins, seed):
     batch, n = _batch(lengths, begins), len(lengths)
-    draws = [
-        torch.rand(shape, generator=_generator(seed + i))
-        for i, shape in enumerate([(n, 1), (n, 1), batch.shape])
-    ]
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        Dice(monkeypatch, *draws)
-        views = _adapted(crop=(low, high), deletion=deletion)(batch, None)
+    generator = _generator(seed)
+    draws = [torch.rand(shape, generator=generator) for shape in [(n, 1), (n, 1), batch.shape]]
+    views = _adapted(crop=(low, high), deletion=deletion)(batch, _generator(seed))
     for row, view, fraction, position, luck in zip(batch, views, *draws):
         numbers = fraction[0], position[0], luck.tolist()
         assert _tokens(view) == _reference(row, (low, high), deletion, BEGIN, *numbers)

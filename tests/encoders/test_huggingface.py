@@ -15,7 +15,7 @@ import transformers
 from transformers import AutoModel, AutoTokenizer, BertForMaskedLM, GPT2LMHeadModel
 
 from benchmarks.datasets import load_minilm_folder
-from sklearn_ssl import CausalLMEmbedder, MaskedLMEmbedder, SimCSETransformer
+from sklearn_ssl import CausalLMEmbedder, MaskedLMEmbedder, SimCSETransformer, TSDAETransformer
 from sklearn_ssl.encoders._pretrained_folder import read_pretrained
 from sklearn_ssl.encoders.huggingface import build_pretrained
 from sklearn_ssl.encoders.text import POOLINGS
@@ -40,11 +40,11 @@ def gpt2(tmp_path_factory):
     return save_gpt2(tmp_path_factory.mktemp("gpt2"))
 
 
-@pytest.fixture(params=[MaskedLMEmbedder, SimCSETransformer, CausalLMEmbedder])
+@pytest.fixture(params=[MaskedLMEmbedder, SimCSETransformer, TSDAETransformer, CausalLMEmbedder])
 def estimator_and_folder(request, bert, masked_bert, gpt2):
     """A function that makes an estimator, and the folder of a model that it takes."""
-    folders = {MaskedLMEmbedder: masked_bert, SimCSETransformer: bert, CausalLMEmbedder: gpt2}
-    folder = folders[request.param]
+    folders = {MaskedLMEmbedder: masked_bert, CausalLMEmbedder: gpt2}
+    folder = folders.get(request.param, bert)
 
     def make(**params):
         return request.param(**{"pretrained": folder, "random_state": 0, **params})
@@ -193,7 +193,7 @@ def test_a_fitted_estimator_needs_no_folder(estimator_and_folder, tmp_path, max_
 # What is refused, and what is not done -----------------------------------------------------------
 
 
-@pytest.mark.parametrize("Estimator", [MaskedLMEmbedder, SimCSETransformer])
+@pytest.mark.parametrize("Estimator", [MaskedLMEmbedder, SimCSETransformer, TSDAETransformer])
 def test_a_model_that_looks_back_only_is_for_the_causal_estimator(Estimator, gpt2):
     message = "sees? .*only what is before them: use it in CausalLMEmbedder|has no mask token"
     with pytest.raises(ValueError, match=message):
@@ -201,7 +201,7 @@ def test_a_model_that_looks_back_only_is_for_the_causal_estimator(Estimator, gpt
 
 
 def test_a_model_that_looks_ahead_is_not_for_the_causal_estimator(bert):
-    message = "type 'bert', whose tokens see all of a text: use it in MaskedLMEmbedder or SimCSE"
+    message = "type 'bert', whose tokens see all of a text: use it in MaskedLMEmbedder, SimCSE"
     with pytest.raises(ValueError, match=message):
         CausalLMEmbedder(pretrained=bert, max_epochs=0).fit(TEXTS)
 

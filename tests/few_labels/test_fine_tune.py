@@ -36,6 +36,7 @@ from sklearn_ssl import (
     SimCLRTransformer,
     SimCSETransformer,
     TS2VecTransformer,
+    TSDAETransformer,
     VIMETransformer,
 )
 from sklearn_ssl.augment import FeatureCorruption, ImageAugmentation, SeriesAugmentation
@@ -436,6 +437,7 @@ KINDS = {
     "videos": (NextFrameEmbedder(), np.random.default_rng(0).random((24, 4, 8, 8))),
     "masked words": (MaskedLMEmbedder(**SMALL), TEXTS),
     "texts": (SimCSETransformer(**SMALL), TEXTS),
+    "written texts": (TSDAETransformer(**SMALL), TEXTS),
     "long texts": (CausalLMEmbedder(max_length=4, **SMALL), TEXTS),
 }
 Y = np.repeat([0, 1], 12)

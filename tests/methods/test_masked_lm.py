@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.nn import functional as F
 
 from benchmarks.datasets import load_brown
-from sklearn_ssl import CausalLMEmbedder, MaskedLMEmbedder, SimCSETransformer
+from sklearn_ssl import CausalLMEmbedder, MaskedLMEmbedder, SimCSETransformer, TSDAETransformer
 from sklearn_ssl.data.text import TokenRows
 from sklearn_ssl.masking import corrupt_tokens
 from sklearn_ssl.semi_supervised import draw_labels
@@ -151,7 +151,9 @@ class Groups(Callback):
         self.decays = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
 
 
-@pytest.mark.parametrize("Estimator", [MaskedLMEmbedder, CausalLMEmbedder, SimCSETransformer])
+@pytest.mark.parametrize(
+    "Estimator", [MaskedLMEmbedder, CausalLMEmbedder, SimCSETransformer, TSDAETransformer]
+)
 def test_weight_decay_is_for_matrices_only(Estimator):
     groups = Groups()
     params = {**SMALL, "weight_decay": 0.3, "max_epochs": 1, "callbacks": [groups]}
