@@ -160,9 +160,11 @@ def sent2vec(texts, seed, **settings):
 
 
 def beside_tfidf(texts, seed, **settings):
-    """Return counts, and the encoder that was fitted last with this seed."""
+    """Return counts of length 2, and the encoder that was fitted last with this seed."""
     parts = tfidf(texts, seed), FITTED[seed]
-    return make_union(*map(FrozenEstimator, parts)).fit(texts.X)
+    union = make_union(*map(FrozenEstimator, parts))
+    union.set_params(transformer_weights={union.transformer_list[0][0]: 2})
+    return union.fit(texts.X)
 
 
 def untrained(texts, seed, **settings):

@@ -4,14 +4,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-RARE = 1e-3  # a word of this frequency starts with half the weight of a very rare one
-POWER = 1.5  # a direction of variance v gets the variance v ** POWER; 1 would leave it as it is
+RARE = 3e-3  # a word of this frequency has half the weight of a very rare one
+POWER = 1.25  # a direction of variance v gets the variance v ** POWER; 1 would leave it as it is
 
 
 class BagEncoder(nn.Module):
     """Weighted mean of the vectors of a text's tokens, whatever their order.
 
-    Each token of the vocabulary has a vector and a weight, which are both learned. The means are
+    Each token of the vocabulary has a vector, which is learned, and a weight, which depends on its
+    frequency: learned weights were as good with many texts, and worse with few. The means are
     centered and scaled by a batch normalization without parameters, so that an average
     representation has length 1: what a linear classifier with the usual penalty expects.
 
@@ -24,10 +25,10 @@ class BagEncoder(nn.Module):
         Ids of tokens that say nothing about a text, such as that of an unknown token. Negative ids,
         with which rows are padded, are always ignored.
     frequency : torch.Tensor of shape (vocabulary_size,), default=None
-        The share of each token in the training texts. A token that has the share f starts with the
-        weight a / (a + f), where a is 0.001 [1]_; without shares all weights start at 1.
+        The share of each token in the training texts. A token that has the share f has the weight
+        a / (a + f), where a is 0.003 [1]_; without shares all weights are 1.
     lr_scale : float, default=1.0
-        Factor of the learning rate for vectors and weights, most of which take part in few steps.
+        Factor of the learning rate for the vectors, most of which take part in few steps.
 
     Attributes
     ----------
@@ -57,7 +58,7 @@ class BagEncoder(nn.Module):
         self.embedding = nn.Embedding(vocabulary_size, width)
         nn.init.normal_(self.embedding.weight, std=width**-0.5)
         f = torch.zeros(vocabulary_size) if frequency is None else frequency
-        self.log_weight = nn.Parameter(torch.log(RARE / (RARE + f)))
+        self.register_buffer("weight", RARE / (RARE + f))
         counts = torch.ones(vocabulary_size, dtype=torch.bool)
         counts[list(ignored)] = False
         self.register_buffer("counts", counts, persistent=False)
@@ -91,10 +92,9 @@ class BagEncoder(nn.Module):
         """
         visible = ids >= 0 if visible is None else visible
         ids = ids.clamp(min=0)
-        weights = F.embedding(ids, self.log_weight[:, None])[:, :, 0].exp() * visible
-        total = F.embedding_bag(
-            ids, self.embedding.weight, mode="sum", per_sample_weights=weights
-        )  # [n, width]
+        weights = self.weight[ids] * visible
+        vectors = self.embedding.weight
+        total = F.embedding_bag(ids, vectors, mode="sum", per_sample_weights=weights)  # [n, width]
         return total / weights.sum(dim=1, keepdim=True).clamp(min=1e-12)
 
     @torch.no_grad()

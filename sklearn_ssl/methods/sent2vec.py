@@ -33,7 +33,7 @@ from sklearn_ssl.pretext import PretextTask
 from sklearn_ssl.training.runtime import torch_settings
 from sklearn_ssl.vocabulary_loss import linear_cross_entropy
 
-TOKENS_TO_SEE, MOST_EPOCHS = 20_000_000, 60
+TOKENS_TO_SEE, MOST_EPOCHS = 20_000_000, 30
 N_MEASURED = 10_000  # rows whose directions are measured
 
 
@@ -65,7 +65,7 @@ class Sent2VecTask(PretextTask):
 class Sent2VecTransformer(BaseTextPretrainer):
     """Representations of texts from predicting hidden words with the mean of the others (Sent2Vec).
 
-    Each word of the vocabulary has a vector and a weight. Half of the different words of a text are
+    Each word of the vocabulary has a vector, and a weight that is smaller for frequent words. Half of the different words of a text are
     hidden, and the weighted mean of the vectors of the others has to predict them [1]_.
     ``transform`` returns the weighted mean over all words of a text. There is no transformer, and
     the order of words is ignored: it learns from millions of words in a minute.
@@ -94,7 +94,7 @@ class Sent2VecTransformer(BaseTextPretrainer):
         probability [2]_. Without it, representations follow grammar more than meaning.
     max_epochs : int, default=None
         Number of passes over the texts. With None, the network reads about 20,000,000 tokens, but
-        every text 1 to 60 times. With 0 nothing is trained.
+        every text 1 to 30 times. With 0 nothing is trained.
     optimizer : callable, default=adamw
         A torch optimizer class, or a callable with the same arguments; AdamW with GPT's betas, 0.9
         and 0.95. With a longer memory of squared gradients, 0.999, vectors learn too slowly.
@@ -108,8 +108,8 @@ class Sent2VecTransformer(BaseTextPretrainer):
     -----
     Sent2Vec predicts one word at a time from all others, by a choice between it and a few random
     words; its vectors are not weighted, and pairs of words have vectors too. Here many words are
-    predicted at once, among the whole vocabulary, which suits matrix products, and the weights of
-    words, which start as in [3]_, are learned. There are no vectors of pairs.
+    predicted at once, among the whole vocabulary, which suits matrix products, and words are
+    weighted as in [3]_. There are no vectors of pairs.
 
     Representations have an average length of 1, as rows of TF-IDF do. The directions in which the
     training texts differ most are stretched: with few labels, a linear classifier is better for it,

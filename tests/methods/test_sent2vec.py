@@ -52,7 +52,7 @@ def slow_loss(task, spec, ids, hidden):
         assert not asked & set(seen)  # a visible word is never asked for
         if not asked:
             continue
-        weights = task.encoder.log_weight[seen].exp()
+        weights = task.encoder.weight[seen]
         h = weights @ task.encoder.embedding.weight[seen] / weights.sum()
         log_p = (task.head.weight @ h + task.head.bias).log_softmax(dim=0)
         share = {i: min(1.0, math.sqrt(1e-4 / frequency[i])) for i in asked}
