@@ -5,7 +5,29 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from benchmarks.datasets import DatasetNotFoundError
 from tests.helpers import batch_of
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark the tests that read an optional data set: .ci/run runs them where it has the data."""
+    for item in items:
+        if "load_or_skip" in getattr(item, "fixturenames", ()):
+            item.add_marker("data")
+
+
+@pytest.fixture(scope="session")
+def load_or_skip():
+    """A function that calls a loader of benchmarks.datasets, and skips where the set is missing."""
+
+    def load_or_skip(loader, *args, **kwargs):
+        try:
+            return loader(*args, **kwargs)
+        except DatasetNotFoundError as error:
+            pytest.skip(str(error))
+
+    return load_or_skip
 
 
 @pytest.fixture(scope="session")

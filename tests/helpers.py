@@ -5,11 +5,9 @@ from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 
 import numpy as np
-import pytest
 import skops.io
 import torch
 
-from benchmarks.datasets import DatasetNotFoundError
 from sklearn_ssl.data import AUTO_MODALITY, KINDS, modality_of
 from sklearn_ssl.data.rows import RowBlocks
 from sklearn_ssl.data.text import TextSpec
@@ -125,14 +123,6 @@ def fit_and_record_momenta(monkeypatch, estimator, X):
     monkeypatch.setattr(module, "ema_update", record)
     estimator.fit(X)
     return momenta
-
-
-def load_or_skip(loader, *args, **kwargs):
-    """Return what a loader of benchmarks.datasets returns; skip where the set is not installed."""
-    try:
-        return loader(*args, **kwargs)
-    except DatasetNotFoundError as error:
-        pytest.skip(str(error))
 
 
 @contextmanager

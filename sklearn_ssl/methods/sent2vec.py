@@ -65,10 +65,11 @@ class Sent2VecTask(PretextTask):
 class Sent2VecTransformer(BaseTextPretrainer):
     """Representations of texts from predicting hidden words with the mean of the others (Sent2Vec).
 
-    Each word of the vocabulary has a vector, and a weight that is smaller for frequent words. Half of the different words of a text are
-    hidden, and the weighted mean of the vectors of the others has to predict them [1]_.
-    ``transform`` returns the weighted mean over all words of a text. There is no transformer, and
-    the order of words is ignored: it learns from millions of words in a minute.
+    Each word of the vocabulary has a vector, and a weight that is smaller for frequent words. Half
+    of the different words of a text are hidden, and the weighted mean of the vectors of the others
+    has to predict them [1]_. ``transform`` returns the weighted mean over all words of a text.
+    There is no transformer, and the order of words is ignored: it learns from millions of words in
+    a minute.
 
     Parameters
     ----------

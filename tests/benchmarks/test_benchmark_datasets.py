@@ -15,7 +15,6 @@ from PIL import Image
 
 from benchmarks import datasets
 from benchmarks.datasets import DatasetNotFoundError
-from tests.helpers import load_or_skip
 
 
 @pytest.fixture
@@ -191,14 +190,14 @@ def test_not_found_is_a_file_not_found_error():
     assert issubclass(DatasetNotFoundError, FileNotFoundError)
 
 
-def test_fashion_mnist():
+def test_fashion_mnist(load_or_skip):
     X, y = load_or_skip(datasets.load_fashion_mnist, train=False)
     assert X.shape == (10_000, 28, 28)
     assert (X.min(), X.max()) == (0, 255)
     assert np.bincount(y).tolist() == [1000] * 10
 
 
-def test_photo_patches():
+def test_photo_patches(load_or_skip):
     X_train, y_train = load_or_skip(datasets.load_photo_patches)
     X_test, y_test = datasets.load_photo_patches(train=False)
     assert (len(X_train), len(X_test)) == (4200, 2800)
@@ -211,7 +210,7 @@ def test_photo_patches():
     ("name", "shape", "n_classes"),
     [("letter", (20_000, 16), 26), ("penbased", (10_992, 16), 10), ("phoneme", (5_404, 5), 2)],
 )
-def test_keel_tables(name, shape, n_classes):
+def test_keel_tables(name, shape, n_classes, load_or_skip):
     X, y = load_or_skip(datasets.load_keel_table, name)
     assert X.shape == shape
     assert np.isfinite(X).all()
@@ -252,7 +251,7 @@ def test_load_adult_makes_categories_and_missing_values(tmp_path, install):
     assert y.tolist() == ["<=50K", ">50K"]
 
 
-def test_adult():
+def test_adult(load_or_skip):
     X, y = load_or_skip(datasets.load_adult)
     assert X.shape == (48_842, 14)
     categories = [name for name in X if X[name].dtype == "category"]
@@ -275,7 +274,7 @@ def test_adult():
         ("JapaneseVowels", (270, 12, 29), 370, 9),
     ],
 )
-def test_ucr_series(name, shape, n_test, n_classes):
+def test_ucr_series(name, shape, n_test, n_classes, load_or_skip):
     X, y = load_or_skip(datasets.load_ucr_series, name)
     X_test, y_test = datasets.load_ucr_series(name, train=False)
     assert X.shape == shape
@@ -338,7 +337,7 @@ def test_unknown_source_of_reviews(load):
         ("rotten_tomatoes", [4265, 4265], "the rock is destined to be"),
     ],
 )
-def test_movie_reviews(source, counts, words):
+def test_movie_reviews(source, counts, words, load_or_skip):
     texts, y = load_or_skip(datasets.load_movie_reviews, source)
     assert {type(text) for text in texts} == {str}
     assert len(set(texts)) == len(texts) == len(y)
@@ -394,7 +393,7 @@ def test_load_sentiment_sentences_reads_the_newest_package(npm_folder):
     assert datasets.load_sentiment_sentences("yelp")[0] == ["Tasty — good!"]
 
 
-def test_sentiment_sentences():
+def test_sentiment_sentences(load_or_skip):
     texts, y = load_or_skip(datasets.load_sentiment_sentences)
     assert {type(text) for text in texts} == {str}
     assert (len(texts), len(set(texts))) == (3000, 2982)
@@ -439,7 +438,7 @@ def test_load_brown_puts_words_together(npm_folder, tagged, text):
     assert datasets.load_brown()[0] == [text]
 
 
-def test_brown():
+def test_brown(load_or_skip):
     texts, genres = load_or_skip(datasets.load_brown)
     assert {type(text) for text in texts} == {str}
     assert len(set(texts)) == len(texts) == 500
@@ -456,14 +455,14 @@ def test_brown():
     assert not any("/nn" in text or "/jj" in text for text in texts)
 
 
-def test_minilm_folder_holds_a_model():
+def test_minilm_folder_holds_a_model(load_or_skip):
     folder = load_or_skip(datasets.load_minilm_folder)
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= {
         path.name for path in folder.iterdir()
     }
 
 
-def test_load_digits_is_the_rest_of_optdigits(digits):
+def test_load_digits_is_the_rest_of_optdigits(digits, load_or_skip):
     X, y = load_or_skip(datasets.load_keel_table, "optdigits")
     np.testing.assert_array_equal(X[3823:], digits[0])
     np.testing.assert_array_equal(y[3823:].astype(int), digits[1])
@@ -471,7 +470,7 @@ def test_load_digits_is_the_rest_of_optdigits(digits):
     np.testing.assert_array_equal(pool, X[:3823])
 
 
-def test_california():
+def test_california(load_or_skip):
     X, y = load_or_skip(datasets.load_california)
     assert X.shape == (20_640, 8)
     assert np.isfinite(X).all()
@@ -479,7 +478,7 @@ def test_california():
 
 
 @pytest.mark.parametrize(("part", "n"), [("review", 22_641), ("title", 19_676)])
-def test_clothing_reviews(part, n):
+def test_clothing_reviews(part, n, load_or_skip):
     texts, y = load_or_skip(datasets.load_clothing_reviews, part)
     assert len(texts) == len(y) == n
     assert all(texts)

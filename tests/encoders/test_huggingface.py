@@ -21,7 +21,6 @@ from sklearn_ssl.encoders.huggingface import build_pretrained
 from sklearn_ssl.encoders.text import POOLINGS
 from sklearn_ssl.methods import causal_lm
 from tests.encoders.tiny_models import TEXTS, bert_tokenizer, save_bert, save_gpt2
-from tests.helpers import load_or_skip
 
 
 @pytest.fixture(scope="module")
@@ -388,7 +387,7 @@ def test_transformers_prints_nothing_and_may_print_again(bert, capfd):
 
 
 @pytest.fixture(scope="module")
-def minilm():
+def minilm(load_or_skip):
     """The folder of MiniLM, and sentences embedded as they are."""
     folder = load_or_skip(load_minilm_folder)
     sentences = [

@@ -40,7 +40,6 @@ from sklearn_ssl.evaluation import (
     representations,
 )
 from sklearn_ssl.evaluation.protocol import possible
-from tests.helpers import load_or_skip
 
 mpl.use("agg")
 FAST = {"labels_per_class": (1, 3), "n_draws": 2}
@@ -855,7 +854,7 @@ def test_labels_alone_learn_on_breast_cancer():
     assert report.mean["raw"] > 0.92
 
 
-def test_adult_as_it_comes():
+def test_adult_as_it_comes(load_or_skip):
     X, y = load_or_skip(load_adult)
     X, _, y, _ = train_test_split(X, y, train_size=2000, stratify=y, random_state=0)
     ssl = VIMETransformer(max_epochs=2, random_state=0)

@@ -20,7 +20,7 @@ from sklearn_ssl.encoders.tokens import FeatureTokenEncoder, SeriesTokenEncoder
 from sklearn_ssl.methods.mae import MaskedAutoencoder, split_places
 from sklearn_ssl.semi_supervised import draw_labels
 from sklearn_ssl.training import runtime
-from tests.helpers import batch_of, describe, load_or_skip, make_task
+from tests.helpers import batch_of, describe, make_task
 
 
 def as_it_is(batch):
@@ -592,7 +592,7 @@ def test_tables_are_fitted_alike_on_two_cores(digits, monkeypatch):
 
 
 @pytest.mark.slow
-def test_ten_labels_a_class_are_worth_more_than_without_training():
+def test_ten_labels_a_class_are_worth_more_than_without_training(load_or_skip):
     # The mean of the tokens, for a short training tells most of it; benchmarks/quality.py has the
     # default pooling after a whole one.
     X, y = load_or_skip(load_fashion_mnist)

@@ -17,7 +17,7 @@ from sklearn_ssl import CausalLMEmbedder, MaskedLMEmbedder, SimCSETransformer, T
 from sklearn_ssl.data.text import TokenRows
 from sklearn_ssl.masking import corrupt_tokens
 from sklearn_ssl.semi_supervised import draw_labels
-from tests.helpers import load_or_skip, make_task
+from tests.helpers import make_task
 
 SENTENCES = [
     "Rome is the capital of Italy.",
@@ -327,7 +327,7 @@ def test_filling_leaves_the_model_as_it_was(trained, random_streams_untouched):
 
 
 @pytest.fixture(scope="module")
-def pieces_of_brown():
+def pieces_of_brown(load_or_skip):
     """Pieces of 30 words: 3,200 to train on and 1,600 of other documents. Is it fiction?"""
     texts, genres = load_or_skip(load_brown)
     stories = ["adventure", "fiction", "humor", "mystery", "romance", "science_fiction"]

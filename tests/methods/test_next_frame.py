@@ -16,7 +16,7 @@ from sklearn_ssl.datasets import make_moving_digits
 from sklearn_ssl.encoders.temporal import as_frames
 from sklearn_ssl.methods.next_frame import next_frames
 from sklearn_ssl.semi_supervised import draw_labels
-from tests.helpers import batch_of, load_or_skip, make_task, train_step
+from tests.helpers import batch_of, make_task, train_step
 
 SHAPES = {"series": (12, 3, 9), "video": (6, 5, 8, 9), "color video": (6, 5, 8, 9, 3)}
 each_kind = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
@@ -262,7 +262,9 @@ def test_rows_to_go_on_with_are_checked():
 
 
 @pytest.mark.slow
-def test_it_is_worth_more_than_its_untrained_network_and_predicts_better_than_the_last_number():
+def test_it_is_worth_more_than_its_untrained_network_and_predicts_better_than_the_last_number(
+    load_or_skip,
+):
     X, y = load_or_skip(load_keel_table, "penbased")
     rows = np.random.default_rng(0).permutation(len(X))
     X, y = X[rows].reshape(-1, 8, 2).transpose(0, 2, 1), y[rows]

@@ -12,7 +12,7 @@ from benchmarks.datasets import load_keel_table
 from sklearn_ssl import TS2VecTransformer
 from sklearn_ssl.losses import hierarchical_contrast
 from sklearn_ssl.semi_supervised import draw_labels
-from tests.helpers import batch_of, load_or_skip, make_task
+from tests.helpers import batch_of, make_task
 
 nan = torch.nan
 
@@ -168,7 +168,7 @@ def test_a_network_of_the_users(n_components, width):
 
 
 @pytest.mark.slow
-def test_it_is_worth_more_than_its_untrained_network():
+def test_it_is_worth_more_than_its_untrained_network(load_or_skip):
     X, y = load_or_skip(load_keel_table, "penbased")
     rows = np.random.default_rng(0).permutation(len(X))
     X, y = X[rows].reshape(-1, 8, 2).transpose(0, 2, 1), y[rows]

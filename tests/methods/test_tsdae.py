@@ -18,7 +18,7 @@ from sklearn_ssl import FineTuneClassifier, TSDAETransformer
 from sklearn_ssl.data.text import TokenRows
 from sklearn_ssl.few_labels.draws import draw_labels
 from tests.encoders.tiny_models import TEXTS, save_bert
-from tests.helpers import load_or_skip, make_task
+from tests.helpers import make_task
 
 SENTENCES = [
     "The cat sat on the mat.",
@@ -369,7 +369,7 @@ def test_fine_tuning_of_an_adapted_model(tmp_path):
 
 
 @pytest.mark.slow
-def test_an_adapted_model_beats_itself_on_held_out_texts():
+def test_an_adapted_model_beats_itself_on_held_out_texts(load_or_skip):
     """Is a sentence about a product, a film or a restaurant positive? With ten labels of each."""
     folder = load_or_skip(load_minilm_folder)
     texts, y = load_or_skip(load_sentiment_sentences)
