@@ -180,7 +180,8 @@ def test_states_loss_and_gradients_are_those_of_bert(lengths):
     encoder = TextEncoder(
         N_TOKENS, LONGEST, width=WIDTH, depth=DEPTH, n_heads=N_HEADS, positions="learned", **BERT
     )
-    task = scaled_up(MaskedLMTask(encoder, 0.3, **words)).eval()
+    frequency = torch.rand(N_TOKENS)
+    task = scaled_up(MaskedLMTask(encoder, 0.3, frequency, **words)).eval()
     model = bert_of(task)
     ids = rows(*lengths).clamp(max=N_TOKENS - 1)
     ids[:, 1:3] = torch.tensor([7, 9])  # at least two ordinary tokens

@@ -47,9 +47,18 @@ def task_and_ids(trained):
 # The task ---------------------------------------------------------------------------------------
 
 
-def test_first_loss_is_that_of_guessing(task_and_ids):
+def test_first_guess_is_the_frequency_of_each_token(task_and_ids, trained):
+    """Steps that only learn these frequencies are saved."""
     task, ids = task_and_ids
-    assert task(ids).item() == pytest.approx(math.log(len(task.bias)), rel=0.05)
+    frequency = trained.input_spec_.frequency()
+    task.generator.manual_seed(3)
+    loss = task(ids).item()
+    _, chosen = corrupt_tokens(ids, 0.3, torch.Generator().manual_seed(3), **task.words)
+    assert loss == pytest.approx(-frequency[ids[chosen]].log().mean().item(), rel=0.05)
+    assert loss < 0.8 * math.log(len(task.bias))
+    with torch.no_grad():
+        logits = task.logits(ids, chosen)
+    assert torch.isfinite(logits).all()  # also of tokens that were never seen
 
 
 def test_loss_is_that_of_the_chosen_tokens_of_the_corrupted_text(task_and_ids):
@@ -165,6 +174,12 @@ def test_weight_decay_is_for_matrices_only(Estimator):
         is_vector = "norm" in name or name.endswith("bias") or name == "head.2.weight"
         assert parameter.ndim == (1 if is_vector else 2)
         assert decays[name] == (0 if is_vector else 0.3), name
+
+
+def test_defaults_are_those_that_learned_most_in_minutes():
+    params = MaskedLMEmbedder().get_params()
+    assert (params["mask_ratio"], params["dropout"]) == (0.4, 0.0)
+    assert CausalLMEmbedder().dropout == 0.1  # of the shared parameters
 
 
 # Gaps -------------------------------------------------------------------------------------------
