@@ -16,7 +16,7 @@ from sklearn_ssl.datasets import load_scipy_docstrings
 from sklearn_ssl.masking import corrupt_tokens
 from sklearn_ssl.tokenization import train_tokenizer
 
-BATCH_SIZE, MAX_LENGTH, DROPOUT = 32, 128, 0.1
+BATCH_SIZE, MAX_LENGTH, DROPOUT, MASK_RATIO = 32, 128, 0.1, 0.15
 WIDTH, DEPTH = 128, 4
 
 
@@ -31,6 +31,8 @@ def language_models(size):
     ):
         settings = {"tokenizer": tokenizer, "width": WIDTH, "depth": DEPTH, "dropout": DROPOUT}
         settings |= {"max_length": MAX_LENGTH, "batch_size": BATCH_SIZE, "random_state": 0}
+        if Estimator is MaskedLMEmbedder:
+            settings["mask_ratio"] = MASK_RATIO
         ours = {
             precision: Estimator(**settings, max_epochs=1, precision=precision)
             for precision in ("float32", "auto")
@@ -101,7 +103,7 @@ def transformers_epoch(model, ids, spec, dtype):
     def loss_of(batch):
         seen, labels = batch, batch.masked_fill(batch < 0, -100)
         if not causal:
-            seen, chosen = corrupt_tokens(batch, 0.15, generator, **words)
+            seen, chosen = corrupt_tokens(batch, MASK_RATIO, generator, **words)
             labels = batch.masked_fill(~chosen, -100)
         real = batch >= 0
         mask = None if real.all() else real.long()
