@@ -206,10 +206,10 @@ def default_epochs(n_tokens, cost=1.0):
     return int(min(max(TOKENS_TO_SEE / cost / n_tokens, 1), MOST_EPOCHS))
 
 
-def default_batch_size(mean_length):
+def default_batch_size(mean_length, n_tokens=TOKENS_IN_A_STEP):
     """Return how many pieces of text, of so many tokens, are a step: 2,048 tokens, 8 to 256.
 
     Steps matter most: with twice the tokens and half the steps, masked language models hardly got
     beyond the frequencies of words in five minutes.
     """
-    return int(min(max(TOKENS_IN_A_STEP / mean_length, 8), 256))
+    return int(min(max(n_tokens / mean_length, 8), 256))

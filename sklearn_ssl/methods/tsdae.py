@@ -20,7 +20,7 @@ from torch import nn
 
 from sklearn_ssl import defaults
 from sklearn_ssl._sklearn_compat import Interval
-from sklearn_ssl.base.language_model import BaseTextTransformer
+from sklearn_ssl.base.language_model import BaseTextTransformer, default_batch_size
 from sklearn_ssl.base.parameters import param
 from sklearn_ssl.encoders.text import TextBlock, initialize, rotary_turns
 from sklearn_ssl.masking import delete_tokens
@@ -28,6 +28,8 @@ from sklearn_ssl.pretext import MAX_GRAD_NORM, PretextTask
 from sklearn_ssl.vocabulary_loss import linear_cross_entropy
 
 MOST_HEADS = 8  # of a block of the decoder
+TOKENS_IN_A_STEP = 512
+MOST_EPOCHS = 3  # of a pretrained model
 LR_SCALE = 20.0  # of a new decoder behind a pretrained encoder
 
 
@@ -126,6 +128,12 @@ class TSDAETransformer(BaseTextTransformer):
         The default is the paper's.
     decoder_depth : int, default=1
         Blocks of the decoder, which is as wide as the embedding of tokens.
+    max_epochs : int, default=None
+        Number of passes over the texts. With None, the network reads about 12,000,000 tokens, but
+        every text 1 to 100 times, and with `pretrained` at most 3 times. With 0 nothing is trained.
+    batch_size : int, default=None
+        Largest number of pieces of text in a step. None means as many as have about 512 tokens,
+        from 8 to 256. Larger steps are fewer, and adapted a model less in the same time.
 
     Notes
     -----
@@ -173,3 +181,12 @@ class TSDAETransformer(BaseTextTransformer):
         occurs[spec.end] = True
         marks = spec.begin, spec.end
         return TSDAETask(encoder, decoder, self.deletion, marks=marks, known=occurs.nonzero()[:, 0])
+
+    def _default_batch_size(self, rows):
+        return default_batch_size(rows.lengths.mean(), TOKENS_IN_A_STEP)
+
+    def _planned_epochs(self, spec, n_samples):
+        planned = super()._planned_epochs(spec, n_samples)
+        if self.pretrained is None or self.max_epochs is not None:
+            return planned
+        return min(planned, MOST_EPOCHS)
