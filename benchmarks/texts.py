@@ -22,7 +22,7 @@ from sklearn.pipeline import make_pipeline, make_union
 
 from benchmarks import datasets as d
 from benchmarks import store
-from benchmarks.quality import setting
+from benchmarks.quality import METHODS, setting
 from sklearn_ssl import (
     MaskedLMEmbedder,
     Sent2VecTransformer,
@@ -194,8 +194,26 @@ def adapted(Estimator, epochs):
     return adapt
 
 
+def views(name):
+    """Return a function that fits a method which compares views of texts."""
+
+    def fit(texts, seed, **settings):
+        ssl = METHODS[name](random_state=seed, **settings)
+        return ssl.fit(texts.X, X_unlabeled=texts.X_unlabeled or None)
+
+    return fit
+
+
 RIVALS = ("TF-IDF", "SVD of TF-IDF, 128")
 SEARCHED = "C searched"
+VIEWS = {
+    f"{name}, views of texts": views(name)
+    for name in (
+        *("SimCLR", "MoCo", "MoCoV3", "BYOL", "SimSiam"),
+        *("BarlowTwins", "VICReg", "SwAV", "DINO", "LeJEPA"),
+    )
+}
+SMALL = ("scipy_docstrings", "uci_sentences", "imdb_2000")  # where methods of views are measured
 BESIDE = "Sent2Vec, beside TF-IDF"
 ENCODERS = {
     "TF-IDF": tfidf,
@@ -206,8 +224,9 @@ ENCODERS = {
     "MiniLM, pretrained elsewhere": minilm,
     "MiniLM, adapted by TSDAE": adapted(TSDAETransformer, 2),
     "MiniLM, adapted by SimCSE": adapted(SimCSETransformer, 1),  # takes about as long
+    **VIEWS,
 }
-OURS = ("Sent2Vec", "MiniLM, adapted")
+OURS = ("Sent2Vec", "MiniLM, adapted", *VIEWS)
 FITTED = {}  # by seed
 ONCE = ("TF-IDF", "MiniLM, pretrained elsewhere")  # they do not depend on a seed
 
@@ -268,7 +287,8 @@ def measure_data(name, make, options):
     path = options.results / "texts.csv"
     texts = make().for_validation() if options.validation else make()
     known = {row["method"] for row in store.read(path) if row["dataset"] == name}
-    titles = [t for t in options.methods or ENCODERS if options.again or t not in known]
+    everything = [t for t in ENCODERS if t not in VIEWS or name in SMALL]
+    titles = [t for t in options.methods or everything if options.again or t not in known]
     if BESIDE in titles and "Sent2Vec" not in titles:
         titles = ["Sent2Vec", *titles]
     if not titles:
@@ -301,7 +321,7 @@ def main(arguments=None):
     options.again = options.force or options.validation
     if options.quick:
         options.set = [("max_epochs", 2)]
-        options.methods = [t for t in ENCODERS if "MiniLM" not in t]  # it may not be installed
+        options.methods = list(ENCODERS)[:5]  # MiniLM may not be installed
         measure_data("quick", quick, options)
         return
     for name in options.data:
