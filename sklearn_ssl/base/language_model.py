@@ -18,6 +18,7 @@ from sklearn_ssl.optim import adamw
 from sklearn_ssl.tokenization import lower_case
 
 TOKENS_TO_SEE, MOST_EPOCHS = 12_000_000, 100
+MOST_EPOCHS_PRETRAINED = 3  # a model that knows the language would forget more than it learns
 TOKENS_IN_A_STEP = 2048
 WIDEST = 2**13  # the number of weights grows with its square
 
@@ -57,7 +58,7 @@ class BaseTextTransformer(BaseTextPretrainer):
         used; for unit length, add a :class:`~sklearn.preprocessing.Normalizer`.
     max_epochs : int, default=None
         Number of passes over the texts. With None, the network reads about 12,000,000 tokens, but
-        every text 1 to 100 times. With 0 nothing is trained.
+        every text 1 to 100 times, and with `pretrained` at most 3 times. With 0 nothing is trained.
     batch_size : int, default=None
         Largest number of pieces of text in a step. None means as many as have about 2,048 tokens,
         from 8 to 256.
@@ -190,7 +191,8 @@ class BaseTextTransformer(BaseTextPretrainer):
         if self.max_epochs is not None:
             return self.max_epochs
         n_tokens = n_samples * spec.n_tokens / spec.n_samples
-        return default_epochs(n_tokens, self._relative_cost)
+        most = MOST_EPOCHS if self.pretrained is None else MOST_EPOCHS_PRETRAINED
+        return default_epochs(n_tokens, self._relative_cost, most)
 
     def _largest_lr(self):
         if self.lr is not None:
@@ -201,9 +203,9 @@ class BaseTextTransformer(BaseTextPretrainer):
         return 1e-3 if self.pretrained is None else 2e-4
 
 
-def default_epochs(n_tokens, cost=1.0):
+def default_epochs(n_tokens, cost=1.0, most=MOST_EPOCHS):
     """Return how often texts are read: 12,000,000 tokens in all, but every text 1 to 100 times."""
-    return int(min(max(TOKENS_TO_SEE / cost / n_tokens, 1), MOST_EPOCHS))
+    return int(min(max(TOKENS_TO_SEE / cost / n_tokens, 1), most))
 
 
 def default_batch_size(mean_length, n_tokens=TOKENS_IN_A_STEP):

@@ -29,7 +29,6 @@ from sklearn_ssl.vocabulary_loss import linear_cross_entropy
 
 MOST_HEADS = 8  # of a block of the decoder
 TOKENS_IN_A_STEP = 512
-MOST_EPOCHS = 3  # of a pretrained model
 LR_SCALE = 20.0  # of a new decoder behind a pretrained encoder
 
 
@@ -128,9 +127,6 @@ class TSDAETransformer(BaseTextTransformer):
         The default is the paper's.
     decoder_depth : int, default=1
         Blocks of the decoder, which is as wide as the embedding of tokens.
-    max_epochs : int, default=None
-        Number of passes over the texts. With None, the network reads about 12,000,000 tokens, but
-        every text 1 to 100 times, and with `pretrained` at most 3 times. With 0 nothing is trained.
     batch_size : int, default=None
         Largest number of pieces of text in a step. None means as many as have about 512 tokens,
         from 8 to 256. Larger steps are fewer, and adapted a model less in the same time.
@@ -184,9 +180,3 @@ class TSDAETransformer(BaseTextTransformer):
 
     def _default_batch_size(self, rows):
         return default_batch_size(rows.lengths.mean(), TOKENS_IN_A_STEP)
-
-    def _planned_epochs(self, spec, n_samples):
-        planned = super()._planned_epochs(spec, n_samples)
-        if self.pretrained is None or self.max_epochs is not None:
-            return planned
-        return min(planned, MOST_EPOCHS)

@@ -189,6 +189,12 @@ def test_a_fitted_estimator_needs_no_folder(estimator_and_folder, tmp_path, max_
     np.testing.assert_array_equal(again.transform(TEXTS), Z)
 
 
+def test_texts_are_read_three_times_by_default(estimator_and_folder):
+    make, _ = estimator_and_folder
+    assert make().fit(TEXTS * 4).n_iter_ == 3
+    assert make(max_epochs=5).fit(TEXTS).n_iter_ == 5
+
+
 # What is refused, and what is not done -----------------------------------------------------------
 
 

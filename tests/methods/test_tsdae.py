@@ -347,12 +347,10 @@ def test_a_new_decoder_learns_faster_than_a_pretrained_encoder(tmp_path):
     assert {*rates.values()} == {1, 20}
 
 
-def test_a_pretrained_model_is_adapted_in_few_epochs_of_small_steps(tmp_path):
+def test_a_pretrained_model_is_adapted_in_small_steps(tmp_path):
     folder = save_bert(tmp_path / "model")
-    ssl = TSDAETransformer(pretrained=folder).fit(TEXTS * 4)
-    assert ssl.n_iter_ == 3
+    ssl = TSDAETransformer(pretrained=folder, max_epochs=1).fit(TEXTS * 4)
     assert ssl.batch_size_ == int(512 / (ssl.input_spec_.n_tokens / (4 * len(TEXTS))))
-    assert ssl.set_params(max_epochs=5).fit(TEXTS).n_iter_ == 5
     assert TSDAETransformer(**SMALL).fit(SENTENCES).n_iter_ == 100
 
 
