@@ -18,7 +18,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupShuffleSplit, train_test_split
-from sklearn.pipeline import make_pipeline, make_union
+from sklearn.pipeline import FeatureUnion, make_pipeline
 
 from benchmarks import datasets as d
 from benchmarks import store
@@ -169,10 +169,9 @@ def sent2vec(texts, seed, **settings):
 
 def beside_tfidf(texts, seed, **settings):
     """Return counts of length 2, and the encoder that was fitted last with this seed."""
-    parts = tfidf(texts, seed), FITTED[seed]
-    union = make_union(*map(FrozenEstimator, parts))
-    union.set_params(transformer_weights={union.transformer_list[0][0]: 2})
-    return union.fit(texts.X)
+    parts = [("counts", tfidf(texts, seed)), ("ssl", FITTED[seed])]
+    frozen = [(name, FrozenEstimator(part)) for name, part in parts]
+    return FeatureUnion(frozen, transformer_weights={"counts": 2}).fit(texts.X)
 
 
 def untrained(texts, seed, **settings):

@@ -1,4 +1,4 @@
-"""What several test files share: tasks on their own, settings of torch, data that may be absent."""
+"""What several test files share: sentences, tasks on their own, settings of torch."""
 
 import sys
 from contextlib import ExitStack, contextmanager
@@ -11,6 +11,14 @@ import torch
 from sklearn_ssl.data import AUTO_MODALITY, KINDS, modality_of
 from sklearn_ssl.data.rows import RowBlocks
 from sklearn_ssl.data.text import TextSpec
+
+SENTENCES = [
+    "The cat sat on the mat.",
+    "A dog lay on the rug, and the cat lay on the dog.",
+    "It rains.",
+    "To be or not to be, that is the question.",
+    "dogs",
+]
 
 
 def batch_shape(row_shape, modality="auto", image_shape=None):

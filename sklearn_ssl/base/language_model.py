@@ -83,6 +83,7 @@ class BaseTextTransformer(BaseTextPretrainer):
 
     _causal = False  # whether a token sees only what is before it
     _lr_from_scratch = 4e-3
+    _tokens_in_a_step = TOKENS_IN_A_STEP
     _from_random_weights = None  # what to warn of if it is not pretrained
 
     def _read_vocabulary(self, texts):
@@ -185,7 +186,7 @@ class BaseTextTransformer(BaseTextPretrainer):
             )
 
     def _default_batch_size(self, rows):
-        return default_batch_size(rows.lengths.mean())
+        return default_batch_size(rows.lengths.mean(), self._tokens_in_a_step)
 
     def _planned_epochs(self, spec, n_samples):
         if self.max_epochs is not None:
@@ -203,13 +204,13 @@ class BaseTextTransformer(BaseTextPretrainer):
         return 1e-3 if self.pretrained is None else 2e-4
 
 
-def default_epochs(n_tokens, cost=1.0, most=MOST_EPOCHS):
-    """Return how often texts are read: 12,000,000 tokens in all, but every text 1 to 100 times."""
+def default_epochs(n_tokens, cost, most):
+    """Return how often texts are read: 12,000,000 tokens in all, but each 1 to `most` times."""
     return int(min(max(TOKENS_TO_SEE / cost / n_tokens, 1), most))
 
 
-def default_batch_size(mean_length, n_tokens=TOKENS_IN_A_STEP):
-    """Return how many pieces of text, of so many tokens, are a step: 2,048 tokens, 8 to 256.
+def default_batch_size(mean_length, n_tokens):
+    """Return how many pieces of text, of so many tokens, are a step of `n_tokens`, 8 to 256.
 
     Steps matter most: with twice the tokens and half the steps, masked language models hardly got
     beyond the frequencies of words in five minutes.

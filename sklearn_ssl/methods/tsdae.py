@@ -7,7 +7,7 @@ https://arxiv.org/abs/2104.06979
     for each batch of token ids x_1 ... x_T:
         h = encoder(x without 60 % of its tokens)  # one vector for the whole text
         s_t = decoder(x_1 ... x_t, h)              # causal, and of the text it is given h alone
-            logits_t = embeddings @ s_t                # the encoder's, tied; of tokens in the texts
+        logits_t = embeddings @ s_t                # the encoder's, tied; of tokens in the texts
         loss = mean over t of cross_entropy(logits_t, x_t+1)
     embedding = encoder(x)
 """
@@ -20,7 +20,7 @@ from torch import nn
 
 from sklearn_ssl import defaults
 from sklearn_ssl._sklearn_compat import Interval
-from sklearn_ssl.base.language_model import BaseTextTransformer, default_batch_size
+from sklearn_ssl.base.language_model import BaseTextTransformer
 from sklearn_ssl.base.parameters import param
 from sklearn_ssl.encoders.text import TextBlock, initialize, rotary_turns
 from sklearn_ssl.masking import delete_tokens
@@ -28,7 +28,6 @@ from sklearn_ssl.pretext import MAX_GRAD_NORM, PretextTask
 from sklearn_ssl.vocabulary_loss import linear_cross_entropy
 
 MOST_HEADS = 8  # of a block of the decoder
-TOKENS_IN_A_STEP = 512
 LR_SCALE = 20.0  # of a new decoder behind a pretrained encoder
 
 
@@ -161,6 +160,7 @@ class TSDAETransformer(BaseTextTransformer):
     decoder_depth: int = param(1, Interval(Integral, 1, defaults.DEEPEST, closed="both"))
 
     _from_random_weights = "it learns far less than a bag of words in the same time"
+    _tokens_in_a_step = 512
     _relative_cost = 1.5  # the decoder reads whole texts, the encoder less than half
 
     def _make_task(self, spec):
@@ -177,6 +177,3 @@ class TSDAETransformer(BaseTextTransformer):
         occurs[spec.end] = True
         marks = spec.begin, spec.end
         return TSDAETask(encoder, decoder, self.deletion, marks=marks, known=occurs.nonzero()[:, 0])
-
-    def _default_batch_size(self, rows):
-        return default_batch_size(rows.lengths.mean(), TOKENS_IN_A_STEP)

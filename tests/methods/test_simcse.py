@@ -13,15 +13,8 @@ from torch.nn import functional as F
 from sklearn_ssl import SimCSETransformer
 from sklearn_ssl.data.text import TokenRows
 from sklearn_ssl.losses import info_nce
-from tests.helpers import make_task
+from tests.helpers import SENTENCES, make_task
 
-SENTENCES = [
-    "The cat sat on the mat.",
-    "A dog lay on the rug, and the cat lay on the dog.",
-    "It rains.",
-    "To be or not to be, that is the question.",
-    "dogs",
-]
 SMALL = {"width": 32, "depth": 2, "vocabulary_size": 340, "random_state": 0}
 
 

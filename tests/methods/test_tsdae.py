@@ -18,15 +18,8 @@ from sklearn_ssl import FineTuneClassifier, TSDAETransformer
 from sklearn_ssl.data.text import TokenRows
 from sklearn_ssl.few_labels.draws import draw_labels
 from tests.encoders.tiny_models import TEXTS, save_bert
-from tests.helpers import make_task
+from tests.helpers import SENTENCES, make_task
 
-SENTENCES = [
-    "The cat sat on the mat.",
-    "A dog lay on the rug, and the cat lay on the dog.",
-    "It rains.",
-    "To be or not to be, that is the question.",
-    "dogs",
-]
 SMALL = {"width": 32, "depth": 2, "vocabulary_size": 340, "random_state": 0}
 
 
