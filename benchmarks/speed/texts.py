@@ -156,7 +156,7 @@ def bags(size):
     what = f"Sent2VecTransformer, {len(texts):,} texts, {ours.max_epochs} epochs"
     yield compare(what, *times, "gensim", n_rows=n_rows, at_least=1.0)
 
-    few = texts[:: 1 if size.quick else 10]
+    few = texts[:: 1 if size.quick else 3]
     once = [E(max_epochs=1, random_state=0) for E in (Sent2VecTransformer, CausalLMEmbedder)]
     n_tokens = once[0].fit(few).input_spec_.n_tokens
     times = interleaved([timed(ssl.fit, few) for ssl in once], size.method_rounds)
