@@ -43,6 +43,15 @@ class Augmentation(nn.Module):
         """
         return self.adapt(spec)
 
+    def weak(self, spec):
+        """Return an adapted copy that hardly changes a row; here it does not change it at all.
+
+        Parameters
+        ----------
+        spec : Spec
+        """
+        return Foreign(nn.Identity())
+
     def forward(self, batch, generator):
         raise NotImplementedError(f"{type(self).__name__} must define forward(batch, generator)")
 
@@ -95,6 +104,9 @@ class Compose(Augmentation):
 
     def local(self, spec):
         return Compose([step.local(spec) for step in self.steps])
+
+    def weak(self, spec):
+        return Compose([step.weak(spec) for step in self.steps])
 
     def forward(self, batch, generator):
         for step in self.steps:

@@ -93,6 +93,12 @@ class ImageAugmentation(Augmentation):
         local.size = tuple(-(-side // 2) for side in spec.shape[1:])
         return local
 
+    def weak(self, spec):
+        """Return an adapted copy that only mirrors and rotates as this one, and crops little."""
+        weak = self.adapt(spec)
+        weak.scale, weak.jitter, weak.grayscale, weak.blur = (0.8, 1.0), 0.0, 0.0, 0.0
+        return weak
+
     def forward(self, batch, generator):
         if self.scale is None or self.blur is None:
             raise ValueError("scale and blur are not set: set them, or call adapt(spec) first.")

@@ -118,6 +118,12 @@ class Spec:
         """Return X as the rows that a pretext loss is measured on."""
         raise NotImplementedError(f"{type(self).__name__} must define rows_to_score(estimator, X)")
 
+    def strong_augmentation(self):
+        """Return changes after which FixMatch expects a row to have the same class.
+
+        None means the default augmentation.
+        """
+
     # To batches -------------------------------------------------------------------------------
 
     def to_tensor(self, rows, device="cpu"):

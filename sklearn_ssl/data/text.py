@@ -192,6 +192,9 @@ class TextSpec(Spec):
             )
         return rows
 
+    def strong_augmentation(self):  # a short crop may leave out what the text says
+        return TextAugmentation(crop=(1, 1), deletion=0.2)
+
     # To batches -------------------------------------------------------------------------------
 
     @property

@@ -1,15 +1,11 @@
 """What FineTuneClassifier and FineTuneRegressor share: everything except the kind of targets."""
 
 import copy
-import math
-import warnings
-from collections import namedtuple
 from collections.abc import Callable
 from dataclasses import MISSING
 from numbers import Integral, Real
 
 import numpy as np
-import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -27,11 +23,10 @@ from sklearn_ssl._sklearn_compat import (
     _num_samples,
     _safe_indexing,
 )
-from sklearn_ssl.augment import resolve_augmentation
 from sklearn_ssl.base.estimator import BasePretrainer, of_one_fit
 from sklearn_ssl.base.parameters import FieldParametersMixin, param
 from sklearn_ssl.data.containers import opened
-from sklearn_ssl.data.rows import RowSubset
+from sklearn_ssl.few_labels.fixmatch import FixMatchTuning
 from sklearn_ssl.few_labels.label_weights import label_weights
 from sklearn_ssl.few_labels.labels import (
     check_class_labels,
@@ -42,22 +37,10 @@ from sklearn_ssl.few_labels.labels import (
     plain_labels,
 )
 from sklearn_ssl.few_labels.linear_heads import linear_weights
-from sklearn_ssl.few_labels.task import (
-    FineTuneTask,
-    LabeledRows,
-    LabeledSpec,
-    LinearHead,
-    mean_loss,
-)
+from sklearn_ssl.few_labels.tuning import FineTuning, Start
 from sklearn_ssl.training.estimator_callbacks import CallbacksParameterMixin
-from sklearn_ssl.training.loop import TrainingPlan, train
-from sklearn_ssl.training.runtime import resolve_precision, seeded_global_stream, torch_settings
 
-WORSE = 3  # times the initial loss, or that of guessing standardized numbers, which is 1
 N_SCALED = 500  # rows that determine the scale of the representation
-
-# What a linear layer takes from a probe.
-Start = namedtuple("Start", ["coef", "intercept", "penalty", "lr_factor"])
 
 
 class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator):
@@ -189,19 +172,22 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
 
         transformer = self._pretrained(prefit, X, X_unlabeled)
         scaling = _scaling(transformer, [X] if X_unlabeled is None else [X, X_unlabeled])
-        X = _safe_indexing(X, places)
+        labeled = _safe_indexing(X, places)
         head, history = None, {"train_loss": []}
         if self.strategy != "full":
-            Z = transformer.transform(X)
+            Z = transformer.transform(labeled)
             head = self._probe(Z, labels, weights, kept, scaling)
         if self.strategy != "probe":
             start = None if head is None else self._start(head, Z[kept], targets, scaling)
-            tuned, history = self._tune(
-                transformer, start, X, weights, targets, scaling, kept, seed
-            )
+            tuning = FineTuning(self, transformer, targets, scaling, start, seed)
+            if self.strategy == "fixmatch":
+                rows, _ = transformer._read(X, X_unlabeled, transformer.input_spec_, reset=False)
+                tuning = FixMatchTuning(**vars(tuning), rows=rows)
+            tuned, history = tuning.run(labeled, weights, kept)
             if tuned is None:  # the probe was better
                 tuned = self._probe(Z, labels, weights, slice(None), scaling)
             head = tuned
+            targets.facts |= tuning.facts
         vars(self).update(
             transformer_=transformer,
             head_=head,
@@ -285,7 +271,7 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         weights = linear_weights(head, Z)
         if weights is None:
             raise ValueError(
-                'strategy="probe-then-full" starts from a linear head, one whose '
+                f'strategy="{self.strategy}" starts from a linear head, one whose '
                 f"{targets.decision} is X @ coef_.T + intercept_; that of head={self.head} is not. "
                 f'Use strategy="probe" for it, or another head: {targets.linear_heads}.'
             )
@@ -293,112 +279,6 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         coef, intercept = targets.layer_weights(*weights)
         penalty, lr_factor = targets.penalty_of(head, fitted_on), targets.lr_factor(coef, Z)
         return Start(coef, intercept, penalty, lr_factor)
-
-    @torch_settings()
-    def _tune(self, transformer, start, X, weights, targets, scaling, kept, seed):
-        """Train the encoder of the transformer, in place, and a linear layer on it.
-
-        Returns
-        -------
-        head : estimator or None
-            None if the start was better; the encoder is then restored.
-        history : dict
-        """
-        with seeded_global_stream(seed):
-            layer = LinearHead(*scaling, targets.n_outputs)
-        penalty, lr_factor = targets.penalty, 1.0
-        if start is not None:
-            layer.start_from(start.coef, start.intercept)
-            penalty, lr_factor = start.penalty, start.lr_factor
-        rows, owners, shares = transformer._rows_of(X)
-        weights = shares if weights is None else weights[owners] * shares
-        is_kept = np.isin(owners, kept)
-        penalty = penalty / weights[is_kept].sum()
-        weights = weights / weights[is_kept].mean()  # once, so that batches may differ in theirs
-        rows = LabeledRows(rows, targets.values[owners], weights.astype(np.float32))
-        train_rows, valid_rows = rows, None
-        if not is_kept.all():
-            train_rows = RowSubset(rows, np.flatnonzero(is_kept))
-            valid_rows = RowSubset(rows, np.flatnonzero(~is_kept))
-        task = FineTuneTask(
-            transformer.task_,
-            layer,
-            targets.losses,
-            penalty,
-            self._augmentation(transformer),
-            self.layer_decay,
-            still=targets.delicate,
-        )
-        rate = self.lr or transformer._fine_tuning_lr() * lr_factor
-        better, history = self._train(
-            task, train_rows, valid_rows, transformer, rate, seed, start is not None
-        )
-        transformer.task_.eval()
-        return targets.linear_model(*layer.weights()) if better else None, history
-
-    def _train(self, task, train_rows, valid_rows, transformer, lr, seed, has_start):
-        """Train a task in place; return whether it is better than at its start, and the history.
-
-        If the start is a probe, it competes with all epochs for the lowest loss on the held-out
-        rows or, if there are none, with the last epoch for the lowest loss on the training rows:
-        dropout and large steps may harm a probe that reads narrow directions. With augmented rows,
-        that comparison means little.
-        """
-        device = transformer._task_device()
-        task.to(device)
-        spec = LabeledSpec(transformer.input_spec_)
-        n_epochs = self.max_epochs
-        if n_epochs is None:
-            n_epochs = default_epochs(len(train_rows), self.batch_size)
-        precision = "float32" if self._Targets.delicate else transformer.precision
-        holds_out = valid_rows is not None
-        competes = has_start and (holds_out or task.augment is None)
-        first_state = copy.deepcopy(task.state_dict()) if competes else None
-        rows = valid_rows if holds_out else train_rows
-        first_loss = mean_loss(task, rows, spec, self.batch_size, device)
-        plan = TrainingPlan(
-            seed=seed,
-            n_epochs=n_epochs,
-            planned_epochs=n_epochs,
-            batch_size=self.batch_size,
-            optimizer=torch.optim.AdamW,
-            lr=lr,
-            weight_decay=self.weight_decay,
-            autocast_dtype=resolve_precision(precision, device),
-            patience=self.n_iter_no_change if holds_out else None,
-            callbacks=self.callbacks or (),
-            progress_name=type(self).__name__ if self.verbose else None,
-        )
-        history, _ = train(task, train_rows, plan, spec=spec, device=device, valid_rows=valid_rows)
-        last_loss = mean_loss(task, rows, spec, self.batch_size, device)
-        if not np.isfinite(last_loss) and not (competes and holds_out):
-            raise ValueError(
-                f"The {task.loss_name} is {last_loss} after the last step. Try "
-                f"{task.remedies.format(lr=lr)}."
-            )
-        if competes and not last_loss < first_loss:
-            task.load_state_dict(first_state)
-            return False, history
-        if last_loss > WORSE * max(first_loss, 1.0):
-            warnings.warn(
-                f"The {task.loss_name} is {last_loss:.3g} after the last step, and was "
-                f"{first_loss:.3g} before the first: the training has diverged. Try "
-                f"{task.remedies.format(lr=lr)}.",
-                UserWarning,
-                stacklevel=2,
-            )
-        return True, history
-
-    def _augmentation(self, transformer):
-        """Return the function that changes labeled rows: for "auto", that of the pretraining."""
-        spec = transformer.input_spec_
-        if self.augment is None:
-            return None
-        if self.augment != "auto":
-            return resolve_augmentation(self.augment, spec)
-        if spec.default_augmentation is None or not transformer._augments_labeled_rows:
-            return None
-        return resolve_augmentation(getattr(transformer, "augment", None), spec)
 
     # After fitting ----------------------------------------------------------------------------
 
@@ -473,14 +353,6 @@ def _as_rows(X):
     if hasattr(X, "__len__") or hasattr(X, "shape"):
         return X
     return np.asarray(X) if hasattr(X, "__array__") else list(X)
-
-
-def default_epochs(n_rows, batch_size):
-    """Return how often labeled rows are seen: 30 times, or down to 5 beyond 2,000 steps.
-
-    The more steps, the further the encoder moves; with few labels it had better stay near.
-    """
-    return min(max(2000 // math.ceil(n_rows / batch_size), 5), 30)
 
 
 def _scaling(transformer, blocks):

@@ -53,9 +53,19 @@ class FineTuneTask(PretextTask):
         if self.training and self.augment is not None:
             views = augmented(rows, self.augment, self.generator)
             rows, targets, weights = torch.cat([rows, views]), targets.tile(2), weights.tile(2)
+        return self.supervised(self.head(self.encode(rows)).float(), targets, weights)
+
+    def supervised(self, outputs, targets, weights):
+        """Return the loss of the labels, with the penalty.
+
+        Parameters
+        ----------
+        outputs : torch.Tensor of shape (n, n_outputs)
+        targets, weights : torch.Tensor of shape (n,)
+        """
         # In proportion to the weights; otherwise heavy and light batches would be equal steps.
         self.max_grad_norm = MAX_GRAD_NORM * weights.mean().item()
-        losses = self.loss(self.head(self.encode(rows)).float(), targets)  # [n]
+        losses = self.loss(outputs, targets)  # [n]
         penalty = self.penalty * self.head.linear.weight.square().sum()
         return (weights * losses).mean() + penalty
 

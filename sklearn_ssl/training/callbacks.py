@@ -13,6 +13,14 @@ class StopTraining(Exception):  # noqa: N818 - like StopIteration, not an error
     """Raised by a callback to end a fit early and keep what was learned."""
 
 
+class RecordOfTask(Callback):
+    """Record what the task says of an epoch: what its method ``end_epoch`` returns."""
+
+    def on_epoch_end(self, net, **kwargs):
+        for name, value in net.module_.end_epoch().items():
+            net.history.record(name, value)
+
+
 def check_callbacks(callbacks):
     for callback in callbacks:
         named = isinstance(callback, tuple) and len(callback) == 2 and isinstance(callback[0], str)

@@ -19,7 +19,7 @@ from sklearn_ssl import (
     SimCLRTransformer,
     SimCSETransformer,
 )
-from sklearn_ssl.few_labels import base as fine_tuner
+from sklearn_ssl.few_labels import tuning
 from sklearn_ssl.few_labels.task import mean_loss
 
 BOTH = (FineTuneClassifier, FineTuneRegressor)
@@ -227,7 +227,7 @@ def first_losses(monkeypatch, estimator, rows, y):
         losses["training"] = task(spec.to_tensor(train_rows[np.arange(len(y))], device)).item()
         raise InterruptedError
 
-    monkeypatch.setattr(fine_tuner, "train", train)
+    monkeypatch.setattr(tuning, "train", train)
     with pytest.raises(InterruptedError):
         estimator.fit(rows, y)
     return losses

@@ -42,7 +42,7 @@ from sklearn_ssl import (
 from sklearn_ssl.augment import FeatureCorruption, ImageAugmentation, SeriesAugmentation
 from sklearn_ssl.data import taken_by
 from sklearn_ssl.data.rows import RowBlocks
-from sklearn_ssl.few_labels import base as fine_tuner
+from sklearn_ssl.few_labels import tuning
 from sklearn_ssl.few_labels.targets import Classes
 from sklearn_ssl.few_labels.task import FineTuneTask, LinearHead, augmented, layers_of
 from sklearn_ssl.pretext import PretextTask
@@ -109,12 +109,16 @@ OF_CLASSIFIERS = {
 def checked(Estimator, strategy):
     width = 8 if Estimator is FineTuneClassifier else None
     transformer = SimCLRTransformer(max_epochs=1, n_components=width, random_state=0)
-    longer = {} if strategy == "probe" else {"max_epochs": 15}
-    return Estimator(transformer, strategy=strategy, random_state=0, **longer)
+    # FixMatch needs more: a step has a third of the labels of a dozen rows.
+    n_epochs = {"probe": None, "fixmatch": 45}.get(strategy, 15)
+    return Estimator(transformer, strategy=strategy, random_state=0, max_epochs=n_epochs)
 
 
 @parametrize_with_checks(
-    [checked(E, strategy) for E in BOTH for strategy in STRATEGIES],
+    [
+        *(checked(E, strategy) for E in BOTH for strategy in STRATEGIES),
+        checked(FineTuneClassifier, "fixmatch"),
+    ],
     expected_failed_checks=lambda estimator: (
         EXPECTED_FAILURES | (OF_CLASSIFIERS if isinstance(estimator, FineTuneClassifier) else {})
     ),
@@ -468,7 +472,7 @@ def test_rate_of_fine_tuning(params, lr, ssl, data, monkeypatch):
         rates.append(plan.lr)
         raise InterruptedError
 
-    monkeypatch.setattr(fine_tuner, "train", train)
+    monkeypatch.setattr(tuning, "train", train)
     with pytest.raises(InterruptedError):
         FineTuneClassifier(ssl, **params).fit(*data[:2])
     assert rates == [lr]
@@ -565,11 +569,16 @@ def test_views_stand_beside_the_rows_in_training_only(ssl, digits):
     assert torch.equal(pretext.seen, rows)
 
 
+def augmentation_of(estimator):
+    fitted, any_targets, scaling, start = estimator.transformer, None, None, None
+    return tuning.FineTuning(estimator, fitted, any_targets, scaling, start, 0)._augmentation()
+
+
 @pytest.mark.parametrize("kind", ["table", "images", "series", "texts", "videos"])
 def test_auto_is_the_augmentation_of_the_kind_of_data(kind):
     transformer, X = KINDS[kind]
     transformer = clone(transformer).set_params(max_epochs=1, random_state=0).fit(X)
-    augment = FineTuneClassifier(transformer, augment="auto")._augmentation(transformer)
+    augment = augmentation_of(FineTuneClassifier(transformer, augment="auto"))
     expected = {
         "table": FeatureCorruption,
         "images": ImageAugmentation,
@@ -578,8 +587,8 @@ def test_auto_is_the_augmentation_of_the_kind_of_data(kind):
     assert type(augment) is expected.get(kind, type(None))
     own = SimCLRTransformer(modality="image", augment=ImageAugmentation(flip=0), max_epochs=1)
     own.fit(KINDS["images"][1])
-    assert FineTuneClassifier(own, augment="auto")._augmentation(own).flip == 0
-    assert FineTuneClassifier(own)._augmentation(own) is None
+    assert augmentation_of(FineTuneClassifier(own, augment="auto")).flip == 0
+    assert augmentation_of(FineTuneClassifier(own)) is None
 
 
 def test_rows_with_gaps_are_not_changed_at_random():
