@@ -82,7 +82,6 @@ class BaseTextTransformer(BaseTextPretrainer):
     weight_decay: float = 0.01
 
     _causal = False  # whether a token sees only what is before it
-    _lr_from_scratch = 4e-3
     _tokens_in_a_step = TOKENS_IN_A_STEP
     _from_random_weights = None  # what to warn of if it is not pretrained
 
@@ -198,7 +197,7 @@ class BaseTextTransformer(BaseTextPretrainer):
     def _largest_lr(self):
         if self.lr is not None:
             return self.lr
-        return self._lr_from_scratch if self.pretrained is None else 5e-5
+        return 4e-3 if self.pretrained is None else 5e-5
 
     def _fine_tuning_lr(self):
         return 1e-3 if self.pretrained is None else 2e-4

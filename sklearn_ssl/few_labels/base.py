@@ -141,9 +141,10 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
             are divided by their mean over all labels, except for a `head` that you pass, which gets
             them as they are.
         X_unlabeled : array-like, default=None
-            More rows to pretrain on. With a fitted transformer, they are only used to determine the
-            scale of the representation. They are passed by metadata routing as in the transformers,
-            after ``set_fit_request(X_unlabeled=True)``.
+            More rows to pretrain on, and to learn from by FixMatch. Otherwise, with a fitted
+            transformer, they are only used to determine the scale of the representation. They are
+            passed by metadata routing as in the transformers, after
+            ``set_fit_request(X_unlabeled=True)``.
 
         Returns
         -------
