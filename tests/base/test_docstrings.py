@@ -46,7 +46,9 @@ def test_every_parameter_is_explained_with_its_default(cls):
 def fitted(cls):
     if cls.__name__.startswith("FineTune"):
         y = np.arange(len(ROWS)) % 2
-        return cls(sklearn_ssl.SimCLRTransformer(max_epochs=1), strategy="probe").fit(ROWS, y)
+        strategy = "fixmatch" if cls is sklearn_ssl.FineTuneClassifier else "probe"
+        params = {"strategy": strategy, "max_epochs": 0, "random_state": 0}
+        return cls(sklearn_ssl.SimCLRTransformer(max_epochs=1), **params).fit(ROWS, y)
     is_of_texts = getattr(cls, "_modalities", None) == ("text",)
     X = TEXTS if is_of_texts else ROWS
     return cls(max_epochs=1).fit(X)
