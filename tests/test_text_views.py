@@ -22,6 +22,7 @@ from sklearn_ssl.data import taken_by
 from sklearn_ssl.datasets import load_scipy_docstrings
 from sklearn_ssl.evaluation import evaluate_representation
 from sklearn_ssl.semi_supervised import draw_labels
+from tests.few_labels.test_fine_tune import augmentation_of
 from tests.helpers import through_skops
 
 METHODS = [
@@ -265,7 +266,7 @@ def test_few_labels(strategy):
 def test_labeled_texts_change_as_in_the_pretraining():
     ssl = make(augment=TextAugmentation(deletion=0.5)).fit(TEXTS)
     model = FineTuneClassifier(ssl, strategy="full", augment="auto", max_epochs=1, random_state=0)
-    assert model._augmentation(ssl).deletion == 0.5
+    assert augmentation_of(model).deletion == 0.5
     plain = clone(model).set_params(augment=None)
     changed, same = (m.fit(TEXTS, LABELS).decision_function(TEXTS) for m in (model, plain))
     assert not np.array_equal(changed, same)
