@@ -121,7 +121,10 @@ class Spec:
     def strong_augmentation(self):
         """Return changes after which FixMatch expects a row to have the same class.
 
-        None means the default augmentation.
+        Returns
+        -------
+        augmentation : Augmentation or None
+            Not adapted to the data; None means the default augmentation of the kind.
         """
 
     # To batches -------------------------------------------------------------------------------

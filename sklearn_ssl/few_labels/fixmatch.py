@@ -221,7 +221,7 @@ class FixMatchTuning(FineTuning):
             tuned = fold.transformer.transform(_safe_indexing(X, test))
             predicted = probe.predict(Z[test]), head.predict(tuned)
             correct += [(p == labels[test]).sum() for p in predicted]
-        return dict(zip(("probe", "fixmatch"), correct / len(kept)))
+        return dict(zip(("probe", "fixmatch"), (correct / len(kept)).tolist()))
 
     def _fold(self, probe, Z, train):
         """Return a training on some of the labels, which starts from a probe on them."""

@@ -193,6 +193,7 @@ def test_history_and_accuracies(ssl):
         assert all(0 < share <= 1 for share in fitted.history_[name])
     assert set(fitted.cv_accuracies_) == {"probe", "fixmatch"}
     assert all(0.5 < accuracy <= 1 for accuracy in fitted.cv_accuracies_.values())
+    assert all(type(accuracy) is float for accuracy in fitted.cv_accuracies_.values())
     assert not hasattr(
         classifier(ssl).set_params(strategy="full").fit(X, few(y, 5)), "cv_accuracies_"
     )
