@@ -7,6 +7,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.utils import _safe_indexing
 
+from benchmarks import corpora
 from benchmarks import datasets as d
 from sklearn_ssl.datasets import load_scipy_docstrings
 
@@ -59,6 +60,22 @@ def photos():
     return Task("image", X, X_test, y, y_test, (1, 5, 20))
 
 
+def photos_16_bit():
+    """The same in gray, with 16 bits a pixel."""
+    (X, y), (X_test, y_test) = (
+        d.load_photo_patches(train=train, deep=True) for train in (True, False)
+    )
+    return Task("image", X, X_test, y, y_test, (1, 5, 20))
+
+
+def mnist():
+    return Task("image", *split(*d.load_mnist()), (1, 10, 100))
+
+
+def emoji():
+    return Task("image", *split(*d.load_emoji()), (1, 5, 20))
+
+
 def breast_cancer():
     return Task("table", *split(*load_breast_cancer(return_X_y=True)), (1, 5, 10))
 
@@ -99,6 +116,18 @@ def japanese_vowels():
     return ucr("JapaneseVowels")
 
 
+def arrow_head():
+    return ucr("ArrowHead")
+
+
+def basic_motions():
+    return ucr("BasicMotions")
+
+
+def osu_leaf():
+    return ucr("OSULeaf")
+
+
 def ucr(name):
     (X, y), (X_test, y_test) = (d.load_ucr_series(name, train=train) for train in (True, False))
     return Task("series", X, X_test, y, y_test, (1, 5), {"modality": "series"})
@@ -118,6 +147,23 @@ def uci_sentences():
 
 def reviews(texts, y, n_test):
     return Task("text", *split(texts, y, n_test), (10, 50, 500), shares_reviews=True)
+
+
+def clothing():
+    return of_texts(corpora.clothing())
+
+
+def brown():
+    return of_texts(corpora.brown())
+
+
+def wordnet():
+    return of_texts(corpora.wordnet())
+
+
+def of_texts(texts):
+    parts = texts.X, texts.X_test, texts.y, texts.y_test
+    return Task("text", *parts, texts.labels, X_unlabeled=list(texts.X_unlabeled) or None)
 
 
 def all_reviews():
@@ -191,11 +237,30 @@ def quick_texts():
     return Task("text", *split([texts[i] for i in rows], topics[rows]), (1, 5), settings)
 
 
+def keel(name):
+    """Return a function of this name that makes the task of a table of KEEL."""
+
+    def make():
+        return Task("table", *split(*d.load_keel_table(name)), (5, 10, 50))
+
+    make.__name__ = name
+    return make
+
+
 CLASSES = (
     *(digits, fashion, photos, breast_cancer, letter, adult, penbased, penbased_series),
     *(gunpoint, italy_power_demand, japanese_vowels, imdb, rotten_tomatoes, uci_sentences),
 )
 FEW_LABELS = (digits, penbased, penbased_series, letter, uci_sentences, adult, imdb, fashion)
+SURVEY = (
+    *(breast_cancer, adult, letter, penbased),
+    *map(keel, ("banana", "chess", "contraceptive", "german", "magic", "phoneme", "ring")),
+    *map(keel, ("satimage", "segment", "spambase", "splice", "texture", "vehicle", "vowel")),
+    *(digits, emoji, fashion, mnist, photos, photos_16_bit),
+    *(arrow_head, basic_motions, gunpoint, italy_power_demand, japanese_vowels, osu_leaf),
+    *(penbased_series, brown, clothing, imdb, rotten_tomatoes, uci_sentences, wordnet),
+)
+QUICK_SURVEY = (quick_table,)
 NUMBERS = (diabetes, california_housing, adult_age, pen_end, clothing_titles)
 QUICK = {
     "quality": (quick_digits,),
