@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import store
+from benchmarks import store, survey_tables
+from benchmarks.formatting import chosen, distinct, markdown
 
 ROOT = Path(__file__).parents[1]
 TEMPLATES = Path(__file__).parent / "pages"
@@ -41,22 +42,10 @@ def render(name, results=store.RESULTS):
 def main():
     for path in sorted(TEMPLATES.glob("*.md")):
         (ROOT / "doc" / path.name).write_text(render(path.name), encoding="utf-8")
+    survey_tables.plot(store.RESULTS, ROOT / "doc" / "images" / "survey.svg")
 
 
 # Tables -------------------------------------------------------------------------------------------
-
-
-def markdown(header, rows):
-    lines = [header, ["---"] * len(header), *rows]
-    return [f"| {' | '.join(cells)} |" for cells in lines]
-
-
-def distinct(rows, name):
-    return list(dict.fromkeys(row[name] for row in rows))
-
-
-def chosen(rows, **wanted):
-    return [row for row in rows if all(row[name] == value for name, value in wanted.items())]
 
 
 def cell(row, best=None):
@@ -333,6 +322,8 @@ SECTIONS = {
     for function in (
         *(brown, data_set, few_labels, gains, measured, regression, selection),
         *(selection_summary, speed, summary, text_leads, texts, trees, verdicts),
+        *(survey_tables.survey_counts, survey_tables.survey_rivals, survey_tables.survey_runs),
+        survey_tables.survey_sets,
     )
 }
 

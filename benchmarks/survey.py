@@ -2,7 +2,7 @@
 
     python -m benchmarks.survey                          # all that the results lack: hours
     python -m benchmarks.survey --data vowel --force     # one of the sets again
-    python -m benchmarks.survey --fixmatch               # FixMatch, which takes longer, alone
+    python -m benchmarks.survey --fixmatch --labels 10   # FixMatch, which takes longer, alone
 
 There is one recipe for each kind of data, and rivals that learn from the same labels. Encoders are
 pretrained at their defaults, once with each seed, and each seed has its own draws of labels.
@@ -33,9 +33,9 @@ from sklearn_ssl.few_labels.draws import draw_labels
 
 LABELS = (1, 5, 10, 100)  # of each class, where there are so many
 SEEDS, DRAWS = 2, 5
-FIXMATCH_LABELS, FIXMATCH_DRAWS = (5, 10), 2
 MOST_ROWS = {"table": 5_000, "image": 10_000, "series": 10_000, "text": 20_000}
 MOST_TEST_ROWS = 5_000
+MOST_COLUMNS = 1_000  # for boosted trees, which take minutes for the pixels of a photo
 KEPT_APART = (  # no default was chosen on them
     *("magic", "satimage", "spambase", "texture", "mnist", "emoji"),
     *("arrow_head", "basic_motions", "osu_leaf", "clothing", "wordnet"),
@@ -115,8 +115,7 @@ class Bench:
         self.task = task
         self.seed = seed
         self.n_draws = n_draws
-        fewest = np.unique(task.y, return_counts=True)[1].min()
-        self.labels = [k for k in labels if k <= fewest]
+        self.labels = [k for k in labels if k <= fewest(task.y)]
         self.rows = []
 
     def measure(self, method, score, *, seconds=0.0, role="rival"):
@@ -197,7 +196,8 @@ def measure_rivals(bench, found, seed):
         bench.on_features_searched(f"{RAW}, C searched", *raw)
     bench.on_all_features("LabelSpreading", *raw, LabelSpreading(kernel="knn", max_iter=100))
     bench.on_all_features("SelfTraining", *raw, SelfTrainingClassifier(LINEAR))
-    bench.on_rows("boosted trees", lambda n: clone(boosted_trees(bench.task, Trees)))
+    if bench.task.kind == "text" or raw[0].shape[1] <= MOST_COLUMNS:
+        bench.on_rows("boosted trees", lambda n: clone(boosted_trees(bench.task, Trees)))
 
 
 def measure_ours(bench, ssl, raw, seed, seconds):
@@ -224,16 +224,20 @@ def measure(task, seed, options):
         task = replace(task, X=np.nan_to_num(task.X), X_test=np.nan_to_num(task.X_test))
     settings = {"max_epochs": 1} if options.quick else {}
     ssl, seconds = pretrain(task, seed, **settings)
+    bench = Bench(task, seed, options.labels, DRAWS)
     if options.fixmatch:
-        bench = Bench(task, seed, FIXMATCH_LABELS, FIXMATCH_DRAWS)
         tuned = FineTuneClassifier(FrozenEstimator(ssl), strategy="fixmatch", random_state=seed)
         bench.on_all_rows(f"{BEST[task.kind]}, FixMatch", tuned, role="ours", seconds=seconds)
         return bench.rows
-    bench = Bench(task, seed, LABELS, DRAWS)
     found = features_of(task)
     measure_ours(bench, ssl, found[RAW], seed, seconds)
     measure_rivals(bench, found, seed)
     return bench.rows
+
+
+def fewest(y):
+    """Return the number of rows of the rarest class."""
+    return np.unique(y, return_counts=True)[1].min()
 
 
 def smaller(task):
@@ -248,6 +252,7 @@ def main(arguments=None):
     parser = store.parser_of(__doc__)
     parser.add_argument("--data", nargs="+", help="names of functions of benchmarks/tasks.py")
     parser.add_argument("--kinds", nargs="+", choices=MOST_ROWS, default=list(MOST_ROWS))
+    parser.add_argument("--labels", nargs="+", type=int, default=list(LABELS))
     parser.add_argument("--seeds", nargs="+", type=int, default=list(range(SEEDS)))
     parser.add_argument("--fixmatch", action="store_true")
     parser.add_argument("--force", action="store_true", help="measure again what was measured")
@@ -258,16 +263,17 @@ def main(arguments=None):
             task = smaller(tasks.load(make))
             if (options.data and task.name not in options.data) or task.kind not in options.kinds:
                 continue
-            known = {
-                "FixMatch" in row["method"]
+            if options.fixmatch and task.kind == "text":
+                continue
+            measured = {
+                ("FixMatch" in row["method"], int(row["labels"]))
                 for row in store.read(path)
                 if (row["dataset"], row["seed"]) == (task.name, str(seed))
             }
-            if options.fixmatch and task.kind == "text":
-                continue
-            if options.fixmatch not in known or options.force:
+            wanted = {(options.fixmatch, k) for k in options.labels if k <= fewest(task.y)}
+            if wanted - measured or options.force:
                 rows = measure(task, seed, options)
-                store.replace(path, rows, key=("dataset", "method", "seed"))
+                store.replace(path, rows, key=("dataset", "method", "seed", "labels"))
 
 
 if __name__ == "__main__":

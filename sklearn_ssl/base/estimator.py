@@ -248,17 +248,20 @@ class BasePretrainer(
         """Learn from rows described by `spec`; `go_on` continues an earlier fit."""
         device = resolve_device(self.device)
         seed = draw_seed(self.random_state)
-        task = copy.deepcopy(self.task_) if go_on else self._new_task(spec, seed)
+        max_epochs = self._planned_epochs(spec, len(rows))
+        n_epochs = 1 if partial else max_epochs
+        holds_out = self.early_stopping and not partial and n_epochs > 0
+        train_rows, valid_rows = self._hold_out(rows, seed) if holds_out else (rows, None)
+        if go_on:
+            task = copy.deepcopy(self.task_)
+        else:
+            task = self._new_task(spec, train_rows, seed, device)
         task.to(device, memory_format=torch.channels_last)
 
         self.task_ = task
         self.input_spec_ = spec
         self.batch_size_ = self.batch_size or self._default_batch_size(rows)
         self._n_features_out = task.encoder.output_dim
-        max_epochs = self._planned_epochs(spec, len(rows))
-        n_epochs = 1 if partial else max_epochs
-        holds_out = self.early_stopping and not partial and n_epochs > 0
-        train_rows, valid_rows = self._hold_out(rows, seed) if holds_out else (rows, None)
         if not go_on:
             self._check_embeddings(
                 rows, device, "before any training. Check the parameters that create it,"
@@ -306,10 +309,10 @@ class BasePretrainer(
         self.n_iter_ = len(self.loss_curve_)
         callbacks.end(self._fitted_attributes())
 
-    def _new_task(self, spec, seed):
+    def _new_task(self, spec, rows, seed, device):
         """Return an untrained task, and keep what it is rebuilt from when a file is loaded."""
         with seeded_global_stream(seed):
-            task = self._first_task(spec)
+            task = self._first_task(spec, rows, seed, device)
         params = self.get_params(deep=False)  # without callbacks, which may be impossible to save
         self._task_params = {name: params[name] for name in params if name != "callbacks"}
         return task
@@ -322,8 +325,8 @@ class BasePretrainer(
                 f"{when_and_what_to_do} or look for extreme values in X."
             )
 
-    def _first_task(self, spec):
-        """Build the task that a training starts from."""
+    def _first_task(self, spec, rows, seed, device):
+        """Build the task that a training on these rows starts from."""
         return self._make_task(spec)
 
     def _default_batch_size(self, rows):

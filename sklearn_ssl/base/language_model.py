@@ -156,7 +156,7 @@ class BaseTextTransformer(BaseTextPretrainer):
         )
         return encoder, None
 
-    def _first_task(self, spec):
+    def _first_task(self, spec, rows, seed, device):
         warned_of = self._from_random_weights
         if warned_of and spec.pretrained is None and self.max_epochs != 0:
             warnings.warn(

@@ -19,47 +19,22 @@ from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import nn
 
 from sklearn_ssl import defaults, tokenization
 from sklearn_ssl._sklearn_compat import Interval
 from sklearn_ssl.base.parameters import param
 from sklearn_ssl.base.text import LONGEST, BaseTextPretrainer
-from sklearn_ssl.encoders.bag import BagEncoder
-from sklearn_ssl.masking import mask_types
+from sklearn_ssl.base.word_vectors import (
+    LR,
+    MASK_RATIO,
+    SUBSAMPLING,
+    default_epochs,
+    sent2vec_task,
+)
 from sklearn_ssl.optim import adamw
-from sklearn_ssl.pretext import PretextTask
 from sklearn_ssl.training.runtime import torch_settings
-from sklearn_ssl.vocabulary_loss import linear_cross_entropy
 
-TOKENS_TO_SEE, MOST_EPOCHS = 20_000_000, 30
 N_MEASURED = 10_000  # rows whose directions are measured
-
-
-class Sent2VecTask(PretextTask):
-    """Predict the hidden words of a text from the mean of the others."""
-
-    def __init__(self, encoder, frequency, *, mask_ratio, subsampling):
-        super().__init__()
-        self.encoder = encoder
-        self.mask_ratio = mask_ratio
-        frequency = frequency.clamp(min=1e-12)
-        self.head = nn.Linear(encoder.output_dim, len(frequency))
-        nn.init.zeros_(self.head.weight)
-        self.head.bias.data = frequency.log()  # a blind guess is the best start
-        self.register_buffer("importance", (subsampling / frequency).sqrt().clamp(max=1))
-
-    def forward(self, ids):
-        if self.training and len(ids) > 1:
-            with torch.no_grad():
-                self.encoder(ids)  # updates the center and the scale of the means
-        ids, hidden, answers = mask_types(self.encoder.known(ids), self.mask_ratio, self.generator)
-        h = self.encoder.bag(ids, (ids >= 0) & ~hidden)  # [n, width]
-        ids = ids.clamp(min=0)
-        share = self.importance[ids] * answers  # [n, length]
-        share = share / share.sum(dim=1, keepdim=True).clamp(min=1e-12)
-        return linear_cross_entropy(h, self.head.weight, ids, self.head.bias, share)
 
 
 class Sent2VecTransformer(BaseTextPretrainer):
@@ -140,19 +115,15 @@ class Sent2VecTransformer(BaseTextPretrainer):
     lowercase: bool = param(True, "boolean")
     max_length: int = param(512, Interval(Integral, 4, LONGEST, closed="both"))
     width: int = param(128, Interval(Integral, 2, defaults.WIDEST, closed="both"))
-    mask_ratio: float = param(0.5, Interval(Real, 0, 1, closed="neither"))
-    subsampling: float = param(1e-4, Interval(Real, 0, None, closed="neither"))
+    mask_ratio: float = param(MASK_RATIO, Interval(Real, 0, 1, closed="neither"))
+    subsampling: float = param(SUBSAMPLING, Interval(Real, 0, None, closed="neither"))
     optimizer: Callable = adamw
-    lr: float = param(2e-2, Interval(Real, 0, None, closed="neither"))
+    lr: float = param(LR, Interval(Real, 0, None, closed="neither"))
     weight_decay: float = param(0.0, Interval(Real, 0, None, closed="left"))
 
     def _make_task(self, spec):
-        frequency = spec.frequency()
-        encoder = BagEncoder(
-            spec.vocabulary_size, self.width, ignored=spec.meaningless, frequency=frequency
-        )
-        return Sent2VecTask(
-            encoder, frequency, mask_ratio=self.mask_ratio, subsampling=self.subsampling
+        return sent2vec_task(
+            spec, self.width, mask_ratio=self.mask_ratio, subsampling=self.subsampling
         )
 
     @torch_settings()
@@ -168,5 +139,4 @@ class Sent2VecTransformer(BaseTextPretrainer):
     def _planned_epochs(self, spec, n_samples):
         if self.max_epochs is not None:
             return self.max_epochs
-        n_tokens = n_samples * spec.n_tokens / spec.n_samples
-        return int(min(max(TOKENS_TO_SEE / n_tokens, 1), MOST_EPOCHS))
+        return default_epochs(n_samples * spec.n_tokens / spec.n_samples)

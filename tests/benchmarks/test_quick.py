@@ -4,7 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import brown, quality, report, selection, store, tables_gain, texts
+from benchmarks import (
+    brown,
+    quality,
+    report,
+    selection,
+    store,
+    survey,
+    survey_tables,
+    tables_gain,
+    tasks,
+    texts,
+)
 from benchmarks.speed import __main__ as speed
 from benchmarks.speed.memory import peak_memory
 from sklearn_ssl import methods
@@ -60,6 +71,66 @@ def test_few_labels(tmp_path, data):
     measured_again = len(rows)
     quickly(quality, tmp_path, "--pages", "few_labels", "--data", data)  # nothing is missing
     assert len(store.read(tmp_path / "few_labels.csv")) == measured_again
+
+
+def test_survey(tmp_path, monkeypatch):
+    monkeypatch.setattr(survey, "DRAWS", 2)
+    quickly(survey, tmp_path, "--seeds", "0", "--labels", "5", "10")
+    rows = store.read(tmp_path / "survey.csv")
+    assert list(rows[0]) == columns("survey.csv")
+    scores = {row["method"]: row["scores"] for row in rows if row["labels"] == "10"}
+    assert {"VIME, frozen", "LabelSpreading", "boosted trees", "supervised network"} < set(scores)
+    assert all(len(found.split()) == 2 for found in scores.values())
+    measured_again = len(rows)
+    quickly(survey, tmp_path, "--seeds", "0", "--labels", "5", "10")  # nothing is missing
+    assert len(store.read(tmp_path / "survey.csv")) == measured_again
+    assert report.survey_tables.survey_sets(tmp_path)[2].startswith("| quick_table | table | 0.")
+    survey_tables.plot(tmp_path, tmp_path / "survey.svg")
+    assert "<svg" in (tmp_path / "survey.svg").read_text(encoding="utf-8")
+
+
+def test_survey_knows_its_data_sets():
+    names = {make.__name__ for make in tasks.SURVEY}
+    assert len(names) == len(tasks.SURVEY) >= 30
+    assert set(survey.KEPT_APART) < names
+
+
+@pytest.mark.parametrize(
+    ("lead", "word"),
+    [
+        (0.01, "ahead"),
+        (0.0099, "level"),
+        (-0.0099, "level"),
+        (-0.0101, "behind"),
+        (-0.01, "behind"),
+    ],
+)
+def test_a_point_decides(lead, word):
+    assert survey_tables.verdict(lead) == word
+
+
+def test_counts_take_the_best_rival_of_each_set(tmp_path):
+    scores = [
+        *[("a", "table", "VIME, probe, then fine-tuned", "ours", "0.9 0.7")],
+        *[("a", "table", "PCA", "rival", "0.7 0.7"), ("a", "table", "HOG", "rival", "0.79 0.8")],
+        *[("magic", "series", "SimCLR, probe, then fine-tuned", "ours", "0.5 0.5")],
+        *[("magic", "series", "PCA", "rival", "0.6 0.6")],
+    ]
+    keys = ("dataset", "kind", "method", "role", "scores")
+    rows = [dict(zip(keys, row)) | {"labels": 10, "seed": 0} for row in scores]
+    store.replace(tmp_path / "survey.csv", rows, key=("dataset", "method"))
+    table = survey_tables.survey_counts(tmp_path)
+    assert table[0] == "| labels per class | 1 | 5 | 10 | 100 |"
+    assert [line for line in table[2:] if "/ 1" in line or "1 /" in line] == [
+        "| tables | - | - | 0 / 1 / 0 | - |",
+        "| series | - | - | 0 / 0 / 1 | - |",
+        "| **all** | - | - | 0 / 1 / 1 | - |",
+        "| those kept apart | - | - | 0 / 0 / 1 | - |",
+    ]
+    assert survey_tables.survey_rivals(tmp_path)[2:] == [
+        "| PCA | 1 / 0 / 1 | +0.0 | -10.0 |",
+        "| HOG | 0 / 1 / 0 | +0.5 | +0.5 |",
+    ]
 
 
 def test_regression(tmp_path):
@@ -141,7 +212,7 @@ def test_speed_of_some_methods_is_printed(tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("module", [brown, quality, selection, speed, tables_gain, texts])
+@pytest.mark.parametrize("module", [brown, quality, selection, speed, survey, tables_gain, texts])
 def test_quick_figures_do_not_reach_the_results(module, capsys):
     with pytest.raises(SystemExit):
         module.main(["--quick"])

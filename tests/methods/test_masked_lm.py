@@ -16,6 +16,7 @@ from benchmarks.datasets import load_brown
 from sklearn_ssl import CausalLMEmbedder, MaskedLMEmbedder, SimCSETransformer, TSDAETransformer
 from sklearn_ssl.data.text import TokenRows
 from sklearn_ssl.masking import corrupt_tokens
+from sklearn_ssl.methods import masked_lm
 from sklearn_ssl.semi_supervised import draw_labels
 from tests.helpers import make_task
 
@@ -59,6 +60,60 @@ def test_first_guess_is_the_frequency_of_each_token(task_and_ids, trained):
     with torch.no_grad():
         logits = task.logits(ids, chosen)
     assert torch.isfinite(logits).all()  # also of tokens that were never seen
+
+
+class FirstEmbedding(Callback):
+    """Keep the embedding from before the first step."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.weight_ = net.module_.encoder.embedding.weight.detach().clone()
+
+
+def first_embedding(**params):
+    seen = FirstEmbedding()
+    ssl = MaskedLMEmbedder(**SMALL, max_epochs=1, callbacks=[seen], **params).fit(SENTENCES * 10)
+    return seen.weight_, ssl.input_spec_
+
+
+def test_embedding_starts_from_word_vectors(monkeypatch):
+    train, learned_vectors = masked_lm.train_word_vectors, []
+
+    def learn(*args, **options):
+        learned_vectors.append(train(*args, **options))
+        return learned_vectors[0]
+
+    monkeypatch.setattr(masked_lm, "train_word_vectors", learn)
+    weight, spec = first_embedding()
+    random = MaskedLMEmbedder(**SMALL, max_epochs=0).fit(SENTENCES * 10).encoder_.embedding.weight
+    vectors = learned_vectors[0]
+    found = [i for i in range(spec.vocabulary_size) if i not in spec.meaningless]
+    centered = vectors - vectors.mean(dim=0)
+    factors = weight[found] / centered[found]
+    torch.testing.assert_close(factors, factors[0, 0].expand_as(factors), rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(weight[list(spec.special)], random[list(spec.special)])
+    assert weight.std() == pytest.approx(random.std().item(), rel=0.1)
+    assert not torch.allclose(weight[found], random[found], atol=0.01)
+
+
+def test_word_vectors_do_not_know_held_out_texts(monkeypatch):
+    seen = []
+    train = masked_lm.train_word_vectors
+    monkeypatch.setattr(
+        masked_lm,
+        "train_word_vectors",
+        lambda rows, *args, **options: seen.append(len(rows)) or train(rows, *args, **options),
+    )
+    first_embedding(early_stopping=True, validation_fraction=0.25)
+    assert seen == [30]
+
+
+def test_a_second_fit_goes_on_without_new_word_vectors(trained):
+    texts = SENTENCES * 10
+    again = MaskedLMEmbedder(**SMALL, max_epochs=1, warm_start=True).fit(texts)
+    known = again.encoder_.embedding.weight.detach().clone()
+    seen = FirstEmbedding()
+    again.set_params(callbacks=[seen]).fit(texts)
+    torch.testing.assert_close(seen.weight_, known)
 
 
 def test_loss_is_that_of_the_chosen_tokens_of_the_corrupted_text(task_and_ids):

@@ -1,0 +1,157 @@
+"""What the page of the survey shows: how often ours is the best, against whom, and where."""
+
+import numpy as np
+
+from benchmarks import store
+from benchmarks.formatting import markdown
+from benchmarks.survey import KEPT_APART, RAW, UNTRAINED
+
+RECIPES = {
+    "table": "VIME, probe, then fine-tuned",
+    "image": "VICReg, probe, then fine-tuned",
+    "series": "SimCLR, probe, then fine-tuned",
+    "text": "Sent2Vec, beside TF-IDF",
+}
+KINDS = {"table": "tables", "image": "images", "series": "series", "text": "texts"}
+POINT = 0.01  # accuracies that differ less are level
+
+
+WORDS = ("ahead", "level", "behind")
+COLORS = ("#1b7837", "#c7c7c7", "#b2182b")
+
+
+def load(results):
+    """Return the rows of the survey by data set, method and number of labels.
+
+    Returns
+    -------
+    scores : dict of (str, str) to dict of str to dict of int to list of float
+        For each data set and its kind, the accuracies of each method with so many labels per class,
+        one for each draw and seed.
+    roles : dict of str to str
+        Of each method: "ours" or "rival".
+    """
+    scores, roles = {}, {}
+    for row in sorted(store.read(results / "survey.csv"), key=lambda row: int(row["seed"])):
+        of_set = scores.setdefault((row["dataset"], row["kind"]), {})
+        of_method = of_set.setdefault(row["method"], {}).setdefault(int(row["labels"]), [])
+        of_method += [float(score) for score in row["scores"].split()]
+        roles[row["method"]] = row["role"]
+    return scores, roles
+
+
+def means(results, k):
+    """Return for each data set with k labels per class its kind, our mean, and those of rivals."""
+    scores, roles = load(results)
+    found = {}
+    for (name, kind), methods in scores.items():
+        of_methods = {method: np.mean(s[k]) for method, s in methods.items() if k in s}
+        if RECIPES[kind] in of_methods:
+            rivals = {m: mean for m, mean in of_methods.items() if roles[m] == "rival"}
+            found[name] = kind, of_methods[RECIPES[kind]], rivals
+    return found
+
+
+def verdict(lead):
+    """Say whether a lead is more than a point, less, or negative."""
+    lead = round(lead, 4)  # as many digits as there are in the results
+    return WORDS[0] if lead >= POINT else WORDS[1] if lead > -POINT else WORDS[2]
+
+
+def counted(leads):
+    """Return how many leads are ahead, level and behind, as text."""
+    verdicts = [verdict(lead) for lead in leads]
+    return " / ".join(str(verdicts.count(word)) for word in WORDS) if verdicts else "-"
+
+
+def survey_counts(results):
+    """Return on how many data sets our recipe is ahead of the best rival, level or behind."""
+    of_k = {k: means(results, k) for k in (1, 5, 10, 100)}
+    groups = {words: [kind] for kind, words in KINDS.items()}
+    groups |= {"**all**": list(KINDS), "those kept apart": list(KINDS)}
+    lines = []
+    for title, kinds in groups.items():
+        cells = []
+        for found in of_k.values():
+            cells.append(
+                counted(
+                    ours - max(rivals.values())
+                    for name, (kind, ours, rivals) in found.items()
+                    if kind in kinds and ("apart" not in title or name in KEPT_APART)
+                )
+            )
+        lines.append([title, *cells])
+    return markdown(["labels per class", *map(str, of_k)], lines)
+
+
+def rivals_of(found):
+    """Return the leads over each rival of the survey, those over whom we lead least often last."""
+    leads = {}
+    for _, ours, rivals in found.values():
+        for rival, mean in rivals.items():
+            leads.setdefault(rival, []).append(ours - mean)
+    share = {rival: np.mean([verdict(x) == WORDS[0] for x in own]) for rival, own in leads.items()}
+    return {rival: leads[rival] for rival in sorted(leads, key=lambda r: -share[r])}
+
+
+def survey_rivals(results):
+    """Return how often ours is ahead of each rival, level or behind; by how much on average."""
+    lines = [
+        [rival, counted(leads), f"{100 * np.mean(leads):+.1f}", f"{100 * min(leads):+.1f}"]
+        for rival, leads in rivals_of(means(results, 10)).items()
+    ]
+    return markdown(["rival", " / ".join(WORDS), "mean lead", "least lead"], lines)
+
+
+def survey_sets(results):
+    """Return for each data set our accuracy with 10 labels per class, or 5, beside the best."""
+    few, more = means(results, 5), means(results, 10)
+    scores, roles = load(results)
+    lines = []
+    for name, (kind, ours, rivals) in {**few, **more}.items():
+        k = 10 if name in more else 5
+        best = max(rivals, key=rivals.get)
+        own = {m: np.mean(s[k]) for m, s in scores[name, kind].items() if roles[m] == "ours"}
+        others = [f"{own[m]:.3f}" if m in own else "-" for m in variants(kind)]
+        leads = [f"{100 * (ours - rivals[rival]):+.1f}" for rival in (RAW, UNTRAINED, best)]
+        title = f"*{name}*" if name in KEPT_APART else name
+        title += "" if k == 10 else ", 5 labels"
+        lines.append([title, kind, f"{ours:.3f}", *others, *leads, f"{best} {rivals[best]:.3f}"])
+    header = ["", "kind", "recipe", "frozen", "FixMatch", "lead over raw", "over untrained"]
+    return markdown([*header, "over the best", "best rival"], lines)
+
+
+def variants(kind):
+    """Return other uses of the recipe's encoder."""
+    name = RECIPES[kind].split(",")[0]
+    return f"{name}, frozen", f"{name}, FixMatch"
+
+
+def survey_runs(results):
+    """Say how many data sets there are, and how many draws of labels."""
+    rows = [row for row in store.read(results / "survey.csv") if row["method"] == RAW]
+    names = {row["dataset"] for row in rows}
+    seeds = {row["seed"] for row in rows}
+    n_draws = len(rows[0]["scores"].split())
+    of_seeds = f"{len(seeds)} seeds" if len(seeds) > 1 else "one seed"
+    return [f"{len(names)} data sets, {of_seeds} and {n_draws} draws of labels for each seed."]
+
+
+def plot(results, path):
+    """Draw how often ours is ahead of each rival with 10 labels per class."""
+    import matplotlib.pyplot as plt
+
+    leads = rivals_of(means(results, 10))
+    _, ax = plt.subplots(figsize=(7, 0.32 * len(leads) + 1), layout="constrained")
+    left = np.zeros(len(leads))
+    for word, color in zip(WORDS, COLORS):
+        counts = np.array([[verdict(x) for x in own].count(word) for own in leads.values()])
+        bars = ax.barh(list(leads), counts, left=left, color=color, label=word)
+        ax.bar_label(bars, [n or "" for n in counts], label_type="center", fontsize=8)
+        left += counts
+    ax.invert_yaxis()
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.set(xlabel="data sets", title="Ours, with ten labels per class")
+    ax.legend(ncols=3, loc="lower right")
+    plt.savefig(path)
+    plt.close()
