@@ -293,6 +293,7 @@ class BasePretrainer(
             device=device,
             valid_rows=valid_rows,
             resume_state=getattr(self, "_resume_state", None) if partial and go_on else None,
+            embed=self._embed,
         )
         if n_epochs == 0 and not go_on:
             calibrate_batch_norms(

@@ -185,6 +185,14 @@ def check_class_labels(y, labels, name):
     ValueError
     """
     refuse_encoded_marks(name)
+    check_own_labels(y, labels, name)
+
+
+def check_own_labels(y, labels, name):
+    """Like :func:`check_class_labels`, for labels that no caller can have numbered.
+
+    They are a parameter, rather than the y of a fit.
+    """
     _check_one_kind(labels, name)
     if not (hint := hint_at_minus_one(y)):
         return

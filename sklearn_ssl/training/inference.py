@@ -113,6 +113,17 @@ def fixed_views(task, device):
         task.generator = own_generator
 
 
+@contextmanager
+def modes_kept(task):
+    """Put all modules back into their modes, training or evaluation, afterwards."""
+    modes = {module: module.training for module in task.modules()}
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
 @torch.inference_mode()
 def pretext_loss(task, rows, spec, *, batch_size, device):
     """Return the mean pretext loss over rows, in evaluation mode, under fixed views.

@@ -72,7 +72,7 @@ class TrainingPlan:
     watch: CollapseWatch | None = None
 
 
-def train(task, rows, plan, *, spec, device, valid_rows=None, resume_state=None):
+def train(task, rows, plan, *, spec, device, valid_rows=None, resume_state=None, embed=None):
     """Train a pretext task in place.
 
     Parameters
@@ -87,6 +87,9 @@ def train(task, rows, plan, *, spec, device, valid_rows=None, resume_state=None)
         Rows for the held-out loss.
     resume_state : dict or None, default=None
         What an earlier call returned, to continue with its optimizer and random streams.
+    embed : callable or None, default=None
+        Function of a task and X, as passed by the user, that returns the representations of X. It
+        is there for callbacks, as ``net.embed``.
 
     Returns
     -------
@@ -116,6 +119,7 @@ def train(task, rows, plan, *, spec, device, valid_rows=None, resume_state=None)
         valid_rows=valid_rows,
         n_steps=plan.planned_epochs * batches_per_epoch,
         device=device,
+        embed=embed,
         callbacks=[*internal, *plan.callbacks],
     )
     try:
@@ -140,9 +144,10 @@ class PretextNet(NeuralNet):
     decay are set at every step, and the task's hooks run before and after the optimizer.
     """
 
-    def __init__(self, task, plan, *, spec, valid_rows, n_steps, device, callbacks):
+    def __init__(self, task, plan, *, spec, valid_rows, n_steps, device, embed, callbacks):
         self.plan = plan
         self.spec = spec
+        self.embed = embed
         self.valid_rows = valid_rows
         self.n_steps = n_steps
         self.n_steps_done = 0
