@@ -32,7 +32,8 @@ def simclr(*callbacks, **params):
 
 @pytest.fixture
 def rows(digits):
-    return digits[0][:120], digits[1][:120]
+    """As many as the probe uses by default in a small fit."""
+    return digits[0][:100], digits[1][:100]
 
 
 def leave_one_out(Z, y, n_neighbors, predict):
@@ -118,10 +119,18 @@ def test_more_rows_than_it_may_use(rows):
     used = probe.rows_
     assert len(set(used.tolist())) == 50
     assert used.min() >= 20
-    assert used.max() > 100, "not the first ones, which may all be of one class"
+    assert used.max() > 90, "not the first ones, which may all be of one class"
     np.testing.assert_array_equal(probe.targets_, y[used])
     same = simclr(KNNProbe(X[used], y[used])).fit(X)
     assert ssl.history_["knn_accuracy"] == same.history_["knn_accuracy"]
+
+
+@pytest.mark.parametrize(("n_training", "n_used"), [(300, 100), (1500, 150)])
+def test_rows_used_by_default(digits, n_training, n_used):
+    X, y = digits
+    probe = KNNProbe(X, y)
+    simclr(probe, max_epochs=0).fit(X[:n_training])
+    assert len(probe.rows_) == n_used
 
 
 class SpoiledTask(PretextTask):
@@ -319,14 +328,14 @@ def test_a_pickle_contains_the_rows_once(rows):
 
 USELESS = {
     "width": (lambda X, y: (X[:, :5], y), {}, "X has 5 features, but SimCLRTransformer is exp"),
-    "lengths": (lambda X, y: (X, y[:9]), {}, r"inconsistent numbers of samples: \[120, 9\]"),
+    "lengths": (lambda X, y: (X, y[:9]), {}, r"inconsistent numbers of samples: \[100, 9\]"),
     "few": (lambda X, y: (X[:5], y[:5]), {}, "n_neighbors=5 .* only 5 rows with a label. Use few"),
     "fractions": (lambda X, y: (X, y + 0.5), {}, "fractions, which are no classes: set regr"),
-    "unlabeled": (lambda X, y: (X, y * 0 - 1), {}, "None of the 120 rows has a label"),
+    "unlabeled": (lambda X, y: (X, y * 0 - 1), {}, "None of the 100 rows has a label"),
     "one class": (lambda X, y: (X, y * 0), {}, "at least two classes; got only one class, 0"),
     "-1 and 1": (lambda X, y: (X, y % 2 * 2 - 1), {}, "only one class, 1. -1 means that a row h"),
-    "two kinds": (lambda X, y: (X, ["a", 1] * 60), {}, "it needs labels of one kind"),
-    "words": (lambda X, y: (X, ["a"] * 120), {"regression": True}, "it predicts numbers, but y"),
+    "two kinds": (lambda X, y: (X, ["a", 1] * 50), {}, "it needs labels of one kind"),
+    "words": (lambda X, y: (X, ["a"] * 100), {"regression": True}, "it predicts numbers, but y"),
     "two columns": (lambda X, y: (X, np.c_[y, y]), {}, "y should be a 1d array"),
     "no neighbors": (lambda X, y: (X, y), {"n_neighbors": 0}, "n_neighbors == 0, must be >= 1"),
     "no rows": (lambda X, y: (X, y), {"max_rows": 0}, "max_rows == 0, must be >= 2"),

@@ -92,7 +92,9 @@ class BasePretrainer(
     warm_start : bool, default=False
         Whether ``fit`` continues from the weights of the last fit.
     callbacks : list, default=None
-        skorch callbacks. Set scikit-learn's callbacks with ``set_callbacks``, from version 1.9 on.
+        skorch callbacks; :class:`~sklearn_ssl.callbacks.KNNProbe` watches how good the
+        representation becomes. Set scikit-learn's callbacks with ``set_callbacks``, from version
+        1.9 on.
     device : str, default="auto"
         Where torch computes: "cpu", "cuda", "cuda:1"; "auto" uses a GPU if there is one.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
