@@ -49,7 +49,7 @@ def split(X, y, X_test, y_test, X_unlabeled, test_size, seed, *, regression):
     if y is None:
         raise ValueError("y is None. Pass labels to judge the representation by.")
     X, X_test, X_unlabeled = _kept(X), _kept(X_test), _kept(X_unlabeled)
-    y = column_or_1d(label_array(y), warn=True)
+    y = _one_column(y, "y")
     check_consistent_length(X, y)
     labeled = np.flatnonzero(~is_unlabeled(y, regression=regression))
     labels = plain_labels(y[labeled])
@@ -94,6 +94,16 @@ def _kept(X):
     return list(X) if isinstance(X, Iterator) else opened(X)
 
 
+def _one_column(y, name):
+    y = label_array(y)
+    if y.ndim == 2 and y.shape[1] > 1:
+        raise ValueError(
+            f"evaluate_representation takes one label per row, but {name} has {y.shape[1]} "
+            "columns. Evaluate them one by one: y[:, 0], y[:, 1] and so on."
+        )
+    return column_or_1d(y, warn=True)
+
+
 def _numbers(labels):
     labels = numbers_to_predict(labels, "evaluate_representation")
     return check_array(labels, ensure_2d=False, input_name="y")
@@ -134,7 +144,7 @@ def _check_classes(labels):
 
 
 def _checked_test(X_test, y_test, labels, regression):
-    y_test = column_or_1d(label_array(y_test), warn=True)
+    y_test = _one_column(y_test, "y_test")
     check_consistent_length(X_test, y_test)
     if len(y_test) == 0 or is_unlabeled(y_test, regression=regression).any():
         raise ValueError("y_test must hold a label for each row of X_test, and at least one row.")

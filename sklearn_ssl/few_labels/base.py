@@ -32,6 +32,7 @@ from sklearn_ssl.few_labels.labels import (
     check_class_labels,
     check_prediction,
     label_array,
+    label_indicators,
     labeled_rows,
     numbers_to_predict,
     plain_labels,
@@ -119,7 +120,7 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
     verbose: int = param(0, "verbose")
     random_state: int | np.random.RandomState | None = param(None, "random_state")
 
-    _Targets = None  # what y holds
+    _Targets = None  # what y holds, if it is one column
     _regression = False
 
     # Fitting ----------------------------------------------------------------------------------
@@ -134,8 +135,10 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         ----------
         X : array-like
             Rows as accepted by the transformer, with and without labels.
-        y : array-like of shape (n,)
+        y : array-like of shape (n,), or (n, n_labels) for a classifier
             Their labels. None and NaN mean that a row has no label; for a classifier, so does -1.
+            Several columns, also of a sparse matrix, say with 0 and 1 which labels a row has. A row
+            has all of its labels or none: then all columns are marked.
         sample_weight : array-like of shape (n,), default=None
             Weights of the labels. Pretraining ignores them. A label with weight 0 is left out. They
             are divided by their mean over all labels, except for a `head` that you pass, which gets
@@ -153,7 +156,8 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         Raises
         ------
         ValueError
-            If no row has a label, or if the parameters do not fit together.
+            If no row has a label, if a row has labels in only some columns, if several columns
+            hold anything but 0 and 1, or if the parameters do not fit together or to y.
         TypeError
             If `transformer` is not one of this package.
         """
@@ -168,7 +172,9 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
             weights = weights / weights.mean()
         if not self._regression:
             check_class_labels(y, labels, type(self).__name__)
-        targets = self._Targets(labels, weights, type(self).__name__)
+        Targets = self._kind_of(labels)
+        self._check_head(Targets)
+        targets = Targets(labels, weights, type(self).__name__)
         kept = self._kept(targets, seed)
 
         transformer = self._pretrained(prefit, X, X_unlabeled)
@@ -213,10 +219,6 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
                 f'strategy="full" trains a linear layer and does not use head={self.head}. Use '
                 'strategy="probe" or "probe-then-full", or leave head out.'
             )
-        if self.head is not None and not self._Targets.takes(self.head):
-            raise ValueError(
-                f"The head of a {name} is a {self._Targets.head_kind}; got {self.head}."
-            )
         try:
             check_is_fitted(transformer)
         except NotFittedError:
@@ -230,11 +232,25 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         name = type(self).__name__
         if y is None:
             raise ValueError(f"{name} requires y to be passed, but the target y is None.")
-        y = column_or_1d(label_array(y), warn=True)
+        y = label_array(y)
+        if self._regression or y.ndim != 2 or y.shape[1] < 2:
+            y = column_or_1d(y, warn=True)
         check_consistent_length(X, y)
         places = labeled_rows(y, regression=self._regression)
         labels = plain_labels(y[places])
+        if labels.ndim == 2:
+            return places, label_indicators(labels, name)
         return places, numbers_to_predict(labels, name) if self._regression else labels
+
+    def _kind_of(self, labels):
+        """Return what y holds, by its labels."""
+        return self._Targets
+
+    def _check_head(self, Targets):
+        if self.head is not None and not Targets.takes(self.head):
+            raise ValueError(
+                f"The head of a {type(self).__name__} is a {Targets.head_kind}; got {self.head}."
+            )
 
     def _kept(self, targets, seed):
         """Return the places of the labels to learn from; early stopping uses the others."""
@@ -256,7 +272,8 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         if self.head is None:
             mean, scale = scaling
             with np.errstate(invalid="ignore"):  # a single number leaves RidgeCV no choice
-                head = self._Targets.default_head().fit((Z - mean) / scale, labels, **weighted)
+                head = self._kind_of(labels).default_head()
+                head.fit((Z - mean) / scale, labels, **weighted)
             head.coef_ = head.coef_ / scale
             head.intercept_ = head.intercept_ - head.coef_ @ mean
             return head
@@ -294,7 +311,7 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
 
         Returns
         -------
-        y : ndarray of shape (n,)
+        y : ndarray of shape (n,), or (n, n_labels) after a fit of several labels per row
         """
         Z = self._represent(X)
         return self.head_.predict(Z)
@@ -302,11 +319,14 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
     def score(self, X, y, sample_weight=None):
         """Return the accuracy, or the R² of a regressor, on the rows that have a label.
 
+        For several labels per row, the accuracy is the share of rows with all labels right, as
+        everywhere in scikit-learn.
+
         Parameters
         ----------
         X : array-like
             Rows as in ``fit``.
-        y : array-like of shape (n,)
+        y : array-like of shape (n,), or (n, n_labels) for a classifier
             Their labels; rows without a label are left out.
         sample_weight : array-like of shape (n,), default=None
 

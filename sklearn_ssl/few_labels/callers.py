@@ -64,7 +64,10 @@ def _frames():
 
 
 def _has_class_minus_one(estimator):
-    classes = np.asarray(vars(estimator).get("classes_", []))
+    classes = vars(estimator).get("classes_", [])
+    if isinstance(classes, list):  # of arrays, one for each column of y
+        return False
+    classes = np.asarray(classes)
     if classes.ndim != 1 or classes.dtype.kind not in "if" or len(classes) < 3:
         return False
     return classes[classes < 0].tolist() == [-1]

@@ -20,6 +20,7 @@ from sklearn_ssl._sklearn_compat import StrOptions
 from sklearn_ssl.base.estimator import of_one_fit
 from sklearn_ssl.base.parameters import param
 from sklearn_ssl.few_labels.base import BaseFineTuner, head_has
+from sklearn_ssl.few_labels.multilabel import Multilabel, one_column_per_label
 from sklearn_ssl.few_labels.targets import Classes, Numbers
 
 
@@ -29,7 +30,8 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
     Rows without a label, marked by -1, None or NaN, are used too: an unfitted transformer is
     pretrained on all rows, and a classifier then learns from the labeled ones. A fitted transformer
     is copied, and never changed; inside cross-validation and searches, which clone their
-    estimators, wrap it in :class:`sklearn.frozen.FrozenEstimator`.
+    estimators, wrap it in :class:`sklearn.frozen.FrozenEstimator`. A row may also have several
+    labels (multilabel): see Notes.
 
     Parameters
     ----------
@@ -52,23 +54,37 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
         two classes.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied with the weights of their labels. A class with weight 0
-        is left out.
+        is left out. Not for several labels per row.
     validation_fraction : float, default=0.2
-        Fraction of the labeled rows to hold out, with rows of each class.
+        Fraction of the labeled rows to hold out, with rows of each class. For several labels per
+        row, they are drawn whatever their labels are.
 
     Attributes
     ----------
     head_ : estimator
         The fitted head. After a full training it is a LogisticRegression with the weights of the
-        linear layer.
-    classes_ : ndarray of shape (n_classes,)
-        The labels, without the mark of unlabeled rows.
+        linear layer; for several labels per row, it has the same methods, one logistic regression
+        per label, and a row of `coef_` and a number of `intercept_` for each.
+    classes_ : ndarray of shape (n_classes,) or (n_labels,)
+        The classes, without the mark of unlabeled rows; for several labels per row, the numbers of
+        the columns of y.
     cv_accuracies_ : dict of str to float, or None
         With the strategy "fixmatch", the accuracies of "probe" and "fixmatch" on labels that were
         held out in turn; None if there is a class with a single label.
 
     Notes
     -----
+    Several labels per row are an indicator matrix, y of shape (n, n_labels) with 1 where a row has
+    a label and 0 where it has not, as :class:`~sklearn.preprocessing.MultiLabelBinarizer` makes it.
+    A row is unlabeled if all of its columns are -1, None or NaN. Each label has a logistic
+    regression of its own, and the encoder learns from the mean of their losses. A label that all
+    labeled rows have, or none of them, is predicted like that for every row by the probe, with
+    probability (n + 1) / (n + 2) or 1 / (n + 2) after n rows; a training starts from there. The
+    strategies are "probe", "probe-then-full" and "full", and a `head` must take several labels:
+    ``OneVsRestClassifier(LogisticRegression(C=10))``, RidgeClassifier or KNeighborsClassifier, for
+    example. For several columns of classes, use
+    :class:`~sklearn.multioutput.MultiOutputClassifier`.
+
     "fixmatch" follows [2]_, with three changes. Predictions are divided by their running mean and
     multiplied by the shares of the classes among the labels [3]_, so that no class takes over: the
     labels should be as frequent as the classes are, or equally many if the classes are about as
@@ -121,6 +137,15 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
 
     >>> classifier.set_params(strategy="fixmatch", max_epochs=1).fit(X, few).predict(X).shape
     (1797,)
+
+    Several labels per row:
+
+    >>> even_and_large = np.column_stack([y % 2 == 0, y > 4]).astype(float)
+    >>> even_and_large[50:] = np.nan  # no label
+    >>> classifier.set_params(strategy="probe").fit(X, even_and_large).predict(X[:3])
+    array([[1, 0],
+           [0, 0],
+           [1, 0]])
     """
 
     strategy: str = param(
@@ -132,10 +157,20 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
 
     score = BaseFineTuner.score  # counts labeled rows only, unlike that of ClassifierMixin
 
+    def _kind_of(self, labels):
+        if labels.ndim == 1:
+            return Classes
+        if self.strategy == "fixmatch":
+            raise ValueError(
+                f'strategy="fixmatch" takes one label per row, but y has {labels.shape[1]} '
+                'columns. Use strategy="probe-then-full", "full" or "probe".'
+            )
+        return Multilabel
+
     @available_if(head_has("predict_proba"))
     @of_one_fit
     def predict_proba(self, X):
-        """Return the probability of each class.
+        """Return the probability of each class or label.
 
         Parameters
         ----------
@@ -144,11 +179,12 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
 
         Returns
         -------
-        probabilities : ndarray of shape (n, n_classes)
-            In the order of ``classes_``.
+        probabilities : ndarray of shape (n, n_classes) or (n, n_labels)
+            In the order of ``classes_``. For several labels per row, the probability of each that
+            a row has it; they do not sum to 1.
         """
         Z = self._represent(X)
-        return self.head_.predict_proba(Z)
+        return one_column_per_label(self.head_.predict_proba(Z), self.head_.classes_)
 
     @available_if(head_has("decision_function"))
     @of_one_fit
@@ -162,11 +198,17 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
 
         Returns
         -------
-        decisions : ndarray of shape (n,) or (n, n_classes)
+        decisions : ndarray of shape (n,), (n, n_classes) or (n, n_labels)
             For two classes, the decision for the second one.
         """
         Z = self._represent(X)
         return self.head_.decision_function(Z)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        head_takes_it = self.head is None or Multilabel.takes(self.head)
+        tags.classifier_tags.multi_label = head_takes_it and self.strategy != "fixmatch"
+        return tags
 
 
 class FineTuneRegressor(RegressorMixin, BaseFineTuner):

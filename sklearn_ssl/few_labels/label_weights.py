@@ -15,8 +15,10 @@ def label_weights(X, places, labels, sample_weight, class_weight):
     ----------
     X : array-like
         All rows.
-    places, labels : ndarrays of shape (n,)
-        Rows of X that have a label, and these labels.
+    places : ndarray of int of shape (n,)
+        Rows of X that have a label.
+    labels : ndarray of shape (n,) or (n, n_labels)
+        These labels.
     sample_weight : array-like of shape (len(X),) or None
     class_weight : dict, "balanced" or None
 
@@ -25,6 +27,12 @@ def label_weights(X, places, labels, sample_weight, class_weight):
     places, labels : ndarrays
     weights : ndarray or None
         None if neither rows nor classes have weights.
+
+    Raises
+    ------
+    ValueError
+        If a weight is not a number of at least 0, if all are 0, or if classes have weights and rows
+        several labels.
     """
     if sample_weight is None and class_weight is None:
         return places, labels, None
@@ -33,12 +41,17 @@ def label_weights(X, places, labels, sample_weight, class_weight):
         weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)[places]
         places, labels, weights = _counting(places, labels, weights)
     if class_weight is not None:
-        _check_class_weight(class_weight)
+        _check_class_weight(class_weight, labels)
         weights = weights * compute_sample_weight(class_weight, labels)
     return _counting(places, labels, weights)
 
 
-def _check_class_weight(class_weight):
+def _check_class_weight(class_weight, labels):
+    if labels.ndim == 2:
+        raise ValueError(
+            f"class_weight={class_weight!r} is for one class per row, but y has "
+            f"{labels.shape[1]} labels per row. Leave it out, and weight rows with sample_weight."
+        )
     for label, weight in class_weight.items() if isinstance(class_weight, dict) else ():
         if not isinstance(weight, Real) or not 0 <= weight < np.inf:
             raise ValueError(

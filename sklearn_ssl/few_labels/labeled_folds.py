@@ -35,10 +35,10 @@ class SemiSupervisedSplit(BaseCrossValidator):
     ----------
     cv : int or splitter, default=5
         How the labeled rows are split. A number of folds means
-        :class:`~sklearn.model_selection.StratifiedKFold` for classes and
-        :class:`~sklearn.model_selection.KFold` for numbers, both without shuffling, as everywhere
-        in scikit-learn. Any scikit-learn splitter works, including those with groups or a random
-        state.
+        :class:`~sklearn.model_selection.StratifiedKFold` for classes, and
+        :class:`~sklearn.model_selection.KFold` for numbers and for several labels per row, both
+        without shuffling, as everywhere in scikit-learn. Any scikit-learn splitter works, including
+        those with groups or a random state.
     regression : bool or "auto", default="auto"
         Whether y holds numbers to predict, where -1 is an ordinary number. "auto" treats numbers as
         classes if all of them are whole: set True if they are not classes.
@@ -288,7 +288,7 @@ def labeled_cross_val_predict(estimator, X, y, *, cv=5, groups=None, method="pre
         An estimator that accepts unlabeled rows: :class:`LabeledOnly`, a Pipeline that ends in it,
         a fine-tuning estimator, or one of :mod:`sklearn.semi_supervised`.
     X : array-like, sparse matrix or list of str of length n
-    y : array-like of shape (n,)
+    y : array-like of shape (n,) or (n, n_labels)
         -1, None or NaN where there is no label; for numbers to predict, None or NaN.
     cv : int or splitter, default=5
         How the labeled rows are split, or a :class:`SemiSupervisedSplit`. Each labeled row must be
@@ -303,7 +303,7 @@ def labeled_cross_val_predict(estimator, X, y, *, cv=5, groups=None, method="pre
 
     Returns
     -------
-    predictions : ndarray of shape (n_labeled,) or (n_labeled, n_classes)
+    predictions : ndarray of shape (n_labeled,), (n_labeled, n_classes) or (n_labeled, n_labels)
         For the labeled rows. Columns are in the order of the classes; a class that a fold has not
         seen has probability 0.
     rows : ndarray of int of shape (n_labeled,)
@@ -312,7 +312,8 @@ def labeled_cross_val_predict(estimator, X, y, *, cv=5, groups=None, method="pre
     Raises
     ------
     ValueError
-        If `cv` does not test each labeled row exactly once.
+        If `cv` does not test each labeled row exactly once, or if the estimator returns an array
+        for each column of y.
 
     Examples
     --------
@@ -343,7 +344,8 @@ def labeled_cross_val_predict(estimator, X, y, *, cv=5, groups=None, method="pre
             "them would have no prediction or several. Use a number of folds, StratifiedKFold or "
             "KFold."
         )
-    classes = None if regression or method == "predict" else np.unique(plain_labels(y[rows]))
+    by_class = not regression and y.ndim == 1 and method != "predict"
+    classes = np.unique(plain_labels(y[rows])) if by_class else None
     predictions = []
     for train, test in folds:
         fitted = clone(estimator).fit(
@@ -353,6 +355,12 @@ def labeled_cross_val_predict(estimator, X, y, *, cv=5, groups=None, method="pre
         )
         _check_no_class_is_minus_one(fitted)
         answers = getattr(fitted, method)(_safe_indexing(X, test))
+        if isinstance(answers, list):
+            raise ValueError(
+                f"{method} of {estimator} returns a list, of an array for each column of y, which "
+                "labeled_cross_val_predict cannot put together. Use an estimator that returns one "
+                "array, such as FineTuneClassifier or OneVsRestClassifier, or one column of y."
+            )
         if classes is not None and len(fitted.classes_) < len(classes):
             answers = _with_all_classes(answers, fitted.classes_, classes, method)
         predictions.append(answers)
@@ -361,8 +369,10 @@ def labeled_cross_val_predict(estimator, X, y, *, cv=5, groups=None, method="pre
 
 def _check_no_class_is_minus_one(fitted):
     """Refuse an estimator that has learned a class -1 from rows without a label."""
-    classes = [] if is_regressor(fitted) else np.ravel(getattr(fitted, "classes_", [])).tolist()
-    if -1 in classes:
+    classes = [] if is_regressor(fitted) else getattr(fitted, "classes_", [])
+    if isinstance(classes, list):  # of arrays, one for each column of y
+        classes = np.concatenate([[], *classes])
+    if -1 in np.ravel(classes).tolist():
         name = type(fitted).__name__
         raise ValueError(
             f"{name} treats -1 as a class, and would predict that a row has no label. Remove these "

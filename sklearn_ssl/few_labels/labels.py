@@ -3,9 +3,12 @@
 from numbers import Real
 
 import numpy as np
+from scipy.sparse import issparse
 
 from sklearn_ssl.few_labels.callers import labels_to_compare, refuse_encoded_marks
 from sklearn_ssl.few_labels.lost_marks import check_string_marks, check_unsigned_marks
+
+LISTS = (list, tuple, set, frozenset)  # of labels, in a row
 
 
 def is_unlabeled(y, *, regression=False):
@@ -74,10 +77,12 @@ def label_array(y):
     """Return y as an array, of objects including None where NumPy would lose a mark.
 
     In lists of strings, NumPy would turn marks into the labels "None", "nan" and "-1"; in masked
-    arrays, it would use the values under the mask.
+    arrays, it would use the values under the mask. Sparse matrices of several labels become dense.
     """
-    if getattr(y, "num_columns", None) == 1:  # a table of Arrow
-        y = y.column(0)
+    if issparse(y):
+        return y.toarray()
+    if hasattr(y, "num_columns"):  # a table of Arrow
+        y = y.column(0) if y.num_columns == 1 else list(zip(*(c.to_pylist() for c in y.columns)))
     if hasattr(y, "to_pylist"):  # NumPy reads nulls of a chunked dictionary as its first entry
         y = y.to_pylist()
     if isinstance(y, np.ma.MaskedArray):
@@ -86,7 +91,8 @@ def label_array(y):
         y = np.asarray(y)
         return y.astype(object) if y.dtype.kind == "T" else y  # strings of any width
     objects = np.asarray(y, dtype=object)
-    if any(isinstance(label, str) or label is np.ma.masked for label in objects.ravel()):
+    as_they_are = (str, *LISTS)  # lists of different lengths are no array of another kind
+    if any(isinstance(label, as_they_are) or label is np.ma.masked for label in objects.ravel()):
         return objects
     return np.asarray(y)
 
@@ -129,9 +135,10 @@ def labeled_rows(y, *, regression=False):
     missing = is_unlabeled(y, regression=regression)
     if missing.ndim > 1:  # [n, n_outputs]
         if np.any(missing.any(axis=1) != missing.all(axis=1)):
+            hint = "" if regression else hint_at_minus_one(y)
             raise ValueError(
                 "Some rows of y have labels for only some of the outputs. Leave these rows out, or "
-                "mark all of their outputs as missing."
+                f"mark all of their outputs as missing.{hint}"
             )
         missing = missing.all(axis=1)
     if missing.all():
@@ -216,6 +223,14 @@ def _check_one_kind(labels, name):
     if labels.dtype.kind != "O":
         return
     of_kinds = {type(label).__name__: label for label in labels.ravel()}
+    listed = [label for label in of_kinds.values() if isinstance(label, LISTS)]
+    if listed:
+        raise ValueError(
+            f"{name} got {listed[0]!r} in a row of y, next to rows of other lengths or kinds. "
+            "Several labels per row are an indicator matrix of 0 and 1, with -1 or NaN in all "
+            "columns of a row without labels. sklearn.preprocessing.MultiLabelBinarizer makes it "
+            "of lists."
+        )
     try:
         sorted(of_kinds.values())
     except TypeError:
@@ -245,7 +260,7 @@ def check_prediction(name):
     y = labels_to_compare()
     if y is None:
         return
-    n_missing = int(is_unlabeled(y).sum())
+    n_missing = int(is_unlabeled(y).reshape(len(label_array(y)), -1).any(axis=1).sum())
     if n_missing:
         raise ValueError(
             f"{name} is scored on {len(y)} rows, but {n_missing} of them have no label; the metric "
@@ -313,6 +328,38 @@ def numbers_to_predict(labels, name):
             f"the dtype {labels.dtype}. Use a classifier for classes; convert dates to numbers, "
             "such as days since the first one."
         ) from None
+
+
+def label_indicators(labels, name):
+    """Return several non-missing labels per row, yes or no each, as integers 0 and 1.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n, n_labels)
+    name : str
+        Who asks.
+
+    Raises
+    ------
+    ValueError
+        If a column holds anything but 0 and 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ssl.few_labels.labels import label_indicators
+    >>> label_indicators(np.array([[True, False], [True, True]]), "MLPClassifier").tolist()
+    [[1, 0], [1, 1]]
+    """
+    other = [value for value in labels.ravel().tolist() if value not in (0, 1)]
+    if other:
+        raise ValueError(
+            f"{name} takes one label per row, or several columns that say with 0 and 1 which "
+            f"labels a row has; y has {labels.shape[1]} columns and holds {other[0]!r}. If each "
+            f"column holds classes, use sklearn.multioutput.MultiOutputClassifier({name}(...)), "
+            "with a transformer in a FrozenEstimator, or pass one column."
+        )
+    return labels.astype(int)
 
 
 def holds_fractions(y):

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import is_classifier
+from sklearn.multiclass import OneVsRestClassifier
 
 TOLERANCE = 1e-3  # of the spread of the decisions
 ROUNDING = 8  # units in the last place of the largest term
@@ -37,11 +38,10 @@ def linear_weights(head, Z):
     True
     """
     decide = getattr(head, "decision_function" if is_classifier(head) else "predict", None)
-    if decide is None or not hasattr(head, "coef_"):
+    weights = _weights(head, Z)
+    if decide is None or weights is None:
         return None
-    coef = head.coef_.toarray() if issparse(head.coef_) else head.coef_
-    coef = np.atleast_2d(np.asarray(coef, np.float64))
-    intercept = np.ravel(np.asarray(getattr(head, "intercept_", 0.0), np.float64))
+    coef, intercept = weights
     decisions = np.asarray(decide(Z)).reshape(len(Z), -1)
     n_outputs = decisions.shape[1]
     if coef.shape != (n_outputs, Z.shape[1]) or len(intercept) not in (1, n_outputs):
@@ -56,12 +56,35 @@ def linear_weights(head, Z):
     return coef, np.broadcast_to(intercept, n_outputs).copy()
 
 
+def _weights(head, Z):
+    """Return the coefficients and intercepts that a fitted head has, or None."""
+    if isinstance(head, OneVsRestClassifier):
+        if not all(hasattr(part, "decision_function") for part in head.estimators_):
+            return None
+        parts = [_weights(part, Z) or _weights_of_constant(part, Z) for part in head.estimators_]
+        return tuple(np.concatenate(arrays) for arrays in zip(*parts))
+    if not hasattr(head, "coef_"):
+        return None
+    coef = head.coef_.toarray() if issparse(head.coef_) else head.coef_
+    intercept = np.asarray(getattr(head, "intercept_", 0.0), np.float64)
+    return np.atleast_2d(np.asarray(coef, np.float64)), np.ravel(intercept)
+
+
+def _weights_of_constant(part, Z):
+    """Return the weights of what OneVsRestClassifier takes for a label of all rows, or of none."""
+    return np.zeros((1, Z.shape[1])), np.ravel(part.decision_function(Z[:1]))
+
+
 def _decides(head, Z, decisions):
     """Return whether the class with the largest decision is the one the classifier predicts.
 
-    With three classes, there are as many pairs as classes, so the shapes do not tell.
+    With three classes, there are as many pairs as classes, so the shapes do not tell. Several
+    labels per row are not compared with each other.
     """
+    predicted = head.predict(Z)
+    if predicted.ndim == 2:
+        return True
     n_outputs = decisions.shape[1]
     places = decisions[:, 0] > 0 if n_outputs == 1 else decisions.argmax(axis=1)
     is_one_per_class = len(head.classes_) == max(n_outputs, 2)
-    return is_one_per_class and np.array_equal(head.classes_[places.astype(int)], head.predict(Z))
+    return is_one_per_class and np.array_equal(head.classes_[places.astype(int)], predicted)

@@ -29,6 +29,8 @@ class Classes:
         Places of the labels among the classes.
     n_outputs : int
         Of the linear layer.
+    bias : float or ndarray of shape (n_outputs,)
+        Of the linear layer, where it does not start from a probe.
     penalty : float
         Factor of the squared weights of the layer, in a loss that is summed over the rows.
     delicate : bool
@@ -42,6 +44,7 @@ class Classes:
     decision = "decision_function"
     linear_heads = "LogisticRegression, LinearSVC or RidgeClassifier"
     delicate = False
+    bias = 0.0
 
     def __init__(self, labels, weights, name):
         if labels.dtype.kind == "f":
@@ -104,7 +107,7 @@ class Classes:
             coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
         head = LogisticRegression()
         head.classes_ = self.classes
-        return _with_weights(head, coef, intercept)
+        return with_weights(head, coef, intercept)
 
     def layer_weights(self, coef, intercept):
         """Return the weights of a linear head for one output per class."""
@@ -134,6 +137,7 @@ class Numbers:
     linear_heads = "Ridge, Lasso or LinearSVR"
     delicate = True
     n_outputs = 1
+    bias = 0.0
     penalty = 1.0
 
     def __init__(self, labels, weights, name):
@@ -165,19 +169,11 @@ class Numbers:
 
     def split(self, validation_fraction, seed):
         """Return the places of labels to learn from, and of those to stop by."""
-        n, n_held_out = len(self.values), _n_held_out(len(self.values), validation_fraction)
-        if n - n_held_out < 2:
-            raise ValueError(
-                f"early_stopping=True with validation_fraction={validation_fraction} leaves "
-                f"{n - n_held_out} of {n} labeled rows to learn from; at least 2 are needed. Use a "
-                "smaller validation_fraction, or early_stopping=False."
-            )
-        kept, held_out = train_test_split(np.arange(n), test_size=n_held_out, random_state=seed)
-        return np.sort(kept), np.sort(held_out)
+        return unstratified_split(len(self.values), validation_fraction, seed)
 
     def linear_model(self, coef, intercept):
         """Return a LinearRegression in the units of y."""
-        return _with_weights(
+        return with_weights(
             LinearRegression(), coef[0] * self.scale, intercept[0] * self.scale + self.mean
         )
 
@@ -217,6 +213,19 @@ class Numbers:
         return AFTER_A_PROBE / max(1.0, moved)
 
 
+def unstratified_split(n, validation_fraction, seed):
+    """Return the places of labels to learn from, and of those to stop by, drawn from n rows."""
+    n_held_out = _n_held_out(n, validation_fraction)
+    if n - n_held_out < 2:
+        raise ValueError(
+            f"early_stopping=True with validation_fraction={validation_fraction} leaves "
+            f"{n - n_held_out} of {n} labeled rows to learn from; at least 2 are needed. Use a "
+            "smaller validation_fraction, or early_stopping=False."
+        )
+    kept, held_out = train_test_split(np.arange(n), test_size=n_held_out, random_state=seed)
+    return np.sort(kept), np.sort(held_out)
+
+
 def _n_held_out(n, validation_fraction):
     """Return how many of n rows are held out: at least one."""
     return int(np.ceil(validation_fraction * n))
@@ -226,7 +235,8 @@ def _shown(label):
     return repr(label.item() if isinstance(label, np.generic) else label)
 
 
-def _with_weights(head, coef, intercept):
+def with_weights(head, coef, intercept):
+    """Return a head with these weights, as if it had been fitted."""
     head.coef_, head.intercept_ = coef, intercept
     head.n_features_in_ = coef.shape[-1]
     return head

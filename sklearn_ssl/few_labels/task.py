@@ -19,9 +19,9 @@ from sklearn_ssl.training.inference import row_batches
 class FineTuneTask(PretextTask):
     """An encoder and a linear layer that learn from labels.
 
-    A batch holds rows as the pretext task accepts them, their targets and weights, of shape
-    ``(n,)``. Weights have a mean of 1 over all rows, but not in each batch: a batch of rows with
-    small weights is a small step.
+    A batch holds rows as the pretext task accepts them, their targets, of shape ``(n,)`` or, for
+    several labels per row, ``(n, n_labels)``, and weights of shape ``(n,)``. These have a mean of 1
+    over all rows, but not in each batch: a batch of rows with small weights is a small step.
 
     The layer has the penalty of the probe, a LogisticRegression or a Ridge, so the probe's solution
     stays optimal until the representation changes.
@@ -52,7 +52,9 @@ class FineTuneTask(PretextTask):
         rows, targets, weights = batch
         if self.training and self.augment is not None:
             views = augmented(rows, self.augment, self.generator)
-            rows, targets, weights = torch.cat([rows, views]), targets.tile(2), weights.tile(2)
+            rows, targets, weights = (
+                torch.cat(both) for both in ((rows, views), (targets, targets), (weights, weights))
+            )
         return self.supervised(self.head(self.encode(rows)).float(), targets, weights)
 
     def supervised(self, outputs, targets, weights):
@@ -61,7 +63,8 @@ class FineTuneTask(PretextTask):
         Parameters
         ----------
         outputs : torch.Tensor of shape (n, n_outputs)
-        targets, weights : torch.Tensor of shape (n,)
+        targets : torch.Tensor of shape (n,) or (n, n_labels)
+        weights : torch.Tensor of shape (n,)
         """
         # In proportion to the weights; otherwise heavy and light batches would be equal steps.
         self.max_grad_norm = MAX_GRAD_NORM * weights.mean().item()
@@ -105,7 +108,7 @@ def layers_of(encoder):
 
 
 class LabeledRows:
-    """Rows with the targets and weights that a batch needs, arrays of shape ``(n,)``."""
+    """Rows with the targets and weights that a batch needs, arrays of length n."""
 
     def __init__(self, rows, targets, weights):
         self.rows = rows
@@ -125,7 +128,7 @@ class LabeledRows:
 
 
 class LabeledSpec:
-    """Turn batches of :class:`LabeledRows` into tensors: rows, targets and weights of ``(n,)``."""
+    """Turn batches of :class:`LabeledRows` into tensors: rows, targets and weights."""
 
     def __init__(self, spec):
         self.spec = spec
@@ -143,13 +146,16 @@ class LinearHead(nn.Module):
     ----------
     mean, scale : ndarray of shape (width,) and float
     n_outputs : int
+    bias : float or ndarray of shape (n_outputs,), default=0.0
+        Where it starts; the weights start at 0.
     """
 
-    def __init__(self, mean, scale, n_outputs):
+    def __init__(self, mean, scale, n_outputs, bias=0.0):
         super().__init__()
         self.linear = nn.Linear(len(mean), n_outputs)
         nn.init.zeros_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
+        with torch.no_grad():
+            self.linear.bias.copy_(torch.as_tensor(bias))
         self.register_buffer("mean", torch.from_numpy(mean.astype(np.float32)))
         self.scale = scale
 

@@ -36,7 +36,7 @@ class FineTuning:
         Its parameters say how to train.
     transformer : estimator
         Fitted.
-    targets : Classes or Numbers
+    targets : Classes, Multilabel or Numbers
     scaling : tuple of ndarray of shape (width,) and float
         Mean and scale of the representation.
     start : Start or None
@@ -93,7 +93,7 @@ class FineTuning:
         """Return what is trained, at its start."""
         targets, start = self.targets, self.start
         with seeded_global_stream(self.seed):
-            layer = LinearHead(*self.scaling, targets.n_outputs)
+            layer = LinearHead(*self.scaling, targets.n_outputs, targets.bias)
         penalty = targets.penalty
         if start is not None:
             layer.start_from(start.coef, start.intercept)

@@ -729,7 +729,7 @@ def test_wrong_parameters(wrong, ssl, data):
         (np.where(np.arange(300) < 9, 4, -1), "of at least two classes; got only one class"),
         (np.arange(299), "inconsistent numbers of samples"),
         (np.random.default_rng(0).random(300), "Unknown label type: continuous"),
-        (np.eye(300), "y should be a 1d array"),
+        (np.zeros((300, 2, 2)), "dim 3"),
     ],
 )
 def test_wrong_labels(y, message, ssl, data):

@@ -27,7 +27,7 @@ from sklearn.linear_model import (
     TweedieRegressor,
 )
 from sklearn.model_selection import GridSearchCV
-from sklearn.multiclass import OneVsOneClassifier
+from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPRegressor
@@ -58,6 +58,7 @@ LINEAR_CLASSIFIERS = [
     SGDClassifier(random_state=0),
     Perceptron(),
     LinearDiscriminantAnalysis(),
+    OneVsRestClassifier(LogisticRegression()),
 ]
 OTHER_CLASSIFIERS = [
     SVC(kernel="linear"),
@@ -67,6 +68,8 @@ OTHER_CLASSIFIERS = [
     KNeighborsClassifier(1),
     GaussianNB(),
     OneVsOneClassifier(LogisticRegression()),
+    OneVsRestClassifier(KNeighborsClassifier()),
+    OneVsRestClassifier(SVC()),
     BaggingClassifier(LogisticRegression(), 2),
     make_pipeline(StandardScaler(), LogisticRegression()),
 ]
@@ -138,6 +141,33 @@ def test_of_two_classes_a_linear_support_vector_machine_is_taken():
 def test_other_classifiers_are_not(head, n_classes):
     Z = representations()
     assert linear_weights(head.fit(Z, classes(Z, n_classes)), Z) is None
+
+
+@pytest.mark.parametrize("shared", [None, 0, 1])  # the value of a label that all rows have
+@pytest.mark.parametrize("place", [0, 2])
+@pytest.mark.parametrize(
+    ("head", "is_linear"),
+    [
+        (RidgeClassifier(), True),
+        (OneVsRestClassifier(LinearSVC()), True),
+        (OneVsRestClassifier(SVC()), False),
+        (OneVsRestClassifier(KNeighborsClassifier()), False),
+        (KNeighborsClassifier(), False),
+    ],
+    ids=repr,
+)
+@pytest.mark.filterwarnings("ignore:Label .* is present in all training examples:UserWarning")
+def test_heads_of_several_labels(head, is_linear, place, shared):
+    Z = representations()
+    Y = (Z[:, :3] + 0.3 * Z[:, 2:] > [2, 1, 3]).astype(int)
+    if shared is not None:
+        Y[:, place] = shared
+    weights = linear_weights(head.fit(Z, Y), Z)
+    assert (weights is not None) == is_linear
+    if is_linear:
+        coef, intercept = weights
+        assert coef.shape == (3, 5)
+        np.testing.assert_allclose(Z @ coef.T + intercept, head.decision_function(Z), atol=1e-3)
 
 
 @pytest.mark.filterwarnings("ignore")
