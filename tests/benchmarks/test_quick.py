@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks import (
     brown,
+    calibration,
     quality,
     report,
     selection,
@@ -169,6 +170,17 @@ def test_tables_gain(tmp_path):
     assert report.gains(tmp_path)[2].startswith("| breast_cancer | ")
 
 
+def test_calibration(tmp_path):
+    quickly(calibration, tmp_path, "--strategies", "probe", "fixmatch")
+    rows = store.read(tmp_path / "calibration.csv")
+    assert list(rows[0]) == columns("calibration.csv")
+    methods = {row["method"] for row in rows}
+    assert {"probe, temperature, out of fold", "fixmatch, as it is"} < methods
+    assert "fixmatch, sigmoid, out of fold" not in methods
+    errors = [float(row["mean"]) for row in rows if row["metric"] == "calibration_error"]
+    assert 0 < min(errors) <= max(errors) < 1
+
+
 def test_brown(tmp_path):
     quickly(brown, tmp_path)
     rows = store.read(tmp_path / "brown.csv")
@@ -212,7 +224,9 @@ def test_speed_of_some_methods_is_printed(tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("module", [brown, quality, selection, speed, survey, tables_gain, texts])
+@pytest.mark.parametrize(
+    "module", [brown, calibration, quality, selection, speed, survey, tables_gain, texts]
+)
 def test_quick_figures_do_not_reach_the_results(module, capsys):
     with pytest.raises(SystemExit):
         module.main(["--quick"])
