@@ -102,7 +102,7 @@ def wordnet():
     some = np.concatenate([places[topic][:400] for topic in places])
     others = np.concatenate([places[topic][400:] for topic in places])
     texts, more = ([glosses[i] for i in part] for part in (some, others))
-    return split(texts, topics[some], 2000, (10, 50, 200), X_unlabeled=tuple(more))
+    return split(texts, topics[some], 2000, (10, 50), X_unlabeled=tuple(more))
 
 
 def scipy_docstrings():
