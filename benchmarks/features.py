@@ -3,6 +3,7 @@
 import numpy as np
 
 N_SHADES = 4  # of each color in a histogram; four times as many of gray
+SHORTEST = 10  # kernels have nine points, and MultiRocket also reads differences
 
 
 def gradient_histograms(images):
@@ -57,7 +58,7 @@ def random_kernels(name, train, parts):
     train : ndarray of shape (n, channels, time)
         Series that decide about thresholds.
     parts : list of ndarray of shape (n, channels, time)
-        Series to transform. Missing ends are zeros, and series of fewer than 9 points get longer.
+        Series to transform. Missing ends are zeros, and series of fewer than ten points get longer.
 
     Returns
     -------
@@ -70,5 +71,5 @@ def random_kernels(name, train, parts):
 
 
 def _padded(X):
-    missing = max(9 - X.shape[2], 0)
+    missing = max(SHORTEST - X.shape[2], 0)
     return np.nan_to_num(np.pad(X, ((0, 0), (0, 0), (0, missing)))).astype(np.float64)
