@@ -43,8 +43,8 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
         and learns from all rows of X and `X_unlabeled`: a changed row should get the class that the
         network already predicts with confidence for the unchanged one [2]_. It takes longer, up to
         a few minutes, and was the best with 1 to 10 labels per class of images, series and about
-        half of the tables; see Notes. For images with fewer than ten labels per class, "probe" is the fastest safe
-        choice; for texts, "full" was the best.
+        half of the tables; see Notes. For images with fewer than ten labels per class, "probe" is
+        the fastest safe choice; for texts, "full" was the best.
     head : estimator, default=None
         For the probe, any scikit-learn classifier; it receives the output of ``transform``. None
         means LogisticRegression, on representations that are centered and divided by one factor for
