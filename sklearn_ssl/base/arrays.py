@@ -36,7 +36,8 @@ class EncoderParameters(FieldParametersMixin):
         CPU: a small residual network for images and for series, a multi-layer perceptron for
         tables, and a bag of words for texts. ``"vit"`` is a small Vision Transformer for
         images; other strings name torchvision classifiers, for example ``"resnet18"``, which are
-        built untrained and without their last layer; ``"transformer"`` is a
+        built untrained and without their last layer; ``"rocket"`` is a
+        :class:`~sklearn_ssl.encoders.RocketEncoder` for series, and ``"transformer"`` a
         :class:`~sklearn_ssl.encoders.TextEncoder` for texts. A callable receives the shape of one
         row of a batch, ``(features,)``, ``(channels, height, width)`` or ``(channels, time)``, for
         texts ``(vocabulary_size, max_length)``, and returns a module. For tables with categories or

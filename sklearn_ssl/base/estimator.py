@@ -19,7 +19,7 @@ from sklearn_ssl.base.persistence import SavedAsArraysMixin
 from sklearn_ssl.data import AUTO_MODALITY, kind_of, modality_of
 from sklearn_ssl.data.rows import RowSubset
 from sklearn_ssl.data.spec import ArraySpec
-from sklearn_ssl.training.calibration import calibrate_batch_norms
+from sklearn_ssl.training.calibration import calibrate_batch_norms, measure_rows
 from sklearn_ssl.training.collapse import CollapseWatch
 from sklearn_ssl.training.estimator_callbacks import CallbacksParameterMixin, FitCallbacks
 from sklearn_ssl.training.inference import (
@@ -265,6 +265,7 @@ class BasePretrainer(
         self.batch_size_ = self.batch_size or self._default_batch_size(rows)
         self._n_features_out = task.encoder.output_dim
         if not go_on:
+            measure_rows(task, rows, spec, device)
             self._check_embeddings(
                 rows, device, "before any training. Check the parameters that create it,"
             )

@@ -12,6 +12,7 @@ from sklearn_ssl.data.padding import pad_lists
 from sklearn_ssl.data.readable import TO_PAD
 from sklearn_ssl.data.rows import evenly_spaced
 from sklearn_ssl.data.scaled import ScaledSpec, moments
+from sklearn_ssl.encoders.rocket import RocketEncoder
 from sklearn_ssl.encoders.series import SeriesEncoder
 from sklearn_ssl.encoders.tokens import SeriesTokenEncoder
 
@@ -80,6 +81,9 @@ class SeriesSpec(ScaledSpec):
 
     def default_encoder(self, shape):
         return SeriesEncoder(shape)
+
+    def named_encoder(self, name, shape):
+        return RocketEncoder(shape) if name == "rocket" else super().named_encoder(name, shape)
 
     def token_encoder(self, patch_size, pooling):
         return partial(SeriesTokenEncoder, patch_size=patch_size, pooling=pooling)

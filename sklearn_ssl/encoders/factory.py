@@ -19,10 +19,10 @@ def make_encoder(encoder, spec, n_components=None):
     ----------
     encoder : None, str or callable
         None means the default of the kind of data. For images, "vit" is :class:`ViTEncoder`, and
-        any other string a torchvision model. A callable receives the shape of one row of a batch
-        and returns a module. A table with categories or missing numbers passes through a
-        :class:`FeatureEmbedding` first; the encoder receives its outputs, and their number as
-        shape.
+        any other string a torchvision model; for series, "rocket" is :class:`RocketEncoder`. A
+        callable receives the shape of one row of a batch and returns a module. A table with
+        categories or missing numbers passes through a :class:`FeatureEmbedding` first; the encoder
+        receives its outputs, and their number as shape.
     spec : Spec
         Provides the default and the named encoders, and the shape of a row.
     n_components : int or None

@@ -1,7 +1,8 @@
-"""Statistics for the batch normalizations of networks that are not trained."""
+"""What networks learn from rows without training: statistics of these and of their own outputs."""
 
 from itertools import islice
 
+import numpy as np
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -10,6 +11,26 @@ from sklearn_ssl.training.loop import IndexBatches
 from sklearn_ssl.training.runtime import seeded_global_stream
 
 N_BATCHES = 16  # batches that determine the statistics
+N_MEASURED = 256  # rows that a network measures before any training
+
+
+def measure_rows(task, rows, spec, device):
+    """Show training rows to the modules of an untrained task that have a method ``measure_rows``.
+
+    Parameters
+    ----------
+    task : PretextTask
+    rows : RowBlocks
+    spec : InputSpec
+    device : torch.device
+    """
+    modules = [module for module in task.modules() if hasattr(module, "measure_rows")]
+    if modules:
+        n = len(rows)
+        indices = np.linspace(0, n - 1, min(n, N_MEASURED)).astype(np.intp)
+        batch = spec.to_tensor(rows[indices], device)
+        for module in modules:
+            module.measure_rows(batch)
 
 
 @torch.no_grad()

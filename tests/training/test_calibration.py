@@ -83,3 +83,38 @@ def test_a_trained_network_keeps_its_statistics(X):
     before = ssl.encoder_.running_mean.clone()
     ssl.set_params(max_epochs=0).fit(X)
     assert torch.equal(ssl.encoder_.running_mean, before)
+
+
+# Modules that measure rows ----------------------------------------------------------------------
+
+
+class Measuring(Scaled):
+    """Keeps the batches that it was shown."""
+
+    def __init__(self, n_features):
+        super().__init__(n_features)
+        self.shown = []
+
+    def measure_rows(self, batch):
+        self.shown.append(batch)
+
+
+class MeasuringTransformer(BaseSSLTransformer):
+    def _make_task(self, spec):
+        return Measuring(spec.shape[0])
+
+
+def test_a_new_network_is_shown_evenly_spaced_rows_once(X):
+    ssl = MeasuringTransformer(max_epochs=1, warm_start=True, random_state=0).fit(X).fit(X)
+    (batch,) = ssl.task_.shown
+    assert len(batch) == calibration.N_MEASURED
+    everything = ssl.input_spec_.to_tensor(X)
+    assert torch.equal(batch[[0, -1]], everything[[0, -1]])
+    places = [(everything == row).all(dim=1).nonzero()[0, 0].item() for row in batch]
+    assert set(np.diff(places)) <= {19, 20}  # 5000 / 256
+
+
+def test_a_few_rows_are_shown_in_whole(X):
+    ssl = MeasuringTransformer(max_epochs=0, random_state=0).fit(X[:10])
+    (batch,) = ssl.task_.shown
+    assert torch.equal(batch, ssl.input_spec_.to_tensor(X[:10]))
