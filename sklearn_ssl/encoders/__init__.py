@@ -3,7 +3,7 @@
 from sklearn_ssl.encoders.bag import BagEncoder
 from sklearn_ssl.encoders.factory import make_encoder
 from sklearn_ssl.encoders.image import ConvEncoder, torchvision_encoder
-from sklearn_ssl.encoders.rocket import RocketEncoder
+from sklearn_ssl.encoders.rocket import KernelFeatures, RocketEncoder
 from sklearn_ssl.encoders.series import SeriesEncoder
 from sklearn_ssl.encoders.tabular import FeatureEmbedding, MLPEncoder
 from sklearn_ssl.encoders.temporal import TemporalEncoder
@@ -16,6 +16,7 @@ __all__ = [
     "ConvEncoder",
     "FeatureEmbedding",
     "FeatureTokenEncoder",
+    "KernelFeatures",
     "MLPEncoder",
     "RocketEncoder",
     "SeriesEncoder",

@@ -65,19 +65,47 @@ class DilatedKernels(nn.Module):
 
 
 class KernelFeatures(nn.Module):
-    """Standardized shares of the time in which fixed kernels exceed thresholds.
+    """What fixed convolution kernels find in series, as in MiniRocket: nothing is trained.
 
-    Until it has measured training rows, it neither knows the thresholds nor standardizes.
+    84 kernels of length 9, whose weights are -1 and 2, slide over a series, with dilations from 1
+    to the largest with which a kernel is not longer than the series. A feature is the share of the
+    time in which a kernel's response exceeds a threshold [1]_, standardized. Of several channels,
+    each kernel adds up a random selection.
+
+    Three things differ from the paper, each of which was as good or better with few labels: there
+    are 1,000 features, not 10,000; the thresholds follow from the mean and the standard deviation
+    of a kernel's responses, not from quantiles of single rows; and series continue with their first
+    and last numbers, where half of the paper's kernels see zeros and the others stop at the ends.
+    Series may therefore be shorter than a kernel.
 
     Parameters
     ----------
     shape : tuple of int
         ``(channels, time)``.
-    n_features : int
-        Rounded down to a multiple of 84, the number of kernels.
+    n_features : int, default=1000
+        Rounded down to a multiple of 84, the number of kernels, but at least 84.
+
+    References
+    ----------
+    .. [1] A. Dempster, D. Schmidt, G. Webb, "MiniRocket: A Very Fast (Almost) Deterministic
+       Transform for Time Series Classification", KDD 2021, https://arxiv.org/abs/2012.08791
+
+    Examples
+    --------
+    As an encoder that is not trained:
+
+    >>> import numpy as np
+    >>> from sklearn_ssl import SimCLRTransformer
+    >>> from sklearn_ssl.encoders import KernelFeatures
+    >>> X = np.random.default_rng(0).normal(size=(100, 2, 50))
+    >>> kernels = SimCLRTransformer(
+    ...     modality="series", encoder=KernelFeatures, max_epochs=0, random_state=0
+    ... )
+    >>> kernels.fit_transform(X).shape
+    (100, 924)
     """
 
-    def __init__(self, shape, n_features):
+    def __init__(self, shape, n_features=1000):
         super().__init__()
         channels, time = shape
         dilations, counts = spread_dilations(time, max(n_features // len(TRIPLES), 1))
@@ -109,19 +137,10 @@ class KernelFeatures(nn.Module):
 
 
 class RocketEncoder(nn.Module):
-    """Fixed convolution kernels for series, as in MiniRocket, and a linear layer that is trained.
+    """A linear layer behind the features of fixed convolution kernels.
 
-    84 kernels of length 9, whose weights are -1 and 2, slide over a series with dilations from 1 up
-    to a ninth of its length. A feature is the share of the time in which a kernel's response
-    exceeds a threshold [1]_. Of several channels, each kernel adds up a random selection. Only the
-    layer after these features is trained; without any training, it is a random projection of them,
-    and the representation is almost as good as the features.
-
-    Three things differ from the paper, each of which was as good or better with few labels: there
-    are 1,000 features, not 10,000; the thresholds follow from the mean and the standard deviation
-    of a kernel's responses, not from quantiles of single rows; and series continue with their first
-    and last numbers, where half of the paper's kernels see zeros and the others stop at the ends.
-    Series may therefore be shorter than a kernel.
+    Only the layer is trained. Untrained, it is a random projection, which loses a part of the
+    features: :class:`KernelFeatures` is the better encoder then.
 
     Parameters
     ----------
@@ -130,12 +149,7 @@ class RocketEncoder(nn.Module):
     width : int, default=320
         Width of the representation, as that of :class:`SeriesEncoder`.
     n_features : int, default=1000
-        Number of features, rounded down to a multiple of 84.
-
-    References
-    ----------
-    .. [1] A. Dempster, D. Schmidt, G. Webb, "MiniRocket: A Very Fast (Almost) Deterministic
-       Transform for Time Series Classification", KDD 2021, https://arxiv.org/abs/2012.08791
+        As in :class:`KernelFeatures`, where the features are described.
 
     Examples
     --------

@@ -173,6 +173,16 @@ def test_by_name(channels):
     np.testing.assert_allclose(ssl.transform(X[:3]), Z[:3], atol=1e-5)
 
 
+def test_kernels_alone_are_an_encoder():
+    X = np.random.default_rng(0).normal(size=(40, 2, 20))
+    params = {"modality": "series", "max_epochs": 0, "random_state": 0}
+    ssl = SimCLRTransformer(encoder=KernelFeatures, **params)
+    Z = ssl.fit_transform(X)
+    assert Z.shape == (40, 924)
+    np.testing.assert_allclose(Z.mean(axis=0), 0, atol=1e-4)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(ssl)).transform(X), Z)
+
+
 def test_another_seed_draws_other_channels():
     X = np.random.default_rng(0).normal(size=(40, 5, 20))
     first, second = (
