@@ -27,7 +27,8 @@ from sklearn.utils import _safe_indexing
 from benchmarks import features, store, tasks
 from benchmarks.quality import BEST, METHODS, Scaler, Trees, boosted_trees, raw_features
 from benchmarks.texts import STRENGTHS
-from sklearn_ssl import FineTuneClassifier
+from sklearn_ssl import FineTuneClassifier, SimCLRTransformer
+from sklearn_ssl.encoders import KernelFeatures
 from sklearn_ssl.evaluation.representations import supervised_epochs
 from sklearn_ssl.few_labels.draws import draw_labels
 
@@ -40,7 +41,8 @@ KEPT_APART = (  # no default was chosen on them
     *("magic", "satimage", "spambase", "texture", "mnist", "emoji"),
     *("arrow_head", "basic_motions", "osu_leaf", "clothing", "wordnet"),
 )
-RAW, UNTRAINED = "raw features", "untrained encoder"
+RAW, UNTRAINED, KERNELS = "raw features", "untrained encoder", "fixed kernels"
+FEW_SERIES = 1_000
 LINEAR = LogisticRegression(max_iter=10_000)
 
 
@@ -209,6 +211,8 @@ def measure_ours(bench, ssl, raw, seed, seconds):
     bench.on_features(f"{title}, frozen", *scaled(*embedded), **ours)
     untrained, _ = pretrain(task, seed, max_epochs=0)
     bench.on_features(UNTRAINED, *scaled(*(untrained.transform(X) for X in (task.X, task.X_test))))
+    if task.kind == "series":
+        measure_kernels(bench, task, seed)
     if task.kind == "text":
         both = [sparse.hstack([2 * Z, H]).tocsr() for Z, H in zip(raw, embedded)]
         bench.on_features(f"{title}, beside TF-IDF", *both, **ours)
@@ -216,6 +220,15 @@ def measure_ours(bench, ssl, raw, seed, seconds):
     bench.on_rows("supervised network", lambda n: supervised(untrained, seed, n))
     tuned = FineTuneClassifier(FrozenEstimator(ssl), random_state=seed)
     bench.on_rows(f"{title}, probe, then fine-tuned", lambda n: clone(tuned), **ours)
+
+
+def measure_kernels(bench, task, seed):
+    """Measure fixed kernels, which nothing trains: our recipe for few series."""
+    start = time.perf_counter()
+    settings = {"modality": "series", "encoder": KernelFeatures, "max_epochs": 0}
+    kernels = SimCLRTransformer(random_state=seed, **settings).fit(task.X)
+    parts = [kernels.transform(X) for X in (task.X, task.X_test)]
+    bench.on_features(KERNELS, *parts, role="ours", seconds=time.perf_counter() - start)
 
 
 def measure(task, seed, options):

@@ -4,12 +4,12 @@ import numpy as np
 
 from benchmarks import store
 from benchmarks.formatting import markdown
-from benchmarks.survey import KEPT_APART, RAW, UNTRAINED
+from benchmarks.survey import FEW_SERIES, KEPT_APART, KERNELS, RAW, UNTRAINED
 
 RECIPES = {
     "table": "VIME, probe, then fine-tuned",
     "image": "VICReg, probe, then fine-tuned",
-    "series": "SimCLR, probe, then fine-tuned",
+    "series": "SimCLR, probe, then fine-tuned",  # of few series: fixed kernels
     "text": "Sent2Vec, beside TF-IDF",
 }
 KINDS = {"table": "tables", "image": "images", "series": "series", "text": "texts"}
@@ -20,20 +20,25 @@ WORDS = ("ahead", "level", "behind")
 COLORS = ("#1b7837", "#c7c7c7", "#b2182b")
 
 
+def recipe(kind, n_rows):
+    """Return the method that the guide recommends for data of a kind."""
+    return KERNELS if kind == "series" and n_rows < FEW_SERIES else RECIPES[kind]
+
+
 def load(results):
     """Return the rows of the survey by data set, method and number of labels.
 
     Returns
     -------
-    scores : dict of (str, str) to dict of str to dict of int to list of float
-        For each data set and its kind, the accuracies of each method with so many labels per class,
-        one for each draw and seed.
+    scores : dict of (str, str, int) to dict of str to dict of int to list of float
+        For each data set, its kind and number of rows, the accuracies of each method with so many
+        labels per class, one for each draw and seed.
     roles : dict of str to str
         Of each method: "ours" or "rival".
     """
     scores, roles = {}, {}
     for row in sorted(store.read(results / "survey.csv"), key=lambda row: int(row["seed"])):
-        of_set = scores.setdefault((row["dataset"], row["kind"]), {})
+        of_set = scores.setdefault((row["dataset"], row["kind"], int(row["n_rows"])), {})
         of_method = of_set.setdefault(row["method"], {}).setdefault(int(row["labels"]), [])
         of_method += [float(score) for score in row["scores"].split()]
         roles[row["method"]] = row["role"]
@@ -44,11 +49,12 @@ def means(results, k):
     """Return for each data set with k labels per class its kind, our mean, and those of rivals."""
     scores, roles = load(results)
     found = {}
-    for (name, kind), methods in scores.items():
+    for (name, kind, n_rows), methods in scores.items():
         of_methods = {method: np.mean(s[k]) for method, s in methods.items() if k in s}
-        if RECIPES[kind] in of_methods:
+        ours = of_methods.get(recipe(kind, n_rows))
+        if ours is not None:
             rivals = {m: mean for m, mean in of_methods.items() if roles[m] == "rival"}
-            found[name] = kind, of_methods[RECIPES[kind]], rivals
+            found[name] = kind, ours, rivals
     return found
 
 
@@ -106,25 +112,20 @@ def survey_rivals(results):
 def survey_sets(results):
     """Return for each data set our accuracy with 10 labels per class, or 5, beside the best."""
     few, more = means(results, 5), means(results, 10)
-    scores, roles = load(results)
+    scores, _ = load(results)
+    of_names = {name: methods for (name, _, _), methods in scores.items()}
     lines = []
     for name, (kind, ours, rivals) in {**few, **more}.items():
         k = 10 if name in more else 5
         best = max(rivals, key=rivals.get)
-        own = {m: np.mean(s[k]) for m, s in scores[name, kind].items() if roles[m] == "ours"}
-        others = [f"{own[m]:.3f}" if m in own else "-" for m in variants(kind)]
+        frozen = f"{RECIPES[kind].split(',')[0]}, frozen"
+        others = [f"{np.mean(of_names[name][frozen][k]):.3f}"]
         leads = [f"{100 * (ours - rivals[rival]):+.1f}" for rival in (RAW, UNTRAINED, best)]
         title = f"*{name}*" if name in KEPT_APART else name
         title += "" if k == 10 else ", 5 labels"
         lines.append([title, kind, f"{ours:.3f}", *others, *leads, f"{best} {rivals[best]:.3f}"])
-    header = ["", "kind", "recipe", "frozen", "FixMatch", "lead over raw", "over untrained"]
+    header = ["", "kind", "recipe", "frozen encoder", "lead over raw", "over untrained"]
     return markdown([*header, "over the best", "best rival"], lines)
-
-
-def variants(kind):
-    """Return other uses of the recipe's encoder."""
-    name = RECIPES[kind].split(",")[0]
-    return f"{name}, frozen", f"{name}, FixMatch"
 
 
 def survey_runs(results):

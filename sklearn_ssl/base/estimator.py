@@ -265,7 +265,7 @@ class BasePretrainer(
         self.batch_size_ = self.batch_size or self._default_batch_size(rows)
         self._n_features_out = task.encoder.output_dim
         if not go_on:
-            measure_rows(task, rows, spec, device)
+            measure_rows(task, train_rows, spec, device)
             self._check_embeddings(
                 rows, device, "before any training. Check the parameters that create it,"
             )

@@ -32,6 +32,7 @@ class SeriesSpec(ScaledSpec):
     n_dims: ClassVar[tuple] = (2, 3)
     expected: ClassVar[str] = "(n, channels, time), or (n, time) for one channel"
     plural: ClassVar[str] = "series"
+    own_encoder: ClassVar[str] = 'encoder="rocket", '
     rows_to_see: ClassVar[int] = 500_000
     ragged_advice: ClassVar[str] = TO_PAD
     missing_advice: ClassVar[str] = "TS2VecTransformer and NextFrameEmbedder do; or interpolate X"

@@ -53,6 +53,7 @@ class Spec:
     rows_to_see: ClassVar[int] = 1_000_000  # in a fit, all epochs together
     default_augmentation: ClassVar = None  # a function that returns one, or None
     n_local: ClassVar[int] = 0  # local views of multi-crop
+    own_encoder: ClassVar[str] = ""  # that a string names, for messages
 
     # Reading X --------------------------------------------------------------------------------
 
@@ -179,7 +180,7 @@ class Spec:
         """Build the network that a string names."""
         raise ValueError(
             f"encoder={name!r} names no network for this kind of data: X is a {self.modality}. Use "
-            "encoder=None or a function that returns a module."
+            f"{self.own_encoder}encoder=None or a function that returns a module."
         )
 
 

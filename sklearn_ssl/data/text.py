@@ -77,6 +77,7 @@ class TextSpec(Spec):
 
     modality: ClassVar[str] = "text"
     plural: ClassVar[str] = "texts"
+    own_encoder: ClassVar[str] = 'encoder="transformer", '
     raw_title: ClassVar[str] = "TF-IDF"
     rows_to_see: ClassVar[int] = 300_000
     default_augmentation: ClassVar = TextAugmentation

@@ -110,6 +110,12 @@ def test_a_point_decides(lead, word):
     assert survey_tables.verdict(lead) == word
 
 
+def test_the_recipe_for_few_series_needs_no_training():
+    assert survey_tables.recipe("series", 67) == "fixed kernels"
+    assert survey_tables.recipe("series", 8000) == "SimCLR, probe, then fine-tuned"
+    assert survey_tables.recipe("table", 67) == "VIME, probe, then fine-tuned"
+
+
 def test_counts_take_the_best_rival_of_each_set(tmp_path):
     scores = [
         *[("a", "table", "VIME, probe, then fine-tuned", "ours", "0.9 0.7")],
@@ -118,7 +124,7 @@ def test_counts_take_the_best_rival_of_each_set(tmp_path):
         *[("magic", "series", "PCA", "rival", "0.6 0.6")],
     ]
     keys = ("dataset", "kind", "method", "role", "scores")
-    rows = [dict(zip(keys, row)) | {"labels": 10, "seed": 0} for row in scores]
+    rows = [dict(zip(keys, row)) | {"labels": 10, "seed": 0, "n_rows": 2000} for row in scores]
     store.replace(tmp_path / "survey.csv", rows, key=("dataset", "method"))
     table = survey_tables.survey_counts(tmp_path)
     assert table[0] == "| labels per class | 1 | 5 | 10 | 100 |"

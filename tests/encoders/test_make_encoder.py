@@ -121,10 +121,13 @@ def test_a_torchvision_name_will_do():
 # Errors -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("modality", ["table", "series"])
-def test_a_name_is_for_images(modality):
-    message = f"encoder='resnet18' names no network for this kind of data: X is a {modality}"
-    with pytest.raises(ValueError, match=message):
+@pytest.mark.parametrize(
+    ("modality", "advice"),
+    [("table", "Use encoder=None or"), ("series", 'Use encoder="rocket", encoder=None or')],
+)
+def test_a_name_is_for_images(modality, advice):
+    message = f"encoder='resnet18' names no network for this kind of data: X is a {modality}. "
+    with pytest.raises(ValueError, match=message + advice):
         make_encoder("resnet18", _spec(modality))
 
 
