@@ -323,7 +323,7 @@ SECTIONS = {
         *(brown, data_set, few_labels, gains, measured, regression, selection),
         *(selection_summary, speed, summary, text_leads, texts, trees, verdicts),
         *(survey_tables.survey_counts, survey_tables.survey_rivals, survey_tables.survey_runs),
-        survey_tables.survey_sets,
+        *(survey_tables.survey_in_short, survey_tables.survey_sets),
     )
 }
 

@@ -138,10 +138,24 @@ def survey_runs(results):
     return [f"{len(names)} data sets, {of_seeds} and {n_draws} draws of labels for each seed."]
 
 
+def survey_in_short(results):
+    """Return the survey in one sentence, which README has too."""
+    found = means(results, 10).values()
+    over_raw = counted(ours - rivals[RAW] for _, ours, rivals in found).split(" / ")
+    over_best = counted(ours - max(rivals.values()) for _, ours, rivals in found).split(" / ")
+    return [
+        f"On {len(found)} data sets with ten labels per class, one recipe for each kind of data "
+        f"was more than a point ahead of raw features on {over_raw[0]}, level on {over_raw[1]} and "
+        f"behind on {over_raw[2]}. Compared with the best of up to twelve rivals on each set, it "
+        f"was ahead on {over_best[0]}, level on {over_best[1]} and behind on {over_best[2]}."
+    ]
+
+
 def plot(results, path):
     """Draw how often ours is ahead of each rival with 10 labels per class."""
     import matplotlib.pyplot as plt
 
+    plt.rcParams["svg.hashsalt"] = "survey"  # the same file for the same results
     leads = rivals_of(means(results, 10))
     _, ax = plt.subplots(figsize=(7, 0.32 * len(leads) + 1), layout="constrained")
     left = np.zeros(len(leads))
@@ -154,5 +168,5 @@ def plot(results, path):
     ax.spines[["top", "right"]].set_visible(False)
     ax.set(xlabel="data sets", title="Ours, with ten labels per class")
     ax.legend(ncols=3, loc="lower right")
-    plt.savefig(path)
+    plt.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     plt.close()

@@ -65,11 +65,11 @@ def photos_16_bit():
     (X, y), (X_test, y_test) = (
         d.load_photo_patches(train=train, deep=True) for train in (True, False)
     )
-    return Task("image", X, X_test, y, y_test, (1, 5, 20))
+    return Task("image", X, X_test, y, y_test, (1, 5, 20), {"modality": "image"})
 
 
 def mnist():
-    return Task("image", *split(*d.load_mnist()), (1, 10, 100))
+    return Task("image", *split(*d.load_mnist()), (1, 10, 100), {"modality": "image"})
 
 
 def emoji():

@@ -67,9 +67,9 @@ class KNNProbe(Callback):
         encoder, unless the weights are pretrained or ``warm_start`` continues a fit. Batch
         normalizations first get the statistics of a sample of the training rows, as in a fit with
         ``max_epochs=0``.
-    rows_ : ndarray of int
+    rows_ : ndarray of int of shape (n_used,)
         The places in X of the rows that are used.
-    targets_ : ndarray of shape (len(rows_),)
+    targets_ : ndarray of shape (n_used,)
         Their labels; those of classes are numbered.
 
     Raises

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import report, store
+from benchmarks import report, store, survey_tables
 
 PAGES = sorted(path.name for path in report.TEMPLATES.glob("*.md"))
 HINT = "The page was edited, or is older than the results: run python -m benchmarks.report"
@@ -15,6 +15,12 @@ HINT = "The page was edited, or is older than the results: run python -m benchma
 def test_page_is_what_the_renderer_makes_of_the_results(name):
     page = (report.ROOT / "doc" / name).read_text(encoding="utf-8")
     assert page == report.render(name), HINT
+
+
+def test_readme_says_what_the_survey_measured():
+    readme = (report.ROOT / "README.md").read_text(encoding="utf-8")
+    (sentence,) = survey_tables.survey_in_short(store.RESULTS)
+    assert sentence in " ".join(readme.split()), f"README should say: {sentence}"
 
 
 def test_every_page_of_figures_is_generated():
@@ -34,6 +40,7 @@ def test_every_page_of_figures_is_generated():
         ("selection.md", "selection.csv", "configuration"),
         ("selection.md", "selection_summary.csv", "dataset"),
         ("speed.md", "speed.csv", "measurement"),
+        ("survey.md", "survey.csv", "dataset"),
     ],
 )
 def test_every_result_is_on_its_page(page, file, column):
