@@ -906,7 +906,9 @@ def test_no_epochs_are_an_untrained_encoder(Estimator, more):
     assert np.isfinite(Z).all()
     assert np.isfinite(estimator.score(TEXTS))
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(estimator)).transform(TEXTS), Z)
-    np.testing.assert_array_equal(make(Estimator, lr=1e-30).fit_transform(TEXTS), Z)
+    first = make(Estimator, lr=1e-30).fit_transform(TEXTS)
+    # A training of MaskedLM starts from word vectors, which are learned as well.
+    assert np.array_equal(first, Z) == (Estimator is not MaskedLMEmbedder)
 
 
 @every_estimator
@@ -919,11 +921,12 @@ def test_training_after_no_epochs(Estimator):
     assert not np.array_equal(estimator.transform(TEXTS), Z)
     estimator.fit(TEXTS).set_params(max_epochs=1, warm_start=True).fit(TEXTS)
     assert estimator.n_iter_ == len(estimator.loss_curve_) == 1
-    # The center of Sent2Vec remembers the batches before.
-    tolerance = 0 if issubclass(Estimator, BaseTextTransformer) else 0.02
-    np.testing.assert_allclose(
-        estimator.transform(TEXTS), make(Estimator).fit_transform(TEXTS), rtol=0, atol=tolerance
-    )
+    if Estimator is not MaskedLMEmbedder:  # it goes on from random word vectors
+        # The center of Sent2Vec remembers the batches before.
+        tolerance = 0 if issubclass(Estimator, BaseTextTransformer) else 0.02
+        np.testing.assert_allclose(
+            estimator.transform(TEXTS), make(Estimator).fit_transform(TEXTS), rtol=0, atol=tolerance
+        )
 
 
 # Threads, and what the caller has set in torch ------------------------------------------------
