@@ -95,8 +95,8 @@ class MaskedLMEmbedder(BaseTextTransformer):
     A small transformer is trained to fill in masked tokens of a text, from the tokens before and
     after them [1]_. Its embeddings start from the vectors that
     :class:`~sklearn_ssl.Sent2VecTransformer` learns from the same tokens, which takes a small part
-    of the time and saves more; with ``max_epochs=0`` they stay random. ``transform`` returns the mean
-    of the states of a text's tokens, and :meth:`fill_mask` says what fits in a gap.
+    of the time and saves more; with ``max_epochs=0`` they stay random. ``transform`` returns the
+    mean of the states of a text's tokens, and :meth:`fill_mask` says what fits in a gap.
 
     Parameters
     ----------
