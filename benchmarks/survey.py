@@ -67,8 +67,9 @@ def features_of(task):
 
 
 def images(task, X):
-    side = task.settings.get("image_shape")
-    return X.reshape(-1, *side) if side else X
+    """Return rows as images, (n, side, side) or (n, side, side, 3)."""
+    shape = task.settings.get("image_shape")
+    return X.reshape(-1, *shape) if shape else X
 
 
 def reduced(raw, width, seed):

@@ -188,3 +188,14 @@ def torch_state():
         torch.get_float32_matmul_precision(),
         torch.get_num_threads(),
     )
+
+
+def assert_layer_is_at_rest(task, batch):
+    """Check that the linear layer of a fine-tuning is where its loss is smallest."""
+    weight = task.head.linear.weight
+    task(batch).backward()
+    assert weight.grad.abs().max() < 1e-5
+    task.zero_grad()
+    weight.data *= 1.1
+    task(batch).backward()
+    assert weight.grad.abs().max() > 1e-4
