@@ -1,7 +1,7 @@
 """Images: pixels in rows and columns, and in channels."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral
 from typing import ClassVar
@@ -10,18 +10,33 @@ import numpy as np
 
 from sklearn_ssl.augment import ImageAugmentation
 from sklearn_ssl.data.axes import axes_to_move, is_oblong
+from sklearn_ssl.data.image_statistics import mean_color_share, mirror_accuracy
 from sklearn_ssl.data.pixels import MOST_COLORS, PixelSpec
 from sklearn_ssl.data.readable import TO_RESIZE
+from sklearn_ssl.data.rows import evenly_spaced
 from sklearn_ssl.data.spec import shown_shape
 from sklearn_ssl.encoders.image import ConvEncoder, torchvision_encoder
 from sklearn_ssl.encoders.vit import ViTEncoder
 
 MOST_BANDS = 1000  # more would be rows
+N_MEASURED = 512  # images for the statistics on which the default augmentation depends
+AT_ONCE = 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSpec(PixelSpec):
-    """What an estimator knows of images. A batch has the shape ``(n, channels, height, width)``."""
+    """What an estimator knows of images. A batch has the shape ``(n, channels, height, width)``.
+
+    Attributes
+    ----------
+    mirror_accuracy : float
+        How often a linear model tells training images from their mirror images.
+    mean_color_share : float
+        Share of the variance of pixels that the mean colors of training images account for.
+    """
+
+    mirror_accuracy: float = 0.5
+    mean_color_share: float = 0.0
 
     modality: ClassVar[str] = "image"
     n_dims: ClassVar[tuple] = (2, 3, 4)
@@ -43,6 +58,21 @@ class ImageSpec(PixelSpec):
         cls.check_dims(row_shape)
         is_named = named == cls.modality
         return read_image_shape(row_shape, image_shape, is_named=is_named)
+
+    @classmethod
+    def describe(cls, rows, shape):
+        spec = super().describe(rows, shape)
+        images = evenly_spaced(rows, N_MEASURED)
+
+        def batches():
+            for start in range(0, len(images), AT_ONCE):
+                yield spec.to_tensor(images[start : start + AT_ONCE])
+
+        return replace(
+            spec,
+            mirror_accuracy=mirror_accuracy(batches()),
+            mean_color_share=mean_color_share(batches()),
+        )
 
     @property
     def n_local(self):

@@ -59,7 +59,7 @@ class RowSubset:
         return self.rows.lengths[self.indices]
 
 
-def evenly_spaced(rows):
-    """Return at most :data:`N_DESCRIBED` of the rows, evenly spaced."""
+def evenly_spaced(rows, n_most=N_DESCRIBED):
+    """Return at most `n_most` of the rows, evenly spaced."""
     n = len(rows)
-    return rows[np.linspace(0, n - 1, min(n, N_DESCRIBED)).astype(np.intp)]
+    return rows[np.linspace(0, n - 1, min(n, n_most)).astype(np.intp)]

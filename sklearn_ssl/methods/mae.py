@@ -303,8 +303,8 @@ class MaskedAutoencoder(KindParameters, BaseArrayTransformer):
     decoder_depth : int, default=1
         Number of blocks of the decoder.
     augment : Augmentation, callable or list of them, default=None
-        Changes a batch before it is masked. None crops and flips images, and leaves other data
-        unchanged.
+        Changes a batch before it is masked. None crops images, flips them if they look like their
+        mirror images, and leaves other data unchanged.
     encoder : callable, default=None
         Receives the shape of one row of a batch, and for a table with categories or missing numbers
         also the keywords `cardinalities` and `missing`, and returns a

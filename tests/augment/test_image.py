@@ -5,6 +5,7 @@ functions, so a view of the coordinates says where each of its pixels was taken 
 """
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from torchvision.transforms.v2 import functional as reference
 
 from sklearn_ssl.augment import ImageAugmentation
 from sklearn_ssl.augment.image import (
+    DEPEND_ON_DATA,
     _saturation_and_hue,
     blur_probability,
     crop_scale,
@@ -48,21 +50,39 @@ def test_image_adapt_fills_in_what_is_open(side):
     adapted = ImageAugmentation().adapt(spec)
     assert adapted.scale == crop_scale(side)
     assert adapted.blur == blur_probability(side)
-    given_settings = ImageAugmentation(scale=(0.9, 1.1), blur=0.25).adapt(spec)
-    assert (given_settings.scale, given_settings.blur) == ((0.9, 1.1), 0.25)
+    given_settings = ImageAugmentation(scale=(0.9, 1.1), flip=0.1, blur=0.25).adapt(spec)
+    assert given_settings.scale == (0.9, 1.1)
+    assert (given_settings.flip, given_settings.blur) == (0.1, 0.25)
 
 
-@pytest.mark.parametrize("open_setting", ["scale", "blur"])
+@pytest.mark.parametrize(("accuracy", "flip"), [(0.5, 0.5), (0.65, 0.5), (0.66, 0.0), (1, 0.0)])
+def test_image_adapt_flips_what_looks_like_its_mirror_image(accuracy, flip):
+    spec = replace(spec_of("image", (1, 8, 8)), mirror_accuracy=accuracy)
+    assert ImageAugmentation().adapt(spec).flip == flip
+    assert ImageAugmentation(flip=0.9).adapt(spec).flip == 0.9
+
+
+@pytest.mark.parametrize(("share", "changes"), [(0.5, (0.8, 0.2)), (0.51, (0.1, 0.0))])
+def test_image_adapt_spares_the_colors_of_what_is_about_one_color(share, changes):
+    spec = replace(spec_of("image", (3, 8, 8)), mean_color_share=share)
+    adapted = ImageAugmentation().adapt(spec)
+    assert (adapted.jitter, adapted.grayscale) == changes
+    given_settings = ImageAugmentation(jitter=0.7, grayscale=0.3).adapt(spec)
+    assert (given_settings.jitter, given_settings.grayscale) == (0.7, 0.3)
+
+
+@pytest.mark.parametrize("open_setting", DEPEND_ON_DATA)
 def test_image_refuses_open_settings(open_setting):
-    augment = ImageAugmentation(**{"scale": (0.5, 1), "blur": 0, open_setting: None})
-    with pytest.raises(ValueError, match=r"call adapt\(spec\) first"):
+    augment = ImageAugmentation(**IDENTITY | {open_setting: None})
+    with pytest.raises(ValueError, match=rf"{open_setting} is None: .*call adapt\(spec\) first"):
         augment(torch.zeros(2, 1, 8, 8), _generator())
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 5])
 def test_image_takes_any_number_of_channels(channels):
     images = torch.rand(20, channels, 10, 13, generator=_generator())
-    augment = ImageAugmentation(scale=(0.3, 1), rotation=30, jitter=1, blur=1)
+    changes = {"scale": (0.3, 1), "flip": 0.5, "jitter": 1, "grayscale": 0.2, "blur": 1}
+    augment = ImageAugmentation(**changes, rotation=30)
     views = augment(images, _generator())
     assert views.shape == images.shape
     assert views.min() >= 0
@@ -353,7 +373,7 @@ def test_image_blurs_as_many_as_asked():
 
 @pytest.mark.parametrize("shape", [(4, 1, 1, 9), (4, 3, 2, 2)])
 def test_blur_takes_images_of_any_size(shape):
-    augment = ImageAugmentation(scale=(1, 1), blur=1.0)
+    augment = ImageAugmentation(**IDENTITY | {"blur": 1.0})
     views = augment(torch.rand(shape, generator=_generator(0)), _generator(1))
     assert views.shape == shape
     assert torch.isfinite(views).all()
