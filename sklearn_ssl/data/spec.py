@@ -494,6 +494,10 @@ def _shape_advice(shape, row_shape, takes_gaps):
         return f"Use X.reshape(-1, {', '.join(map(str, row_shape))})."
     if takes_gaps and got[:-1] == row_shape[:-1] and got[-1] < row_shape[-1]:
         return "Pad its end with NaN, or pass list(X)."
+    if takes_gaps and got[:-1] == row_shape[:-1]:
+        return (
+            f"Leave out its first or last steps, such as X[..., -{row_shape[-1]}:], or fit again."
+        )
     return axes_to_move(got, row_shape) or "Resize or reshape X to match, or fit again."
 
 

@@ -127,6 +127,11 @@ class NextFrameEmbedder(BaseSeriesTransformer):
     frame [1]_. ``transform`` returns the state of the last frame together with the mean and the
     maximum of all states, and :meth:`predict_next` continues a series.
 
+    It predicts in order to learn representations, and is not a forecaster to rely on: on eight sets
+    of series it had lower errors than :class:`~sklearn.linear_model.Ridge` on six, but 1.5 times
+    its error, or five times that of the last value, where the level of the series changes. Compare
+    it with both on your own series, see :doc:`/forecasts`.
+
     Series have the shape ``(n, channels, time)``, or ``(n, time)`` for one channel; videos ``(n,
     time, height, width)`` or ``(n, time, height, width, channels)``. Missing numbers are NaN:
     shorter series end in NaN, and may have gaps. They are not used as targets.
@@ -184,12 +189,14 @@ class NextFrameEmbedder(BaseSeriesTransformer):
         """Predict the frames that follow the last observed frame of each row.
 
         It predicts `horizon` frames at a time, and treats them as observed to predict the next
-        ones.
+        ones. Where the level of a series changes, expect errors larger than those of Ridge or of
+        repeating the last value; :doc:`/forecasts` has the figures.
 
         Parameters
         ----------
         X : array-like
-            Rows of the shape seen in ``fit``.
+            Rows as in ``fit``. Arrays and lists may have fewer frames, without NaN at the end;
+            DataFrames need all columns, with NaN in those to predict.
         steps : int, default=1
             Number of frames to predict.
 
@@ -199,9 +206,24 @@ class NextFrameEmbedder(BaseSeriesTransformer):
             ``(n, channels, steps)`` or, for X with two dimensions, ``(n, steps)``; for videos
             ``(n, steps, height, width)`` or ``(n, steps, height, width, channels)``. In the units
             of X.
+
+        Raises
+        ------
+        ValueError
+            If rows have more frames than in ``fit``, or another shape.
         """
         steps = check_scalar(steps, "steps", Integral, min_val=1, max_val=defaults.MOST)
-        frames = torch.from_numpy(self._embed(Rollout(self.task_, steps), X))
+        outputs = self._embed(Rollout(self.task_, steps), self._shorter_as_list(X))
+        frames = torch.from_numpy(outputs)
         frame_shape = as_frames(torch.empty(1, *self.input_spec_.shape)).shape[2:]
         frames = frames.view(len(frames), steps, *frame_shape)
         return self.input_spec_.from_tensor(as_batch(frames))
+
+    def _shorter_as_list(self, X):
+        """Return an array of rows with too few frames as a list, which is padded at the end."""
+        expected, got = list(self.input_spec_.row_shape), list(getattr(X, "shape", ()))[1:]
+        if len(got) != len(expected) or hasattr(X, "columns"):
+            return X
+        time = 0 if self.input_spec_.modality == "video" else -1
+        is_shorter = got.pop(time) < expected.pop(time) and got == expected
+        return list(X) if is_shorter and len(X) else X

@@ -251,11 +251,51 @@ def test_steps_must_be_a_positive_integer(steps, error):
         ssl.predict_next(X, steps)
 
 
-def test_rows_to_go_on_with_are_checked():
+@each_kind
+@pytest.mark.parametrize("wrap", [np.asarray, torch.from_numpy, np.ma.masked_invalid, list])
+def test_shorter_rows_need_no_padding(shape, wrap):
+    X = _rows(shape)
+    ssl = NextFrameEmbedder(max_epochs=1, random_state=0).fit(X)
+    axis = 2 if len(shape) == 3 else 1
+    n_seen = shape[axis] - 2
+    past, padded = np.take(X, range(n_seen), axis), X.copy()
+    np.moveaxis(padded, axis, 0)[n_seen:] = np.nan
+    np.testing.assert_array_equal(ssl.predict_next(wrap(past), 3), ssl.predict_next(padded, 3))
+
+
+@pytest.mark.parametrize("n_seen", [1, 5])
+def test_shorter_rows_of_two_dimensions(n_seen):
+    X = _rows((12, 1, 9))[:, 0]
+    ssl = NextFrameEmbedder(max_epochs=1, random_state=0).fit(X)
+    padded = X.copy()
+    padded[:, n_seen:] = np.nan
+    np.testing.assert_array_equal(ssl.predict_next(X[:, :n_seen]), ssl.predict_next(padded))
+
+
+def test_masked_numbers_of_shorter_rows_are_missing():
+    X = _rows((12, 3, 9))
+    ssl = NextFrameEmbedder(max_epochs=1, random_state=0).fit(X)
+    past = np.ma.array(X[:, :, :6], mask=False)
+    past[:, :, 2] = np.ma.masked
+    np.testing.assert_array_equal(ssl.predict_next(past), ssl.predict_next(past.filled(np.nan)))
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda X: X[:, 1:], r"rows of shape \(2, 9\).*expecting rows of shape \(3, 9\)"),
+        (lambda X: X[:, 1:, :5], r"rows of shape \(2, 5\)"),
+        (lambda X: X.swapaxes(1, 2), r"np\.moveaxis\(X, -1, 1\)|np\.swapaxes\(X, 1, 2\)"),
+        (lambda X: np.tile(X, 2), r"X\[\.\.\., -9:\], or fit again"),
+        (lambda X: X[:, :, :0], "is empty"),
+    ],
+    ids=["channels", "both", "swapped", "longer", "no frame"],
+)
+def test_rows_to_go_on_with_are_checked(change, match):
     X = _rows((12, 3, 9))
     ssl = NextFrameEmbedder(max_epochs=1).fit(X)
-    with pytest.raises(ValueError, match=r"rows of shape \(3, 8\)"):
-        ssl.predict_next(X[:, :, 1:])
+    with pytest.raises(ValueError, match=match):
+        ssl.predict_next(change(X))
 
 
 # What it is worth
