@@ -36,6 +36,14 @@ NOUN_FILES = {  # of WordNet: those with the most meanings
     **{"15": "location", "17": "object", "18": "person", "20": "plant", "21": "possession"},
     **{"22": "process", "23": "quantity", "26": "state", "27": "substance", "28": "time"},
 }
+LONG_SERIES = {  # files of aeon, and their columns
+    "airline": ("Airline/Airline.csv", [1]),
+    "blood_pressure": ("KDD-TSAD_135/135_UCR_Anomaly_InternalBleeding16_TRAIN.csv", [1]),
+    "drugs": ("PBS_dataset/PBS_dataset.csv", [1]),
+    "lynx": ("Lynx/Lynx.csv", [1]),
+    "solar": ("solar/solar.csv", [1]),
+    "walking": ("Daphnet_S06R02E0/S06R02E0.csv", range(1, 10)),
+}
 PHOTO_HEIGHT = 256  # to which photos are reduced, so that a patch shows more than one surface
 PATCH_SIDE = 32
 
@@ -275,6 +283,30 @@ def _read_series(path):
     rows = [line.strip().split(":") for line in lines[data + 1 :] if line.strip()]
     numbers = [[[float(x) for x in channel.split(",")] for channel in row[:-1]] for row in rows]
     return numbers, [row[-1].strip() for row in rows]
+
+
+def load_long_series(name):
+    """Load one long series that the package ``aeon`` contains.
+
+    Parameters
+    ----------
+    name : {"airline", "blood_pressure", "drugs", "lynx", "solar", "walking"}
+        Passengers of airlines in 144 months; 1,200 steps of the pressure in an artery; 204 months
+        of drugs sold in Australia; lynx trapped in 114 years; 289 half hours of solar power in
+        Great Britain; 7,040 steps of nine accelerations of a patient, at 64 Hz.
+
+    Returns
+    -------
+    series : ndarray of shape (channels, time) of float64
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If the package is not installed.
+    """
+    file, columns = LONG_SERIES[name]
+    path = _package_folder("aeon") / "datasets" / "data" / file
+    return np.loadtxt(path, delimiter=",", skiprows=1, usecols=columns, ndmin=2, encoding="utf-8").T
 
 
 def load_movie_reviews(source):

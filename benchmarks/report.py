@@ -253,6 +253,38 @@ def gains(results):
     return [*markdown(header, lines), "", f"With {'; '.join(words)}."]
 
 
+def forecasts(results):
+    """Return the errors of all forecasters, the least of each data set and column bold."""
+    rows = store.read(results / "forecasts.csv")
+    metrics, lines = distinct(rows, "metric"), []
+    for name in distinct(rows, "dataset"):
+        of_set = chosen(rows, dataset=name)
+        best = {
+            m: min((row["mean"] for row in chosen(of_set, metric=m)), key=float) for m in metrics
+        }
+        title = "{dataset} ({n_train} x {seen} + {steps})".format(**of_set[0])
+        for i, method in enumerate(distinct(of_set, "method")):
+            of_method = chosen(of_set, method=method)
+            lines.append(
+                ["" if i else title, method, *(cell(r, best[r["metric"]]) for r in of_method)]
+            )
+    return markdown(["data (training rows x seen + forecast steps)", "", *metrics], lines)
+
+
+def forecast_leads(results, method="NextFrame"):
+    """Say on how many data sets a forecaster has a lower error than each other one."""
+    rows = store.read(results / "forecasts.csv")
+    errors = {(r["dataset"], r["method"], r["metric"]): float(r["mean"]) for r in rows}
+    names, metrics, lines = distinct(rows, "dataset"), distinct(rows, "metric"), []
+    for other in distinct(rows, "method"):
+        wins = [
+            sum(errors[name, method, m] < errors[name, other, m] for name in names) for m in metrics
+        ]
+        if other != method:
+            lines.append([other, *(f"{n} of {len(names)}" for n in wins)])
+    return markdown([f"{method} has a lower error than", *metrics], lines)
+
+
 def selection_summary(results):
     """Return for each score its correlations on all data sets."""
     rows = chosen(store.read(results / "selection_summary.csv"), table="correlation")
@@ -320,7 +352,8 @@ def speed(results, part):
 SECTIONS = {
     function.__name__: function
     for function in (
-        *(brown, data_set, few_labels, gains, measured, regression, selection),
+        *(brown, data_set, few_labels, forecast_leads, forecasts, gains, measured),
+        *(regression, selection),
         *(selection_summary, speed, summary, text_leads, texts, trees, verdicts),
         *(survey_tables.survey_counts, survey_tables.survey_rivals, survey_tables.survey_runs),
         *(survey_tables.survey_in_short, survey_tables.survey_sets),

@@ -53,6 +53,17 @@ def no_keel(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
 
 
+def test_load_long_series_reads_columns(tmp_path, install):
+    install("aeon")
+    path = tmp_path / "datasets" / "data" / "Daphnet_S06R02E0" / "S06R02E0.csv"
+    path.parent.mkdir(parents=True)
+    accelerations = np.arange(18).reshape(2, 9)
+    lines = [f"1970-01-01 00:04:40,{','.join(map(str, row))},0" for row in accelerations]
+    path.write_text("\n".join(["header,é", *lines]), encoding="utf-8")
+    series = datasets.load_long_series("walking")
+    np.testing.assert_array_equal(series, accelerations.T)
+
+
 @pytest.mark.parametrize(("train", "part"), [(True, "train"), (False, "t10k")])
 def test_load_fashion_mnist_reads_idx_files(tmp_path, monkeypatch, shown, train, part):
     monkeypatch.setattr(datasets, "FASHION_MNIST_FOLDER", tmp_path)

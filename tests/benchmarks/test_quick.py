@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks import (
     brown,
     calibration,
+    forecasts,
     quality,
     report,
     selection,
@@ -176,6 +178,31 @@ def test_tables_gain(tmp_path):
     assert report.gains(tmp_path)[2].startswith("| breast_cancer | ")
 
 
+def test_forecasts(tmp_path):
+    quickly(forecasts, tmp_path)
+    rows = store.read(tmp_path / "forecasts.csv")
+    assert list(rows[0]) == columns("forecasts.csv")
+    errors = {row["method"]: float(row["mean"]) for row in rows if row["metric"] == "all steps"}
+    assert 0 < errors["Ridge"] < errors["last value"]
+    assert errors["NextFrame"] != errors["untrained NextFrame"]
+    assert report.forecasts(tmp_path)[2].startswith("| digits (100 x 6 + 2) | last value | ")
+    assert report.forecast_leads(tmp_path)[3].startswith("| Ridge | ")
+
+
+def test_forecast_steps_of_test_windows_come_after_all_training_windows():
+    train, test = forecasts.cut(np.arange(60.0).reshape(1, 60), seen=8, steps=2)
+    assert train.shape[1:] == test.shape[1:] == (1, 10)
+    assert train.max() == 39
+    assert test[:, :, 8:].min() == 40
+    assert test.max() == 59
+
+
+def test_ridge_of_changes_continues_a_line():
+    X = np.arange(8.0) + 10 * np.arange(20)[:, None, None]
+    far = X[:, :, :6] + 1000
+    np.testing.assert_allclose(forecasts.ridge_of_changes(X, far, 2, 0), X[:, :, 6:] + 1000)
+
+
 def test_calibration(tmp_path):
     quickly(calibration, tmp_path, "--strategies", "probe", "fixmatch")
     rows = store.read(tmp_path / "calibration.csv")
@@ -231,7 +258,8 @@ def test_speed_of_some_methods_is_printed(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "module", [brown, calibration, quality, selection, speed, survey, tables_gain, texts]
+    "module",
+    [brown, calibration, forecasts, quality, selection, speed, survey, tables_gain, texts],
 )
 def test_quick_figures_do_not_reach_the_results(module, capsys):
     with pytest.raises(SystemExit):

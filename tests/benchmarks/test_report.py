@@ -37,6 +37,7 @@ def test_every_page_of_figures_is_generated():
         ("few_labels_table.md", "few_labels.csv", "dataset"),
         ("regression_table.md", "regression.csv", "dataset"),
         ("tables_gain.md", "tables_gain.csv", "dataset"),
+        ("forecasts.md", "forecasts.csv", "dataset"),
         ("selection.md", "selection.csv", "configuration"),
         ("selection.md", "selection_summary.csv", "dataset"),
         ("speed.md", "speed.csv", "measurement"),
