@@ -26,6 +26,7 @@ def batch_shape(row_shape, modality="auto", image_shape=None):
     estimator = SimpleNamespace(
         modality=modality,
         image_shape=image_shape,
+        image_size=None,
         _modalities=tuple(KINDS),
         _auto_modality=AUTO_MODALITY,
     )

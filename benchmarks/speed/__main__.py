@@ -18,6 +18,7 @@ from dataclasses import replace
 
 from benchmarks import store
 from benchmarks.speed.against_lightly import METHODS, augmentation, lightly, methods
+from benchmarks.speed.files import files
 from benchmarks.speed.loops import fit, transform
 from benchmarks.speed.masking import mae, mask_ratio, scarf
 from benchmarks.speed.memory import memory, million
@@ -29,7 +30,7 @@ PARTS = {
     function.__name__: function
     for function in (
         *(fit, lightly, methods, augmentation, transform, memory, mae, mask_ratio),
-        *(scarf, million, language_models, bags, sentences),
+        *(scarf, million, files, language_models, bags, sentences),
     )
 }
 

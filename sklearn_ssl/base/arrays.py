@@ -87,14 +87,25 @@ class KindParameters(TableParameters):
     Parameters
     ----------
     modality : {"auto", "table", "image", "series"}, default="auto"
-        What X holds. "auto" reads two dimensions as a table and four as images; three could be
-        grayscale images or series, so you must say which.
+        What X holds. "auto" reads paths and encoded images as images, two dimensions as a table and
+        four as images; three could be grayscale images or series, so you must say which.
     image_shape : tuple of int, default=None
         ``(height, width)`` or ``(height, width, channels)`` of images that are passed as flat rows.
+    image_size : int or tuple of int, default=None
+        The size that images get if X holds files, encoded images or images of PIL: the side of a
+        square, ``(height, width)`` or ``(height, width, channels)``, with 3 channels (RGB, the
+        default) or 1 (gray). None means 64 pixels, which a small network reads in minutes on a CPU,
+        and leaves images of PIL, which must then have the same size, as they are. See
+        :ref:`image-files`.
+    image_resize : {"crop", "pad"}, default="crop"
+        What happens to files of other proportions: "crop" cuts off what is too long on both sides,
+        "pad" keeps all of the image between black borders.
     """
 
     modality: str = param("auto", str)
     image_shape: tuple | None = param(None, "array-like", None)
+    image_size: int | tuple | None = param(None, Integral, "array-like", None)
+    image_resize: str = param("crop", StrOptions({"crop", "pad"}))
 
 
 class BaseSSLTransformer(EncoderParameters, KindParameters, BaseArrayTransformer):
@@ -113,10 +124,11 @@ class BaseViewTransformer(BaseSSLTransformer):
     Parameters
     ----------
     modality : {"auto", "table", "image", "series", "text"}, default="auto"
-        What X holds. "auto" reads a list or a column of strings as texts, two dimensions as a table
-        and four as images; three could be grayscale images or series, so you must say which. Of
-        texts, up to 20,000 words are read in lower case, 256 at once; estimators of texts alone,
-        such as :class:`~sklearn_ssl.CausalLMEmbedder`, accept a `tokenizer`.
+        What X holds. "auto" reads paths and encoded images as images, other lists or columns of
+        strings as texts, two dimensions as a table and four as images; three could be grayscale
+        images or series, so you must say which. Of texts, up to 20,000 words are read in lower
+        case, 256 at once; estimators of texts alone, such as
+        :class:`~sklearn_ssl.CausalLMEmbedder`, accept a `tokenizer`.
     augment : Augmentation, callable or list of them, default=None
         Makes a view of a batch, a tensor of shape ``(n, ...)``. None means
         :class:`~sklearn_ssl.augment.ImageAugmentation` for images,

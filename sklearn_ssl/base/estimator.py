@@ -188,7 +188,8 @@ class BasePretrainer(
         X : array-like of shape (n, features), (n, height, width[, channels]) or (n, channels, time)
             At least two rows of finite numbers; tables may have missing numbers (NaN) and
             categories. Memory-mapped arrays are read in batches. Texts are a list or a column of
-            strings.
+            strings. Images may also be a list or a column of paths or of encoded images (bytes);
+            they are decoded once, and kept in a temporary file if they take more than 1 GiB.
         y : ignored
             Present for API consistency.
         X_unlabeled : array-like, default=None
@@ -385,7 +386,7 @@ class BasePretrainer(
 
     # After fitting ----------------------------------------------------------------------------
     # Other modules of the package ask a fitted estimator for `task_` and `input_spec_`, and for
-    # what these methods say: `_check_rows` and `_rows_of` (X as the rows of batches),
+    # what these methods say: `_check_rows`, `_rows_of` and `_decoded` (X as the rows of batches),
     # `_task_device`, and `_fine_tuning_lr`.
 
     @property
@@ -454,6 +455,10 @@ class BasePretrainer(
     def _rows_of(self, X):
         """Return X as rows for batches, the row of X that each belongs to, and its share of it."""
         return self.input_spec_.rows_of(self, X)
+
+    def _decoded(self, X):
+        """Return X in a form that is fast to read more than once."""
+        return self.input_spec_.decoded(self, X)
 
     def _check_rows(self, X):
         """Return X, checked against the rows of ``fit``: as numbers, or a list of texts."""

@@ -5,6 +5,7 @@ A new kind is a subclass of :class:`~sklearn_ssl.data.spec.ArraySpec` and an ent
 
 from sklearn_ssl.data.containers import opened
 from sklearn_ssl.data.image import ImageSpec
+from sklearn_ssl.data.image_files import are_names_of_images
 from sklearn_ssl.data.readable import count_dims, read_rows
 from sklearn_ssl.data.series import SeriesSpec
 from sklearn_ssl.data.spec import TAKEN_BY, ArraySpec, shown_shape
@@ -23,8 +24,9 @@ def kind_of(estimator, X):
     Parameters
     ----------
     estimator : estimator
-        Its parameters `modality` and `image_shape`, if it has them, name the kind; otherwise X is
-        recognized as texts, or the number of its dimensions says what it holds.
+        Its parameters `modality`, `image_shape` and `image_size`, if it has them, name the kind;
+        otherwise X is recognized as texts or image files, or the number of its dimensions says what
+        it holds.
     X : object
         As passed by the user.
 
@@ -36,6 +38,12 @@ def kind_of(estimator, X):
     modality, taken = modality_of(estimator, X), taken_by(estimator)
     if modality is None:
         _refuse(estimator, X)
+    if taken == (TextSpec.modality,) and are_names_of_images(opened(X)):
+        raise ValueError(
+            f"X holds names of image files, but {type(estimator).__name__} learns from texts. Use "
+            "an estimator of images, such as SimCLRTransformer; if the names themselves are the "
+            'texts, use it with modality="text".'
+        )
     if modality not in taken:
         raise ValueError(
             f"modality={modality!r} must be one of {', '.join(map(repr, ('auto', *taken)))}."
@@ -48,7 +56,7 @@ def modality_of(estimator, X):
     taken = taken_by(estimator)
     if len(taken) == 1:
         return taken[0]
-    if getattr(estimator, "image_shape", None) is not None:
+    if any(getattr(estimator, name, None) is not None for name in ("image_shape", "image_size")):
         return ImageSpec.modality
     named = getattr(estimator, "modality", "auto")
     if named != "auto":

@@ -38,7 +38,17 @@ def _refuse_datasets(X):
             "data frame, or a list of arrays: stack the rows of the data set, for example with "
             "np.stack([np.asarray(row[0]) for row in dataset])."
             + (f" If it is a table, pass {table}." if table else "")
+            + _advice_on_images(X)
         )
+
+
+def _advice_on_images(X):
+    """Return how to pass the images of torchvision's ImageFolder or of Hugging Face's datasets."""
+    if hasattr(X, "samples"):
+        return " If it lists image files, pass [path for path, label in X.samples]."
+    if hasattr(X, "column_names"):
+        return ' If a column holds images, pass it, such as X["image"], with image_size=64.'
+    return ""
 
 
 def unmasked(X, whole=None):

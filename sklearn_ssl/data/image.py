@@ -10,10 +10,17 @@ import numpy as np
 
 from sklearn_ssl.augment import ImageAugmentation
 from sklearn_ssl.data.axes import axes_to_move, is_oblong
+from sklearn_ssl.data.containers import opened
+from sklearn_ssl.data.image_files import (
+    ImageFiles,
+    are_image_files,
+    size_of_images,
+    sources_in,
+)
 from sklearn_ssl.data.image_statistics import mean_color_share, mirror_accuracy
-from sklearn_ssl.data.pixels import MOST_COLORS, PixelSpec
+from sklearn_ssl.data.pixels import BYTES, MOST_COLORS, PixelSpec
 from sklearn_ssl.data.readable import TO_RESIZE
-from sklearn_ssl.data.rows import evenly_spaced
+from sklearn_ssl.data.rows import RowBlocks, evenly_spaced
 from sklearn_ssl.data.spec import shown_shape
 from sklearn_ssl.encoders.image import ConvEncoder, torchvision_encoder
 from sklearn_ssl.encoders.vit import ViTEncoder
@@ -33,10 +40,13 @@ class ImageSpec(PixelSpec):
         How often a linear model tells training images from their mirror images.
     mean_color_share : float
         Share of the variance of pixels that the mean colors of training images account for.
+    resize : str
+        How images from files get their size: "crop" or "pad".
     """
 
     mirror_accuracy: float = 0.5
     mean_color_share: float = 0.0
+    resize: str = "crop"
 
     modality: ClassVar[str] = "image"
     n_dims: ClassVar[tuple] = (2, 3, 4)
@@ -48,16 +58,74 @@ class ImageSpec(PixelSpec):
     ragged_advice: ClassVar[str] = TO_RESIZE
     default_augmentation: ClassVar = ImageAugmentation
 
+    # Reading files ----------------------------------------------------------------------------
+
+    @classmethod
+    def recognizes(cls, X):
+        return are_image_files(opened(X))
+
+    @classmethod
+    def read(cls, estimator, blocks):
+        rows, spec = super().read(estimator, blocks)
+        return rows, replace(spec, resize=estimator.image_resize)
+
+    @classmethod
+    def as_arrays(cls, estimator, blocks, spec=None):
+        files = [cls._files(estimator, X, spec) for X in blocks]
+        blocks = [X if found is None else found.decoded() for X, found in zip(blocks, files)]
+        return super().as_arrays(estimator, blocks, spec)
+
+    @classmethod
+    def _files(cls, estimator, X, spec=None):
+        """Return the image files that X holds; None if it holds anything else."""
+        X, is_sized = opened(X), estimator.image_size is not None
+        sources = sources_in(X, pictures=is_sized)
+        is_certain = is_sized or estimator.modality == cls.modality
+        if sources is None or not (is_certain or are_image_files(X)):
+            return None
+        if spec is not None:
+            channels, height, width = spec.shape
+            if channels not in (1, 3):
+                raise ValueError(
+                    f"X holds image files, which are read with 1 or 3 channels, but the images in "
+                    f"fit had {channels}. Pass an array of shape {shown_shape(spec.row_shape)}."
+                )
+            return ImageFiles(sources, (height, width, channels), spec.resize, spec.row_shape)
+        if estimator.image_shape is not None:
+            raise ValueError(
+                f"image_shape={estimator.image_shape} is the shape of flat rows, but X holds image "
+                f"files. Use image_size={estimator.image_shape} instead."
+            )
+        size = size_of_images(estimator.image_size, "image_size")
+        return ImageFiles(sources, size, estimator.image_resize)
+
+    def rows_of(self, estimator, X):
+        files = self._files(estimator, X, self)
+        if files is None or (self.shift, self.scale) != BYTES:  # then the values are to be checked
+            return super().rows_of(estimator, X)
+        return RowBlocks(files), np.arange(len(files)), np.ones(len(files))
+
+    def decoded(self, estimator, X):
+        files = self._files(estimator, X, self)
+        return X if files is None else files.decoded()
+
     @classmethod
     def batch_shape(cls, estimator, row_shape):
         named, image_shape = estimator.modality, estimator.image_shape
-        if image_shape is not None and named not in ("auto", cls.modality):
-            raise ValueError(
-                f'image_shape={image_shape} requires modality="image", got modality={named!r}.'
-            )
+        for name in ("image_shape", "image_size"):
+            value = getattr(estimator, name)
+            if value is not None and named not in ("auto", cls.modality):
+                raise ValueError(
+                    f'{name}={value} requires modality="image", got modality={named!r}.'
+                )
         cls.check_dims(row_shape)
         is_named = named == cls.modality
-        return read_image_shape(row_shape, image_shape, is_named=is_named)
+        shape = read_image_shape(row_shape, image_shape, is_named=is_named)
+        if estimator.image_size is not None:
+            _check_image_size(estimator.image_size, shape)
+        return shape
+
+    # Description and networks -----------------------------------------------------------------
 
     @classmethod
     def describe(cls, rows, shape):
@@ -136,6 +204,17 @@ def read_image_shape(row_shape, image_shape, *, is_named=False):
         (height, width, channels), got, remedy, is_settled=is_named and image_shape is not None
     )
     return channels, height, width
+
+
+def _check_image_size(image_size, shape):
+    """Refuse arrays of another size: only files and images of PIL are resized."""
+    height, width, _ = size_of_images(image_size, "image_size")
+    if (height, width) != shape[1:]:
+        raise ValueError(
+            f"image_size={image_size} is for image files and images of PIL, which are resized; X "
+            f"is an array of images of {shape[1]} x {shape[2]} pixels. Leave image_size out, or "
+            "resize X before."
+        )
 
 
 def _check_image_shape(row_shape, image_shape):

@@ -11,6 +11,7 @@ from sklearn_ssl.data.rows import RowBlocks, evenly_spaced
 from sklearn_ssl.data.spec import ArraySpec
 
 MOST_COLORS = 4  # channels of usual images: gray, with alpha, RGB, RGBA
+BYTES = 0.0, 1 / 255  # shift and scale of uint8
 FAR = 10  # times as far from the middle as all others: not a brightness
 FEWEST_LEVELS = 8  # different values that the other pixels must have; masks have fewer
 FEWEST_JUDGED = 1000  # pixels
@@ -44,8 +45,9 @@ class PixelSpec(ArraySpec):
 
     @classmethod
     def describe(cls, rows, shape):
-        """Measure the training rows, at most 10,000 of them."""
-        sample = evenly_spaced(rows)
+        """Measure the training rows, at most 10,000 of them; the range of bytes is known."""
+        are_bytes = all(block.dtype == np.uint8 for block in rows.blocks)
+        sample = rows[np.arange(1)] if are_bytes else evenly_spaced(rows)
         shift, scale = pixel_range(sample)
         return cls(
             n_samples=len(rows),
@@ -90,7 +92,7 @@ def pixel_range(sample):
         pixels except those separated from the rest by a wide gap, such as marks of missing pixels.
     """
     if sample.dtype == np.uint8:
-        return 0.0, 1 / 255
+        return BYTES
     low, high = _usual_range(sample)
     if max(abs(low), abs(high)) > 1e30:
         raise ValueError(

@@ -9,12 +9,17 @@ import numpy as np
 import torch
 
 from sklearn_ssl.data.columns import column_names
+from sklearn_ssl.data.image_files import SIGNATURES
 
 TAKEN = "Expected an array of numbers, a data frame, or a list of arrays"
 FILE_NAME = re.compile(r"\S*\.[A-Za-z]\w{1,4}")
 TO_RESIZE = (
-    "Images must have the same size: resize them, for example with PIL's image.resize((width, "
-    'height)), and convert their channels, for example with image.convert("RGB")'
+    "Images must have the same size. Estimators of images resize files, if X is a list of paths, "
+    "and images of PIL, for example with image_size=64. Otherwise, use PIL's image.resize((width, "
+    'height)), and image.convert("RGB") for equal channels'
+)
+IMAGE_ESTIMATORS = (
+    "Image files, as a list of paths, are read by estimators of images, such as SimCLRTransformer"
 )
 TO_PAD = "TS2VecTransformer and NextFrameEmbedder accept series of different lengths"
 TEXT_ESTIMATORS = "SimCLRTransformer, MaskedLMEmbedder or CausalLMEmbedder, for example"
@@ -97,8 +102,9 @@ def _refuse_unreadable(X, name):
         _refuse_texts_and_paths(X, name)
     if isinstance(X, str | bytes):
         raise ValueError(
-            f"X is a single string, {X[:40]!r}; {name} needs numbers, and does not read files. "
-            f"{TAKEN}. For texts, pass a list of strings to {TEXT_ESTIMATORS}."
+            f"X is a single string, {X[:40]!r}; {name} needs numbers. {TAKEN}. {IMAGE_ESTIMATORS}: "
+            "for a folder, pass sklearn_ssl.list_images(folder)[0], for one file a list of its "
+            f"path. For texts, pass a list of strings to {TEXT_ESTIMATORS}."
         )
     if isinstance(X, np.ndarray) and X.dtype.names:
         raise TypeError(
@@ -116,11 +122,12 @@ def _refuse_unreadable(X, name):
 
 def _refuse_texts_and_paths(first, name):
     is_text = isinstance(first, str | bytes)
-    if isinstance(first, PathLike) or (is_text and FILE_NAME.fullmatch(str(first))):
+    is_image = isinstance(first, bytes) and SIGNATURES.match(first)
+    if is_image or isinstance(first, PathLike) or (is_text and FILE_NAME.fullmatch(str(first))):
+        what = "encoded images" if is_image else f"paths, such as {str(first)!r}"
         raise ValueError(
-            f"X holds paths, such as {str(first)!r}; {name} does not read files. {TAKEN}: read the "
-            "files first, for example with np.stack([np.asarray(PIL.Image.open(path)) for path in "
-            "paths])."
+            f"X holds {what}; {name} does not read such files. {TAKEN}: read the files first. "
+            f"{IMAGE_ESTIMATORS}."
         )
     if is_text:
         raise ValueError(

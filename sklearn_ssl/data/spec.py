@@ -115,6 +115,10 @@ class Spec:
         """
         raise NotImplementedError(f"{type(self).__name__} must define rows_of(estimator, X)")
 
+    def decoded(self, estimator, X):
+        """Return X in a form that is fast to read more than once: image files as an array."""
+        return X
+
     def rows_to_score(self, estimator, X):
         """Return X as the rows that a pretext loss is measured on."""
         raise NotImplementedError(f"{type(self).__name__} must define rows_to_score(estimator, X)")

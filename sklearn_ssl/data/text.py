@@ -23,6 +23,7 @@ OF_NUMBERS = (
     "for numbers, images and series, fit an estimator of arrays, such as VIMETransformer for "
     "tables or SimCLRTransformer for images"
 )
+OF_IMAGES = "For image files, fit an estimator of images, such as SimCLRTransformer."
 ROLES = ("begin", "end", "mask")
 # For estimators without parameters of the tokenizer:
 LENGTH_OF_WORDS = 256  # tokens in a row
@@ -391,9 +392,9 @@ def _hint(X):
 def _hint_of(text):
     """Return what to do with something that is not a text."""
     if isinstance(text, bytes | bytearray):
-        return " Decode it: text.decode('utf-8')."
+        return f" Decode it: text.decode('utf-8'). {OF_IMAGES}"
     if isinstance(text, Path):
-        return " Read the file: path.read_text()."
+        return f" Read the file: path.read_text(). {OF_IMAGES}"
     if isinstance(text, list | tuple) and all(isinstance(word, str) for word in text):
         return " Join its words into one text: ' '.join(words)."
     if isinstance(text, Mapping):

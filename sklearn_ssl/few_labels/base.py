@@ -179,7 +179,7 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
 
         transformer = self._pretrained(prefit, X, X_unlabeled)
         scaling = _scaling(transformer, [X] if X_unlabeled is None else [X, X_unlabeled])
-        labeled = _safe_indexing(X, places)
+        labeled = transformer._decoded(_safe_indexing(X, places))
         head, history = None, {"train_loss": []}
         if self.strategy != "full":
             Z = transformer.transform(labeled)

@@ -136,9 +136,10 @@ REFUSED = {
         ValueError,
         r"paths, such as 'images.1\.png'.*does not read",
     ),
-    "paths": (lambda: [Path("images/1.png")] * 3, ValueError, r"paths, .*PIL\.Image\.open"),
-    "names of files": (lambda: ["1.png", "2.png"], ValueError, r"paths, such as '1\.png'"),
-    "name of a file": (lambda: "data.npy", ValueError, "single string.*does not read files"),
+    "paths": (lambda: [Path("images/1.png")] * 3, ValueError, "1.png', which does not exist"),
+    "names of images": (lambda: ["1.png", "2.png"], ValueError, "1.png', which does not exist"),
+    "names of files": (lambda: ["1.npy", "2.npy"], ValueError, r"paths, such as '1\.npy'"),
+    "name of a file": (lambda: "data.npy", ValueError, "single string.*list_images"),
     "no row": (lambda: [*COLORED, None], ValueError, "Row 12 of X is missing"),
     "sizes": (
         lambda: [image[: 5 + i % 3] for i, image in enumerate(COLORED)],
@@ -193,7 +194,7 @@ def test_refused_after_fit(X, error, match, method):
 
 
 @pytest.mark.parametrize("Estimator", [TS2VecTransformer, NextFrameEmbedder])
-@pytest.mark.parametrize("case", ["generator", "Dataset", "paths"])
+@pytest.mark.parametrize("case", ["generator", "Dataset", "names of files"])
 def test_refused_by_estimators_of_series(Estimator, case):
     X, error, match = REFUSED[case]
     with pytest.raises(error, match=match):
