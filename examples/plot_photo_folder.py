@@ -24,7 +24,6 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 
 from sklearn_ssl import SimCLRTransformer, list_images
-from sklearn_ssl.augment import ImageAugmentation
 from sklearn_ssl.semi_supervised import LabeledOnly
 
 QUICK = "SKLEARN_SSL_QUICK" in os.environ  # set by the tests: the same path in a few seconds
@@ -55,10 +54,9 @@ for i in range(400):
 # Six lines. Every estimator of images takes paths: it turns the photos upright, crops them to a
 # square and resizes them, here to 32 pixels. Photos without a label have None in ``labels``.
 # :class:`~sklearn_ssl.semi_supervised.LabeledOnly` keeps them from the classifier. What is in these
-# photos shows in their colors, so views should keep them: see :doc:`/augmentation`.
+# photos shows in their colors; views keep them, because ``fit`` notices: see :doc:`/augmentation`.
 paths, labels = list_images(folder.name)
-augment, max_epochs = ImageAugmentation(jitter=0.2, grayscale=0), 1 if QUICK else 40
-ssl = SimCLRTransformer(image_size=32, augment=augment, max_epochs=max_epochs, random_state=0)
+ssl = SimCLRTransformer(image_size=32, max_epochs=1 if QUICK else 40, random_state=0)
 pipeline = make_pipeline(ssl, LabeledOnly(LogisticRegression(max_iter=1000)))
 pipeline.fit(paths, labels)
 predicted = pipeline.predict(paths)
