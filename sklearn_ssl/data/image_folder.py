@@ -35,7 +35,7 @@ def list_images(folder, *, unlabeled=UNLABELED):
     labels : ndarray of shape (n,)
         Strings; if some images have no label, objects that are None there, as
         :class:`~sklearn_ssl.FineTuneClassifier` and the splitters of
-        :mod:`sklearn_ssl.semi_supervised` expect it.
+        ``sklearn_ssl.semi_supervised`` expect it.
 
     Raises
     ------
