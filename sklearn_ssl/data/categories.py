@@ -15,6 +15,7 @@ from sklearn_ssl.data.columns import (
     read_columns,
     table_of,
 )
+from sklearn_ssl.data.image_files import are_names_of_images
 
 N_TO_JUDGE = 20  # values of a column that are needed to judge whether it has too many categories
 LARGEST_SHARE = 0.9  # maximum share of different values in a categorical column
@@ -42,7 +43,7 @@ def learn_categories(tables, categorical_features):
     Raises
     ------
     ValueError
-        If `categorical_features` does not fit the columns.
+        If `categorical_features` does not fit the columns, or a column holds names of image files.
     TypeError
         If values are neither strings nor numbers.
 
@@ -63,6 +64,7 @@ def learn_categories(tables, categorical_features):
     if chosen == set():
         return None
     columns = [read_columns(table) for table in tables]
+    _refuse_image_files(columns[0])
     if is_automatic:
         chosen = {j for j, c in enumerate(columns[0]) if c.has_category_dtype or c.has_strings}
         _warn_of_numbers_among_strings(tables[0], [columns[0][j] for j in sorted(chosen)])
@@ -252,6 +254,17 @@ def _kinds(column):
 
 def _is_written_number(value):
     return value is None or NUMBER.fullmatch(value) is not None
+
+
+def _refuse_image_files(columns):
+    """Refuse columns of paths: as categories, they say nothing about the images."""
+    names = [c.name for c in columns if c.has_strings and are_names_of_images(c.to_list())]
+    if names:
+        raise ValueError(
+            f"Column {among(names)} of X holds names of image files, but X is read as a table. To "
+            "learn from the images, pass that column alone, as one dimension, to an estimator of "
+            "images, such as SimCLRTransformer; to learn from the other columns, leave it out."
+        )
 
 
 def _warn_of_too_many(blocks):

@@ -441,6 +441,18 @@ def test_wrong_doors(paths, estimator, match):
             estimator.fit(X)
 
 
+@pytest.mark.parametrize("as_frame", [pd.DataFrame, pl.DataFrame, pa.table, np.column_stack])
+@pytest.mark.parametrize("estimator", [SimCLRTransformer(), VIMETransformer()])
+def test_a_table_with_a_column_of_paths(paths, estimator, as_frame):
+    names, sizes = list(map(str, paths)), [1.0] * len(paths)
+    table = {"photo": names, "size": sizes}
+    for columns in (["photo"], ["photo", "size"]):
+        X = {name: table[name] for name in columns}
+        X = as_frame(list(X.values()) if as_frame is np.column_stack else X)
+        with pytest.raises(ValueError, match=r"Column ('photo'|0) of X .* pass that column alone"):
+            estimator.fit(X)
+
+
 def test_a_folder_is_no_list_of_paths(paths):
     for X in (paths[0].parent, str(paths[0].parent)):
         with pytest.raises(ValueError, match="SimCLRTransformer"):
