@@ -132,10 +132,10 @@ def survey_runs(results):
     """Say how many data sets there are, and how many draws of labels."""
     rows = [row for row in store.read(results / "survey.csv") if row["method"] == RAW]
     names = {row["dataset"] for row in rows}
-    seeds = {row["seed"] for row in rows}
     n_draws = len(rows[0]["scores"].split())
-    of_seeds = f"{len(seeds)} seeds" if len(seeds) > 1 else "one seed"
-    return [f"{len(names)} data sets, {of_seeds} and {n_draws} draws of labels for each seed."]
+    repeated = {row["dataset"] for row in rows if row["seed"] != "0"}
+    seeds = f", {len(repeated)} of them with a second seed" if repeated else ""
+    return [f"{len(names)} data sets{seeds}; {n_draws} draws of labels for each seed."]
 
 
 def survey_in_short(results):

@@ -41,7 +41,7 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=597, stratif
 # The candidates. Some are sensible: SimCLR's own augmentation, made for photographs, and one that
 # suits digits, each at two temperatures. Others lack something: epochs, components or a learning
 # rate that is large enough.
-photo = ImageAugmentation()
+photo = ImageAugmentation(flip=0.5)
 zoom_and_rotate = ImageAugmentation(scale=(0.5, 1.5), rotation=15, flip=0)
 faint = ImageAugmentation(scale=(0.95, 1), flip=0, jitter=0.05)
 augmentations = {"photo": photo, "zoom and rotation": zoom_and_rotate, "faint": faint}
@@ -158,9 +158,8 @@ print(f"\nSaved {output}/choose_without_labels.png")
 # %%
 # After the full training, no score finds the best candidate. RankMe, alpha-ReQ and LiDAR choose an
 # encoder that has hardly moved from its initial weights, because random features extend in many
-# directions, too. Alignment and kNN agreement compare views made by the default augmentation for
-# photographs, so they prefer candidates that were trained with it, though another one suits digits
-# better. Among candidates with the same augmentation, kNN agreement does separate trained from
+# directions, too. Alignment and kNN agreement compare views made by the default augmentation, so they
+# prefer candidates that were trained with one like it, though another one suits digits better. Among candidates with the same augmentation, kNN agreement does separate trained from
 # untrained, and few epochs from many.
 #
 # The augmentation matters more here than everything else. It is best chosen by looking at its
