@@ -156,11 +156,11 @@ figure.savefig(output / "choose_without_labels.png", dpi=100)
 print(f"\nSaved {output}/choose_without_labels.png")
 
 # %%
-# After the full training, no score finds the best candidate. RankMe, alpha-ReQ and LiDAR choose an
-# encoder that has hardly moved from its initial weights, because random features extend in many
-# directions, too. Alignment and kNN agreement compare views made by the default augmentation, so they
-# prefer candidates that were trained with one like it, though another one suits digits better. Among candidates with the same augmentation, kNN agreement does separate trained from
-# untrained, and few epochs from many.
+# After the full training, RankMe, alpha-ReQ and LiDAR choose an encoder that has hardly moved from
+# its initial weights, because random features extend in many directions, too. kNN agreement chooses
+# the best candidate, and separates trained from untrained, and few epochs from many. It compares
+# views made by the default augmentation, so it may prefer candidates that were trained with that
+# one, though another suits the data better. Alignment compares the same views, and chooses worse.
 #
 # The augmentation matters more here than everything else. It is best chosen by looking at its
 # views: do they still show what matters? See :doc:`../augmentation`.

@@ -57,7 +57,7 @@ class TemporalEncoder(nn.Module):
 
 
 class FrameStates(nn.Module):
-    """States of all frames of a series or a video, and their pooling to a vector for each row.
+    """States of all frames of a series, and their pooling to a vector for each row.
 
     The vector is the state of the last observed frame, together with the mean and the maximum of
     the states of observed frames. NaN after the last observed frame do not count; those before it
@@ -69,32 +69,32 @@ class FrameStates(nn.Module):
         Maps ``(n, channels, time)`` to states ``(n, width, time)``; it must be causal.
     width : int
         Of the states.
-    frame_encoder : torch.nn.Module or None, default=None
-        For videos, maps frames ``(n, channels, height, width)`` to vectors, which are the channels
-        of `temporal`.
     """
 
-    def __init__(self, temporal, width, frame_encoder=None):
+    def __init__(self, temporal, width):
         super().__init__()
-        self.frame_encoder = frame_encoder
         self.temporal = temporal
         self.output_dim = 3 * width
 
     def states(self, frames):
         """Return the states ``(n, width, time)`` of frames ``(n, time, ...)`` without NaN."""
-        if self.frame_encoder is not None:
-            vectors = self.frame_encoder(frames.flatten(0, 1))  # [n * time, d]
-            frames = vectors.unflatten(0, frames.shape[:2])
         return self.temporal(frames.transpose(1, 2))
 
     def forward(self, batch):
         frames = as_frames(batch)
-        observed = observed_frames(frames)[:, None]  # [n, 1, time]
-        states = self.states(forward_fill(frames)).masked_fill(~observed, 0)
-        last = last_observed(observed[:, 0])[:, None, None].expand(-1, states.shape[1], 1)
-        last = states.gather(2, last)[:, :, 0]
-        mean = states.sum(dim=2) / observed.sum(dim=2).clamp(min=1)
-        return torch.cat([last, mean, observed_maximum(states, observed)], dim=1)
+        states = self.states(forward_fill(frames))
+        return torch.cat(pool_states(states, observed_frames(frames)), dim=1)
+
+
+def pool_states(states, observed):
+    """Return the last, the mean and the maximum of observed states, each ``(n, width)``.
+
+    `states` are ``(n, width, time)``, and `observed` is bool, ``(n, time)``.
+    """
+    last = last_observed(observed)[:, None, None].expand(-1, states.shape[1], 1)
+    observed = observed[:, None]  # [n, 1, time]
+    state = states.masked_fill(~observed, 0).gather(2, last)[:, :, 0]
+    return state, observed_mean(states, observed), observed_maximum(states, observed)
 
 
 def as_frames(batch):
@@ -110,6 +110,14 @@ def as_batch(frames):
 def observed_frames(frames):
     """Return which frames ``(n, time, ...)`` have a number at all: bool, ``(n, time)``."""
     return ~frames.flatten(2).isnan().all(dim=2)
+
+
+def observed_mean(states, observed):
+    """Return the mean of ``(n, width, time)`` over the observed frames, 0 if there is none.
+
+    `observed` is bool, ``(n, 1, time)``.
+    """
+    return states.masked_fill(~observed, 0).sum(dim=2) / observed.sum(dim=2).clamp(min=1)
 
 
 def observed_maximum(states, observed):

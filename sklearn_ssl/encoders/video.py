@@ -6,6 +6,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from sklearn_ssl.encoders.temporal import (
+    FrameStates,
+    forward_fill,
+    observed_frames,
+    observed_mean,
+    pool_states,
+)
+
+GRID = 3  # cells along each side, in which the first maps of a frame are averaged
 STAY = 4.0  # logit of a pixel itself: initially about 2 / 3 of the total weight
 
 
@@ -15,9 +24,10 @@ def _n_halvings(height, width):
 
 
 class FrameEncoder(nn.Module):
-    """Small convolutional network that returns a vector for each frame.
+    """Small convolutional network that returns a vector for each frame, and how it looks.
 
-    Each frame is normalized separately: batch normalization would reveal later frames.
+    Looks are the maps of the first two convolutions, at full and at half resolution, averaged in a
+    grid of 3x3. Each frame is normalized separately: batch normalization would reveal later frames.
 
     Parameters
     ----------
@@ -32,6 +42,7 @@ class FrameEncoder(nn.Module):
     def __init__(self, shape, width=16, output_dim=128):
         super().__init__()
         channels, height, width_pixels = shape
+        self.looks_dims = width * GRID**2, min(2 * width, 64) * GRID**2
         layers = [nn.Conv2d(channels, width, 3, padding=1), nn.GroupNorm(8, width), nn.GELU()]
         for _ in range(_n_halvings(height, width_pixels)):
             wider = min(2 * width, 64)
@@ -44,6 +55,54 @@ class FrameEncoder(nn.Module):
 
     def forward(self, x):
         return self.layers(x)
+
+    def read(self, x):
+        """Return the vectors of frames, and their looks: two tensors ``(n, looks_dim)``."""
+        fine = self.layers[:3](x)
+        coarse = self.layers[3:6](fine)
+        looks = [F.adaptive_avg_pool2d(maps, GRID).flatten(1) for maps in (fine, coarse)]
+        return self.layers[6:](coarse), looks
+
+
+class ClipStates(FrameStates):
+    """States of all frames of a video, and a vector for each row: how it moves and how it looks.
+
+    The states that predict the next frame know how things move, but hardly what they are: the
+    decoder takes that from the last frame. So the vector of a row is the pooled states of
+    :class:`FrameStates`, followed by the looks of its frames, averaged over the observed ones.
+    States of a trained network are far larger than looks, so each part, such as the last state, is
+    scaled to mean 0 and variance 1 over its own width.
+
+    Parameters
+    ----------
+    temporal : torch.nn.Module
+        Maps the vectors of frames, as ``(n, channels, time)``, to states ``(n, width, time)``; it
+        must be causal.
+    width : int
+        Of the states.
+    frame_encoder : FrameEncoder
+        Its vectors are the channels of `temporal`.
+    """
+
+    def __init__(self, temporal, width, frame_encoder):
+        super().__init__(temporal, width)
+        self.frame_encoder = frame_encoder
+        self.output_dim += sum(frame_encoder.looks_dims)
+
+    def states(self, frames):
+        vectors = self.frame_encoder(frames.flatten(0, 1))  # [n * time, d]
+        return super().states(vectors.unflatten(0, frames.shape[:2]))
+
+    def forward(self, frames):
+        observed = observed_frames(frames)
+        vectors, looks = self.frame_encoder.read(forward_fill(frames).flatten(0, 1))
+        states = super().states(vectors.unflatten(0, frames.shape[:2]))
+        looks = [x.unflatten(0, frames.shape[:2]).transpose(1, 2) for x in looks]  # [n, d, time]
+        parts = (
+            *pool_states(states, observed),
+            *(observed_mean(x, observed[:, None]) for x in looks),
+        )
+        return torch.cat([F.layer_norm(part, part.shape[1:]) for part in parts], dim=1)
 
 
 class FrameDecoder(nn.Module):

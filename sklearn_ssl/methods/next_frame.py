@@ -9,7 +9,7 @@ https://arxiv.org/abs/1807.03748), with the frames themselves as targets.
         s_t = encoder(x_1 ... x_t)             # causal: nothing comes from the future
         p_t+k = x_t + decoder(s_t)_k           # changes, k = 1 ... horizon
         loss = mean over t, k of (p_t+k - x_t+k)^2
-    embedding = last s_t, mean and maximum of all s_t
+    embedding = last s_t, mean and maximum of all s_t; for videos, also the mean look of the frames
 """
 
 from numbers import Integral
@@ -32,7 +32,7 @@ from sklearn_ssl.encoders.temporal import (
     last_observed,
     observed_frames,
 )
-from sklearn_ssl.encoders.video import FrameDecoder, FrameEncoder
+from sklearn_ssl.encoders.video import ClipStates, FrameDecoder, FrameEncoder
 from sklearn_ssl.pretext import PretextTask
 from sklearn_ssl.reconstruction import masked_mse
 
@@ -132,6 +132,11 @@ class NextFrameEmbedder(BaseSeriesTransformer):
     its error, or five times that of the last value, where the level of the series changes. Compare
     it with both on your own series, see :doc:`/forecasts`.
 
+    The states of a video tell how things move, but not what they are: predictions move the pixels
+    of the last frame, so the states need not describe them. ``transform`` therefore adds how the
+    frames look: the mean over the frames of the first two layers of their network. The last 432
+    columns are the looks, and the ones before them, 192 by default, the states.
+
     Series have the shape ``(n, channels, time)``, or ``(n, time)`` for one channel; videos ``(n,
     time, height, width)`` or ``(n, time, height, width, channels)``. Missing numbers are NaN:
     shorter series end in NaN, and may have gaps. They are not used as targets.
@@ -182,7 +187,12 @@ class NextFrameEmbedder(BaseSeriesTransformer):
             if are_pictures
             else SeriesDecoder(width, channels, horizon)
         )
-        return NextFrameTask(FrameStates(temporal, width, frame_encoder), decoder, horizon)
+        encoder = (
+            ClipStates(temporal, width, frame_encoder)
+            if are_pictures
+            else FrameStates(temporal, width)
+        )
+        return NextFrameTask(encoder, decoder, horizon)
 
     @of_one_fit
     def predict_next(self, X, steps=1):

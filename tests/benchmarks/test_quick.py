@@ -18,6 +18,7 @@ from benchmarks import (
     tables_gain,
     tasks,
     texts,
+    videos,
 )
 from benchmarks.speed import __main__ as speed
 from benchmarks.speed.memory import peak_memory
@@ -259,7 +260,7 @@ def test_speed_of_some_methods_is_printed(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "module",
-    [brown, calibration, forecasts, quality, selection, speed, survey, tables_gain, texts],
+    [brown, calibration, forecasts, quality, selection, speed, survey, tables_gain, texts, videos],
 )
 def test_quick_figures_do_not_reach_the_results(module, capsys):
     with pytest.raises(SystemExit):
@@ -276,3 +277,30 @@ def test_texts(tmp_path, monkeypatch):
     }
     assert "| Sent2Vec, untrained |" in "\n".join(report.texts(tmp_path))
     assert len(report.text_leads(tmp_path)) == 2 + 2  # header; numbers of labels
+
+
+@pytest.mark.slow
+def test_videos(tmp_path):
+    quickly(videos, tmp_path)
+    rows = store.read(tmp_path / "videos.csv")
+    assert list(rows[0]) == columns("videos.csv")
+    assert {row["task"] for row in rows} == {"digit", "speed"}
+    assert {"raw pixels", "untrained encoder", "NextFrame, states alone", "supervised network"} < {
+        row["method"] for row in rows
+    }
+    measured_again = len(rows)
+    quickly(videos, tmp_path)  # nothing is missing
+    assert len(store.read(tmp_path / "videos.csv")) == measured_again
+
+
+@pytest.mark.parametrize("make", videos.DATA.values(), ids=videos.DATA)
+def test_clips_are_labeled_by_what_they_show(make, load_or_skip):
+    clips = load_or_skip(make)
+    assert clips.X.shape[1:4] == (videos.N_FRAMES, videos.SIDE, videos.SIDE)
+    for X, y in ((clips.X, clips.y), (clips.X_test, clips.y_test)):
+        assert all(len(answers) == len(X) for answers in y.values())
+        if "direction" in y:
+            still = (X[:, 0] == X[:, -1]).all(axis=(1, 2, 3))
+            np.testing.assert_array_equal(still, y["direction"] == 0)
+        if "speed" in y:
+            assert set(y["speed"]) == set(range(1, 9))

@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from benchmarks.datasets import load_keel_table
+from benchmarks.videos import digits, scores
 from sklearn_ssl import NextFrameEmbedder
 from sklearn_ssl.datasets import make_moving_digits
 from sklearn_ssl.encoders.temporal import as_frames
@@ -328,6 +329,29 @@ def test_it_is_worth_more_than_its_untrained_network_and_predicts_better_than_th
     past[:, :, 6:] = np.nan
     error = np.square(trained.predict_next(past, 2) - X_test[:, :, 6:]).mean()
     assert error < 0.5 * np.square(X_test[:, :, 5:6] - X_test[:, :, 6:]).mean()
+
+
+@pytest.mark.slow
+def test_videos_tell_how_something_moves_and_still_what_it_is():
+    clips = digits(n_train=600, n_test=600)  # no digit is in both parts
+
+    def accuracies(epochs):
+        ssl = NextFrameEmbedder(max_epochs=epochs, random_state=0).fit(clips.X)
+        Z_train, Z_test = ssl.transform(clips.X), ssl.transform(clips.X_test)
+        found = {}
+        for part, columns in (("all", slice(None)), ("states", slice(192))):
+            parts = Z_train[:, columns], Z_test[:, columns]
+            scale = StandardScaler().fit(parts[0])
+            parts = [scale.transform(Z) for Z in parts]
+            for task in clips.y:
+                classifier = LogisticRegression(max_iter=1000)
+                found[part, task] = np.mean(scores(classifier, parts, clips, task, 10, range(3)))
+        return found
+
+    trained, untrained = accuracies(15), accuracies(0)
+    assert trained["all", "speed"] > untrained["all", "speed"] + 0.1
+    assert trained["all", "digit"] > untrained["all", "digit"] - 0.03
+    assert trained["all", "digit"] > trained["states", "digit"] + 0.3
 
 
 @pytest.mark.slow
