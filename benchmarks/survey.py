@@ -36,7 +36,7 @@ LABELS = (1, 5, 10, 100)  # of each class, where there are so many
 SEEDS, DRAWS = 2, 5
 MOST_ROWS = {"table": 5_000, "image": 10_000, "series": 10_000, "text": 20_000}
 MOST_TEST_ROWS = 5_000
-MOST_COLUMNS = 1_000  # for boosted trees, which take minutes for the pixels of a photo
+MOST_COLUMNS = 1_000  # for rivals that take minutes, or hours, with the pixels of a photo
 KEPT_APART = (  # no default was chosen on them
     *("magic", "satimage", "spambase", "texture", "mnist", "emoji"),
     *("arrow_head", "basic_motions", "osu_leaf", "clothing", "wordnet"),
@@ -198,8 +198,8 @@ def measure_rivals(bench, found, seed):
     if bench.task.kind == "text":
         bench.on_features_searched(f"{RAW}, C searched", *raw)
     bench.on_all_features("LabelSpreading", *raw, LabelSpreading(kernel="knn", max_iter=100))
-    bench.on_all_features("SelfTraining", *raw, SelfTrainingClassifier(LINEAR))
     if bench.task.kind == "text" or raw[0].shape[1] <= MOST_COLUMNS:
+        bench.on_all_features("SelfTraining", *raw, SelfTrainingClassifier(LINEAR))
         bench.on_rows("boosted trees", lambda n: clone(boosted_trees(bench.task, Trees)))
 
 
