@@ -30,7 +30,8 @@ class Augmentation(nn.Module):
         Parameters
         ----------
         spec : Spec
-            Its ``shape`` and ``marginals`` are used.
+            Its ``shape`` is used; also the ``marginals`` of tables, and the ``mirror_accuracy`` and
+            ``mean_color_share`` of images.
         """
         return copy.deepcopy(self)
 

@@ -27,7 +27,7 @@ from sklearn_ssl.encoders.vit import ViTEncoder
 
 MOST_BANDS = 1000  # more would be rows
 N_MEASURED = 512  # images for the statistics on which the default augmentation depends
-AT_ONCE = 64
+AT_ONCE = 64  # of them, as float32 numbers: constant memory for large images
 
 
 @dataclass(frozen=True, kw_only=True)

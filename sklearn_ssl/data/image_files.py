@@ -265,7 +265,7 @@ def read_image(source, size, resize="crop"):
 
 
 def _decode_smaller(image, mode, sides, resize):
-    """Make Pillow decode a JPEG file at a fraction of its size, if that will do.
+    """Make Pillow decode a JPEG file at a fraction of its size, if that is large enough.
 
     Returns
     -------

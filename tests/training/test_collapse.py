@@ -122,8 +122,8 @@ COLLAPSES = {
 }
 
 
-# Without contrast, MoCo's embeddings of images that are mirrored, too, fall into three directions;
-# those of others keep four and those of this table five, as healthy ones of a poorer table do.
+# Without contrast, MoCo's embeddings of images fall into three directions if views are mirrored.
+# Otherwise they keep four, and those of this table five, like healthy embeddings of a poorer table.
 @pytest.mark.parametrize(
     ("name", "modality"),
     [(name, "image") for name in COLLAPSES]
