@@ -11,6 +11,10 @@ WIDEST = 2**16  # of a layer
 DEEPEST = 2**10  # layers, heads, views of a row
 MOST = 2**20  # prototypes, entries of a queue, tokens
 
+# Smaller batches are padded when they are embedded: products with fewer rows are computed by other
+# routines, which round differently. Beyond, a row hardly depends on the number of other rows.
+FEWEST_AT_ONCE = 4
+
 
 def max_epochs(rows_to_see, n_samples, cost=1.0):
     """Return the number of passes over the data, given the rows to see: 4 to 200.
@@ -28,10 +32,7 @@ def batch_size(n_samples):
 
 
 def inference_batch_size(shape):
-    """Return how many rows are embedded at once: about 4 MB of input, 16 to 256 rows.
-
-    A single row costs the same, because every batch is padded to this number.
-    """
+    """Return how many rows are embedded at once: about 4 MB of input, 16 to 256 rows."""
     n_values = 1
     for length in shape:
         n_values *= length

@@ -35,7 +35,7 @@ from sklearn_ssl import (
 )
 from sklearn_ssl._seeds import draw_seed
 from sklearn_ssl.data import taken_by
-from tests.helpers import through_skops
+from tests.helpers import assert_equal_but_for_rounding, through_skops
 
 ESTIMATORS = [
     BarlowTwinsTransformer,
@@ -146,7 +146,7 @@ def test_a_row_is_embedded_alike_in_any_company(Estimator, fitted):
     order = np.random.default_rng(0).permutation(len(X))
     np.testing.assert_array_equal(estimator.transform(X[order]), Z[order])
     for rows in (slice(0, 1), slice(7, 10), slice(0, None, 3)):
-        np.testing.assert_array_equal(estimator.transform(X[rows]), Z[rows])
+        assert_equal_but_for_rounding(estimator.transform(X[rows]), Z[rows])
 
 
 @every_kind
@@ -155,7 +155,7 @@ def test_a_row_is_embedded_alike_whatever_the_number_of_batches(Estimator, fitte
     estimator = fit(Estimator)
     many = np.concatenate([X] * 17)  # more rows than transform takes at once
     Z = estimator.transform(many)
-    np.testing.assert_array_equal(Z[-len(X) :], estimator.transform(X))
+    assert_equal_but_for_rounding(Z[-len(X) :], estimator.transform(X))
 
 
 @every_kind

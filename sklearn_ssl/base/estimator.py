@@ -399,7 +399,8 @@ class BasePretrainer(
     def transform(self, X):
         """Return the representations of X.
 
-        The representation of a row does not depend on the other rows or their number.
+        Except for the last digits, the representation of a row does not depend on the other rows
+        or their number.
 
         Parameters
         ----------

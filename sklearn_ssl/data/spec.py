@@ -138,13 +138,13 @@ class Spec:
         """Turn rows of X into a batch on the device."""
         raise NotImplementedError(f"{type(self).__name__} must define to_tensor(rows, device)")
 
-    def full_batches(self, rows, encoder):
+    def batches_to_embed(self, rows, encoder):
         """Yield the indices of rows, and raw rows that begin with them; the others are padding.
 
-        A row is always in a batch of the same shape: a matrix product rounds differently in
-        another one, and a row's embedding must not depend on the other rows.
+        No batch is smaller than :data:`~sklearn_ssl.defaults.FEWEST_AT_ONCE`.
         """
-        raise NotImplementedError(f"{type(self).__name__} must define full_batches(rows, encoder)")
+        name = type(self).__name__
+        raise NotImplementedError(f"{name} must define batches_to_embed(rows, encoder)")
 
     def blank_batch(self, n):
         """Return a batch of `n` rows that hold nothing, to try a network on."""
@@ -415,13 +415,14 @@ class ArraySpec(Spec):
 
     # To batches and back ----------------------------------------------------------------------
 
-    def full_batches(self, rows, encoder):
+    def batches_to_embed(self, rows, encoder):
         size = defaults.inference_batch_size(self.shape)
         for start in range(0, len(rows), size):
             block = rows[start : start + size]
             indices = np.arange(start, start + len(block))
-            if len(block) < size:
-                padding = np.zeros((size - len(block), *block.shape[1:]), block.dtype)
+            n_missing = max(defaults.FEWEST_AT_ONCE - len(block), 0)
+            if n_missing:
+                padding = np.zeros((n_missing, *block.shape[1:]), block.dtype)
                 block = np.concatenate([block, padding])
             yield indices, block
 

@@ -16,6 +16,7 @@ from sklearn_ssl.augment import TextAugmentation
 from sklearn_ssl.data.containers import opened
 from sklearn_ssl.data.readable import FILE_NAME
 from sklearn_ssl.data.spec import Spec
+from sklearn_ssl.defaults import FEWEST_AT_ONCE
 from sklearn_ssl.encoders.bag import BagEncoder
 from sklearn_ssl.encoders.text import TextEncoder
 
@@ -204,7 +205,7 @@ class TextSpec(Spec):
         """What an encoder is built for: ``(vocabulary_size, max_length)``."""
         return self.vocabulary_size, self.max_length
 
-    def full_batches(self, rows, encoder):
+    def batches_to_embed(self, rows, encoder):
         padded = np.minimum(-(-rows.lengths // PADDED_TO) * PADDED_TO, self.max_length)
         for length in np.unique(padded):
             alike = np.flatnonzero(padded == length)
@@ -212,7 +213,7 @@ class TextSpec(Spec):
             for start in range(0, len(alike), n_rows):
                 indices = alike[start : start + n_rows]
                 ids = rows[indices]
-                batch = np.full((n_rows, length), -1, np.int32)
+                batch = np.full((max(len(ids), FEWEST_AT_ONCE), length), -1, np.int32)
                 batch[: len(ids), : ids.shape[1]] = ids
                 batch[len(ids) :, 0] = self.begin
                 yield indices, batch

@@ -24,7 +24,7 @@ def embed(task, rows, spec, *, device):
     """Return the representations of rows, of shape ``(n, output_dim)``, in float32."""
     task.eval()
     embeddings = None
-    for indices, batch in spec.full_batches(rows, task.encoder):
+    for indices, batch in spec.batches_to_embed(rows, task.encoder):
         output = _as_numpy(task.encode(spec.to_tensor(batch, device)))[: len(indices)]
         if embeddings is None:
             embeddings = np.empty((len(rows), output.shape[1]), dtype=np.float32)
@@ -69,7 +69,7 @@ def embed_views(task, rows, spec, augment, *, n_views, seed, device):
     generator = torch.Generator(device).manual_seed(seed)
     embeddings = None
     with seeded_global_stream(seed, device):
-        for indices, batch in spec.full_batches(rows, task.encoder):
+        for indices, batch in spec.batches_to_embed(rows, task.encoder):
             batch = spec.to_tensor(batch, device)
             views = make_views(augment, batch, n_views, generator).chunk(n_views)
             n = len(indices)
