@@ -27,6 +27,13 @@ from sklearn_ssl.methods.ts2vec import TS2VecTransformer
 from sklearn_ssl.methods.tsdae import TSDAETransformer
 from sklearn_ssl.methods.vicreg import VICRegTransformer
 from sklearn_ssl.methods.vime import VIMETransformer
+from sklearn_ssl.model_files import (
+    ModelFileError,
+    load_model,
+    model_card,
+    register_model_class,
+    save_model,
+)
 from sklearn_ssl.pretext import PretextTask
 
 from sklearn_ssl import _workers  # isort: skip - after torch and scikit-learn have been loaded
@@ -47,6 +54,7 @@ __all__ = [
     "MaskedLMEmbedder",
     "MoCoTransformer",
     "MoCoV3Transformer",
+    "ModelFileError",
     "NextFrameEmbedder",
     "PretextTask",
     "SCARFTransformer",
@@ -62,6 +70,10 @@ __all__ = [
     "__version__",
     "list_images",
     "load_images",
+    "load_model",
+    "model_card",
+    "register_model_class",
+    "save_model",
 ]
 
 del _workers

@@ -2,15 +2,19 @@
 
 import sys
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import numpy as np
 import skops.io
 import torch
 
+from sklearn_ssl import load_model, save_model
 from sklearn_ssl.data import AUTO_MODALITY, KINDS, modality_of
 from sklearn_ssl.data.rows import RowBlocks
 from sklearn_ssl.data.text import TextSpec
+from sklearn_ssl.model_files import SKOPS_TRUSTED_TYPES
 
 SENTENCES = [
     "The cat sat on the mat.",
@@ -68,14 +72,16 @@ def make_task(estimator, spec, seed=0):
 
 
 def through_skops(estimator):
-    """Return what skops loads of what it saved, with nothing trusted but our types and optimizers.
-
-    ``doc/saving.rst`` names them.
-    """
+    """Return what skops loads of what it saved, if it trusts our types and optimizers only."""
     content = skops.io.dumps(estimator)
-    trusted = skops.io.get_untrusted_types(data=content)
-    assert all(name.startswith(("sklearn_ssl.", "torch.optim.")) for name in trusted)
-    return skops.io.loads(content, trusted=trusted)
+    return skops.io.loads(content, trusted=SKOPS_TRUSTED_TYPES)
+
+
+def through_model_file(estimator):
+    """Return what is loaded from a file of arrays and JSON."""
+    with TemporaryDirectory() as folder:
+        save_model(estimator, Path(folder) / "model")
+        return load_model(Path(folder) / "model")
 
 
 class Outputs:

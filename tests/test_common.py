@@ -35,7 +35,7 @@ from sklearn_ssl import (
 )
 from sklearn_ssl._seeds import draw_seed
 from sklearn_ssl.data import taken_by
-from tests.helpers import assert_equal_but_for_rounding, through_skops
+from tests.helpers import assert_equal_but_for_rounding, through_model_file, through_skops
 
 ESTIMATORS = [
     BarlowTwinsTransformer,
@@ -168,8 +168,14 @@ def test_fit_transform_is_fit_and_transform(Estimator, fitted):
 @every_kind
 @pytest.mark.parametrize(
     "duplicate",
-    [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e)), through_skops],
-    ids=["copy", "deepcopy", "pickle", "skops"],
+    [
+        copy.copy,
+        copy.deepcopy,
+        lambda e: pickle.loads(pickle.dumps(e)),
+        through_skops,
+        through_model_file,
+    ],
+    ids=["copy", "deepcopy", "pickle", "skops", "model_file"],
 )
 def test_copies_embed_alike(Estimator, duplicate, fitted):
     fit, X = fitted

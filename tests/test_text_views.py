@@ -23,7 +23,7 @@ from sklearn_ssl.datasets import load_scipy_docstrings
 from sklearn_ssl.evaluation import evaluate_representation
 from sklearn_ssl.semi_supervised import draw_labels
 from tests.few_labels.test_fine_tune import augmentation_of
-from tests.helpers import assert_equal_but_for_rounding, through_skops
+from tests.helpers import assert_equal_but_for_rounding, through_model_file, through_skops
 
 METHODS = [
     Estimator
@@ -134,7 +134,9 @@ def test_a_long_text_is_the_mean_of_its_pieces(fitted):
     np.testing.assert_allclose(fitted.transform(["a dog", LONG])[1], expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("duplicate", [through_skops, lambda e: pickle.loads(pickle.dumps(e))])
+@pytest.mark.parametrize(
+    "duplicate", [through_skops, through_model_file, lambda e: pickle.loads(pickle.dumps(e))]
+)
 def test_copies_embed_alike_and_go_on(duplicate, fitted, tmp_path):
     twin = duplicate(fitted)
     np.testing.assert_array_equal(twin.transform(TEXTS), fitted.transform(TEXTS))

@@ -1,9 +1,12 @@
 """A saved estimator consists of parameters and arrays; its networks are built again."""
 
 import warnings
+import zlib
 
+import numpy as np
 import torch
 
+from sklearn_ssl._array_files import ModelFileError
 from sklearn_ssl._version import __version__
 from sklearn_ssl.training.runtime import resolve_device, seeded_global_stream, torch_settings
 
@@ -21,13 +24,14 @@ class SavedAsArraysMixin:
         task = whole.get("task_")
         if task is not None:
             state["_task_arrays"] = {
-                name: tensor.cpu().numpy() for name, tensor in task.state_dict().items()
+                name: _array(tensor) for name, tensor in task.state_dict().items()
             }
+            state["_task_checksum"] = _checksum(state["_task_arrays"])
             state["_sklearn_ssl_version"] = __version__
         return state
 
     def __setstate__(self, state):
-        added = ("_task_arrays", "_sklearn_ssl_version")
+        added = ("_task_arrays", "_task_checksum", "_sklearn_ssl_version")
         super().__setstate__({name: state[name] for name in state if name not in added})
         arrays, version = state.get("_task_arrays"), state.get("_sklearn_ssl_version", __version__)
         if version != __version__:
@@ -38,15 +42,55 @@ class SavedAsArraysMixin:
                 stacklevel=2,
             )
         if arrays is not None:
+            checksum = _checksum(arrays)
+            if state.get("_task_checksum", checksum) != checksum:  # older files have none
+                raise ModelFileError(
+                    f"The file of this {type(self).__name__} is damaged: its weights are not those "
+                    "that were saved. Copy or download it again."
+                )
             self.task_ = self._rebuild_task(arrays)
 
     @torch_settings()
     def _rebuild_task(self, arrays):
         with seeded_global_stream(0):
             task = type(self)(**self._task_params)._make_task(self.input_spec_)
-        task.load_state_dict({name: torch.from_numpy(a.copy()) for name, a in arrays.items()})
+        _check_arrays(task, arrays)
+        task.load_state_dict({name: _tensor(array) for name, array in arrays.items()})
         try:
             device = resolve_device(self._task_params["device"])
         except ValueError:  # fitted on a device that this machine lacks
             device = torch.device("cpu")
         return task.to(device, memory_format=torch.channels_last).eval()
+
+
+def _checksum(arrays):
+    """Return a number that changes with any byte of the arrays; pickle has none."""
+    checksum = 0
+    for name in sorted(arrays):
+        checksum = zlib.crc32(np.ascontiguousarray(arrays[name]), checksum)
+    return checksum
+
+
+def _check_arrays(task, arrays):
+    """Refuse arrays that are not those of a task; load_state_dict would convert their dtypes."""
+    expected = {name: _kind(_array(tensor)) for name, tensor in task.state_dict().items()}
+    got = {name: _kind(array) for name, array in arrays.items()}
+    for name in expected | got:
+        if got.get(name) != expected.get(name):
+            raise ValueError(
+                f"The saved array {name!r} is {got.get(name, 'missing')}, but the network that "
+                f"the parameters describe has {expected.get(name, 'no such array')}."
+            )
+
+
+def _array(tensor):
+    return tensor.cpu().numpy()
+
+
+def _kind(array):
+    return f"{array.dtype} of shape {array.shape}"
+
+
+def _tensor(array):
+    """Return an array as a tensor, without a copy if it may be written to."""
+    return torch.from_numpy(array if array.flags.writeable else array.copy())

@@ -192,6 +192,30 @@ class RepresentationReport:
             columns=["name", "title", "labels_per_class", "draw", self.scoring],
         )
 
+    def to_dict(self):
+        """Return the results as values that JSON knows, without the positions of rows.
+
+        Returns
+        -------
+        results : dict
+            The summary, the scores of each draw, and what they were measured on; None stands for
+            numbers that are unknown.
+        """
+        return {
+            "summary": self.summary,
+            "scoring": self.scoring,
+            "regression": self.regression,
+            "guessing": None if np.isnan(self.guessing) else float(self.guessing),
+            "labels_per_class": [int(k) for k in self.labels_per_class],
+            "scores": {name: np.asarray(scores).tolist() for name, scores in self.scores.items()},
+            "titles": dict(self.titles),
+            "representations": list(self.representations),
+            "belongs_to": dict(self.belongs_to),
+            "n_pretrain": self.n_pretrain,
+            "fitted_before": list(self.fitted_before),
+            "n_test": self.n_test,
+        }
+
     def plot(self, ax=None, **kwargs):
         """Draw labels per class against scores.
 

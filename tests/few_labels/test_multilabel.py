@@ -31,7 +31,7 @@ from sklearn_ssl.semi_supervised import (
     labeled_cross_val_predict,
     labeled_scorer,
 )
-from tests.helpers import assert_layer_is_at_rest, through_skops
+from tests.helpers import assert_layer_is_at_rest, through_model_file, through_skops
 
 STRATEGIES = ("probe", "full", "probe-then-full")
 every_strategy = pytest.mark.parametrize("strategy", STRATEGIES)
@@ -391,7 +391,8 @@ def test_a_classifier_is_cloned_and_saved(strategy, ssl, tmp_path):
     classifier = make(ssl, strategy=strategy, max_epochs=1).fit(X, FEW)
     joblib.dump(classifier, tmp_path / "classifier.joblib")
     again = clone(classifier).fit(X, FEW)
-    for other in (joblib.load(tmp_path / "classifier.joblib"), through_skops(classifier), again):
+    loaded = [through_skops(classifier), through_model_file(classifier)]
+    for other in (joblib.load(tmp_path / "classifier.joblib"), *loaded, again):
         np.testing.assert_array_equal(other.predict_proba(X), classifier.predict_proba(X))
 
 
