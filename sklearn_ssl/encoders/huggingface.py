@@ -15,6 +15,7 @@ _LOCKS = {"quiet": threading.RLock()}
 if hasattr(os, "register_at_fork"):  # another thread may hold it while this one forks
     os.register_at_fork(after_in_child=lambda: _LOCKS.update(quiet=threading.RLock()))
 OTHERWISE = "its states do not follow from the tokens of a row alone"
+_NAMES_CODE = {"auto_map", "attn_implementation", "_attn_implementation", "custom_pipelines"}
 _TAKES = (
     "MaskedLMEmbedder, SimCSETransformer and TSDAETransformer accept encoders such as BERT, "
     "RoBERTa, DistilBERT, MPNet or ModernBERT, CausalLMEmbedder accepts decoders such as GPT-2, "
@@ -160,7 +161,8 @@ def build_pretrained(config, *, causal, pooling):
     ValueError
         If the model is bidirectional but must be causal, or vice versa, or is not supported.
     """
-    config = import_transformers().AutoConfig.for_model(**json.loads(config))
+    facts = json.loads(config, object_hook=_without_code)
+    config = import_transformers().AutoConfig.for_model(**facts)
     model_class = class_for(config, causal)
     try:
         whole = model_class.from_config(config, dtype=torch.float32)
@@ -175,6 +177,11 @@ def build_pretrained(config, *, causal, pooling):
     if looks_ahead == causal:
         raise _wrong_way(config, causal)
     return encoder.train(was_training), head.train(was_training)
+
+
+def _without_code(facts):
+    """Leave out what would make transformers download code, or run it from a folder."""
+    return {name: fact for name, fact in facts.items() if name not in _NAMES_CODE}
 
 
 def _taken_apart(whole, causal, pooling):

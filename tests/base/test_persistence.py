@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_ssl import SimCLRTransformer
+from sklearn_ssl import ModelFileError, SimCLRTransformer
 from sklearn_ssl.base import estimator as base_estimator
 from sklearn_ssl.base import persistence
 
@@ -214,3 +214,52 @@ def test_a_flipped_bit_in_a_compressed_file_is_found(digits, tmp_path, place):
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(Exception):  # noqa: B017, PT011 - of zlib, or of the pickle that it spoils
         joblib.load(tmp_path / "file")
+
+
+def test_a_flipped_bit_in_the_weights_is_found(digits, tmp_path):
+    estimator, _ = fit(({}, digits[0][:64]))
+    path = tmp_path / "file"
+    joblib.dump(estimator, path)
+    content = path.read_bytes()
+    for weights in estimator.task_.state_dict().values():
+        changed = bytearray(content)
+        changed[content.index(weights.numpy().tobytes())] ^= 1
+        path.write_bytes(changed)
+        with pytest.raises(ModelFileError, match="SimCLRTransformer is damaged: its weights are"):
+            joblib.load(path)
+
+
+def test_files_without_a_checksum_are_loaded(digits):
+    estimator, X = fit(({}, digits[0][:64]))
+    state = estimator.__getstate__()
+    del state["_task_checksum"]  # as in files of the first versions
+    twin = SimCLRTransformer.__new__(SimCLRTransformer)
+    twin.__setstate__(state)
+    np.testing.assert_array_equal(twin.transform(X), estimator.transform(X))
+
+
+def test_memory_maps_of_a_file_may_be_read_only(digits, tmp_path):
+    estimator, X = fit(({}, digits[0][:64]))
+    joblib.dump(estimator, tmp_path / "file")
+    twin = joblib.load(tmp_path / "file", mmap_mode="r")
+    np.testing.assert_array_equal(twin.transform(X), estimator.transform(X))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: a.astype(np.float64), "is float64 of shape .* has float32 of shape"),
+        (lambda a: a[:-1], r"is float32 of shape \(\d+, \d+\), .* has float32 of shape"),
+        (None, "is missing, but the network that the parameters describe has float32"),
+    ],
+)
+def test_arrays_of_another_network_are_refused(digits, change, message):
+    state = fit(({}, digits[0][:64]))[0].__getstate__()
+    del state["_task_checksum"]
+    arrays = state["_task_arrays"]
+    name = next(name for name, array in arrays.items() if array.ndim == 2)
+    array = arrays.pop(name)
+    if change is not None:
+        arrays[name] = change(array)
+    with pytest.raises(ValueError, match=message):
+        SimCLRTransformer.__new__(SimCLRTransformer).__setstate__(state)

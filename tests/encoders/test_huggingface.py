@@ -439,3 +439,14 @@ def test_the_tokenizer_of_minilm_neither_fills_up_nor_cuts_off(minilm):
     embedder = MaskedLMEmbedder(pretrained=folder, max_epochs=0).fit(["word " * 1000, "a"])
     assert embedder.input_spec_.n_tokens >= 1001
     assert len(embedder.tokenizer_.encode("word " * 1000, add_special_tokens=False)) == 1000
+
+
+def test_a_configuration_names_no_code(tmp_path):
+    config = json.loads(read_pretrained(save_bert(tmp_path / "bert"), causal=False).config)
+    evil = {
+        "auto_map": {"AutoModel": "evil/repo--module.Model"},
+        "attn_implementation": "evil/code",
+    }
+    encoder, _ = build_pretrained(json.dumps(config | evil), causal=False, pooling="mean")
+    assert not hasattr(encoder.model.config, "auto_map")
+    assert encoder.model.config._attn_implementation != "evil/code"
