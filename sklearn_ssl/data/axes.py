@@ -1,4 +1,10 @@
-"""The order of axes: advice for rows with their axes in another order."""
+"""The order of axes: advice for rows with their axes in another order, and for volumes."""
+
+VOLUMES = (
+    "If X holds volumes, (n, depth, height, width[, channels]), pass their slices as images, "
+    "slices = X.reshape(-1, *X.shape[2:]), and average what the slices of a volume give: "
+    "ssl.transform(slices).reshape(len(X), X.shape[1], -1).mean(axis=1)."
+)
 
 
 def axes_to_move(got, expected):

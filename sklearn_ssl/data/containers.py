@@ -1,22 +1,32 @@
 """Containers of users' data: Arrow arrays, masks, frames that are not collected yet."""
 
 import sys
+from collections.abc import Mapping
 
 import numpy as np
 
+from sklearn_ssl.data.image_items import ImageItems, images_in
+
 
 def opened(X):
-    """Return X as it is, except that Arrow data becomes a Table or a list.
+    """Return X as it is, except for Arrow data and data sets of images.
+
+    Arrow data becomes a Table or a list, and a data set of images a sequence of them. So does a
+    list of its items.
 
     Raises
     ------
     TypeError
-        If X is a polars LazyFrame, which has no rows yet, or a Dataset or DataLoader, which yields
-        rows in its own way.
+        If X is a polars LazyFrame, which has no rows yet, or a DataLoader or another Dataset, which
+        yields rows in its own way.
     """
     if type(X).__name__ == "LazyFrame":
         raise TypeError("X is a polars LazyFrame, which has no rows yet. Pass X.collect().")
-    _refuse_datasets(X)
+    if isinstance(X, list) and X and isinstance(X[0], tuple | Mapping):
+        return ImageItems(X) if len(images_in(X[0])) == 1 else X
+    if _is_dataset(X):
+        _refuse_other_items(X)
+        return ImageItems(X)
     if not hasattr(X, "to_pylist") or type(X).__name__ == "Table":
         return X
     Table = sys.modules["pyarrow"].Table
@@ -27,28 +37,33 @@ def opened(X):
     return X.to_pylist()
 
 
-def _refuse_datasets(X):
+def _is_dataset(X):
     kinds = [kind.__name__ for kind in type(X).__mro__]
-    if any("DataLoader" in kind or "Dataset" in kind for kind in kinds) and not hasattr(X, "dtype"):
-        table = next(
-            (f"X.{name}()" for name in ("to_pandas", "to_dataframe") if hasattr(X, name)), ""
-        )
-        raise TypeError(
-            f"X is a {kinds[0]}, which yields rows in its own way. Expected an array of numbers, a "
-            "data frame, or a list of arrays: stack the rows of the data set, for example with "
-            "np.stack([np.asarray(row[0]) for row in dataset])."
-            + (f" If it is a table, pass {table}." if table else "")
-            + _advice_on_images(X)
-        )
+    return any("DataLoader" in k or "Dataset" in k for k in kinds) and not hasattr(X, "dtype")
 
 
-def _advice_on_images(X):
-    """Return how to pass the images of torchvision's ImageFolder or of Hugging Face's datasets."""
-    if hasattr(X, "samples"):
-        return " If it lists image files, pass [path for path, label in X.samples]."
-    if hasattr(X, "column_names"):
-        return ' If a column holds images, pass it, such as X["image"], with image_size=64.'
-    return ""
+def _refuse_other_items(X):
+    """Raise an error unless a data set has a length, an index and one image in each item."""
+    has_index = hasattr(X, "__len__") and hasattr(X, "__getitem__") and not isinstance(X, Mapping)
+    if not has_index or len(X) == 0:
+        refuse_dataset(X)
+    n_images = len(images_in(X[0]))
+    if n_images != 1:
+        refuse_dataset(X, f" Its items hold {n_images} images, not one.")
+
+
+def refuse_dataset(X, reason=""):
+    """Raise an error about a data set that cannot be read."""
+    name = type(X).__name__
+    table = next(
+        (f"X.{method}()" for method in ("to_pandas", "to_dataframe") if hasattr(X, method)), ""
+    )
+    raise TypeError(
+        f"X is a {name}, which yields rows in its own way.{reason} Expected an array of numbers, a "
+        "data frame, a list of arrays, or a data set with a length whose items, by index, hold one "
+        "image each: stack the rows of others, for example with np.stack([np.asarray(row[0]) for "
+        "row in dataset])." + (f" If it is a table, pass {table}." if table else "")
+    )
 
 
 def unmasked(X, whole=None):

@@ -9,16 +9,13 @@ from typing import ClassVar
 import numpy as np
 
 from sklearn_ssl.augment import ImageAugmentation
-from sklearn_ssl.data.axes import axes_to_move, is_oblong
-from sklearn_ssl.data.containers import opened
-from sklearn_ssl.data.image_files import (
-    ImageFiles,
-    are_image_files,
-    size_of_images,
-    sources_in,
-)
+from sklearn_ssl.data.axes import VOLUMES, axes_to_move, is_oblong
+from sklearn_ssl.data.containers import opened, unmasked
+from sklearn_ssl.data.image_arrays import ImageArrays, arrays_in
+from sklearn_ssl.data.image_files import ImageFiles, are_image_files, size_of_images, sources_in
+from sklearn_ssl.data.image_items import MOST_COLORS, ImageItems
 from sklearn_ssl.data.image_statistics import mean_color_share, mirror_accuracy
-from sklearn_ssl.data.pixels import BYTES, MOST_COLORS, PixelSpec
+from sklearn_ssl.data.pixels import BYTES, PixelSpec
 from sklearn_ssl.data.readable import TO_RESIZE
 from sklearn_ssl.data.rows import RowBlocks, evenly_spaced
 from sklearn_ssl.data.spec import shown_shape
@@ -62,7 +59,10 @@ class ImageSpec(PixelSpec):
 
     @classmethod
     def recognizes(cls, X):
-        return are_image_files(opened(X))
+        X = opened(X)
+        if isinstance(X, ImageItems):
+            return not isinstance(X[0], np.ndarray) or X[0].ndim == 3
+        return are_image_files(X)
 
     @classmethod
     def read(cls, estimator, blocks):
@@ -71,18 +71,25 @@ class ImageSpec(PixelSpec):
 
     @classmethod
     def as_arrays(cls, estimator, blocks, spec=None):
-        files = [cls._files(estimator, X, spec) for X in blocks]
-        blocks = [X if found is None else found.decoded() for X, found in zip(blocks, files)]
+        read = [cls._images(estimator, X, spec) for X in blocks]
+        blocks = [X if images is None else images.decoded() for X, images in zip(blocks, read)]
         return super().as_arrays(estimator, blocks, spec)
 
     @classmethod
-    def _files(cls, estimator, X, spec=None):
-        """Return the image files that X holds; None if it holds anything else."""
+    def _images(cls, estimator, X, spec=None):
+        """Return X as images that are read one by one; None if it is an array or a frame."""
         X, is_sized = opened(X), estimator.image_size is not None
         sources = sources_in(X, pictures=is_sized)
         is_certain = is_sized or estimator.modality == cls.modality
-        if sources is None or not (is_certain or are_image_files(X)):
-            return None
+        if sources is not None and (is_certain or are_image_files(X)):
+            return cls._files(estimator, sources, spec)
+        if isinstance(X, ImageItems):
+            return cls._arrays(estimator, X, spec)
+        rows = arrays_in(X) if is_sized else None
+        return None if rows is None else cls._arrays(estimator, unmasked(rows, cls.plural), spec)
+
+    @classmethod
+    def _files(cls, estimator, sources, spec):
         if spec is not None:
             channels, height, width = spec.shape
             if channels not in (1, 3):
@@ -99,15 +106,37 @@ class ImageSpec(PixelSpec):
         size = size_of_images(estimator.image_size, "image_size")
         return ImageFiles(sources, size, estimator.image_resize)
 
+    @classmethod
+    def _arrays(cls, estimator, sources, spec):
+        if estimator.image_size is None:
+            return ImageArrays(sources, None, estimator.image_resize)
+        if spec is not None:
+            return ImageArrays(sources, spec.shape[1:], spec.resize)
+        *sides, _ = size_of_images(estimator.image_size, "image_size")
+        images = ImageArrays(sources, tuple(sides), estimator.image_resize)
+        channels = (*images.shape, 1)[3]
+        if np.ndim(estimator.image_size) and (*estimator.image_size, channels)[2] != channels:
+            raise ValueError(
+                f"image_size={estimator.image_size} asks for {estimator.image_size[2]} channels, "
+                f"but X holds arrays of {images.first_dtype} with {channels}, which are resized "
+                f"as they are. Use image_size={tuple(sides)}."
+            )
+        return images
+
     def rows_of(self, estimator, X):
-        files = self._files(estimator, X, self)
-        if files is None or (self.shift, self.scale) != BYTES:  # then the values are to be checked
+        images = self._images(estimator, X, self)
+        if images is None or not self._are_known(images):
             return super().rows_of(estimator, X)
-        return RowBlocks(files), np.arange(len(files)), np.ones(len(files))
+        return RowBlocks(images), np.arange(len(images)), np.ones(len(images))
+
+    def _are_known(self, images):
+        """Return whether images can only have the shape and the range of those in ``fit``."""
+        are_bytes = images.dtype == np.uint8 and (self.shift, self.scale) == BYTES
+        return are_bytes and images.shape[1:] == self.row_shape
 
     def decoded(self, estimator, X):
-        files = self._files(estimator, X, self)
-        return X if files is None else files.decoded()
+        images = self._images(estimator, X, self)
+        return X if images is None else images.decoded()
 
     @classmethod
     def batch_shape(cls, estimator, row_shape):
@@ -207,13 +236,13 @@ def read_image_shape(row_shape, image_shape, *, is_named=False):
 
 
 def _check_image_size(image_size, shape):
-    """Refuse arrays of another size: only files and images of PIL are resized."""
+    """Refuse an array of another size: only files and lists of images are resized."""
     height, width, _ = size_of_images(image_size, "image_size")
     if (height, width) != shape[1:]:
         raise ValueError(
-            f"image_size={image_size} is for image files and images of PIL, which are resized; X "
+            f"image_size={image_size} is for files and for lists of images, which are resized; X "
             f"is an array of images of {shape[1]} x {shape[2]} pixels. Leave image_size out, or "
-            "resize X before."
+            "pass list(X)."
         )
 
 
@@ -242,6 +271,14 @@ def _check_image_shape(row_shape, image_shape):
 def _check_channels_last(shape, got, remedy, *, is_settled=False):
     """Refuse images with channels first, and warn if that is doubtful."""
     height, width, channels = shape
+    if height == width == channels > MOST_COLORS and not is_settled:
+        warnings.warn(
+            f"{got}, which is read as images of {height} x {width} pixels with {channels} "
+            f'channels. If so, silence this with modality="image" and image_shape={shape}. '
+            f"{VOLUMES}",
+            UserWarning,
+            stacklevel=2,
+        )
     if height == width or (channels <= MOST_COLORS and not 1 < width == channels):
         return
     looks = f"{got}, which looks like channels first; images are expected as"
@@ -252,7 +289,7 @@ def _check_channels_last(shape, got, remedy, *, is_settled=False):
     if width == channels > MOST_COLORS:
         raise ValueError(
             f"{looks} (n, height, width, channels). {remedy} If these are {channels} channels of "
-            f'{height} x {width} pixels, set modality="image" and image_shape={shape}.'
+            f'{height} x {width} pixels, set modality="image" and image_shape={shape}. {VOLUMES}'
         )
     if channels > MOST_BANDS or width <= MOST_COLORS < min(height, channels):
         doubt, remedy = "rows last", "np.moveaxis(X, -1, 0)"
@@ -262,7 +299,8 @@ def _check_channels_last(shape, got, remedy, *, is_settled=False):
         return
     warnings.warn(
         f"{got}, which is read as (n, height, width, channels), and may have {doubt}. If so, use "
-        f'{remedy}; if not, silence this with modality="image" and image_shape={shape}.',
+        f'{remedy}; if not, silence this with modality="image" and image_shape={shape}.'
+        + (f" {VOLUMES}" if channels > MOST_COLORS else ""),
         UserWarning,
         stacklevel=2,
     )

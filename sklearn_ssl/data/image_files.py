@@ -14,6 +14,8 @@ import joblib
 import numpy as np
 from PIL import ExifTags, Image
 
+from sklearn_ssl.data.image_items import ImageItems
+
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 IMAGE_NAME = re.compile(rf"[^\n]*({'|'.join(map(re.escape, SUFFIXES))})", re.IGNORECASE)
 SIGNATURES = re.compile(
@@ -21,6 +23,7 @@ SIGNATURES = re.compile(
 )  # of the same formats
 SOURCES = (str, bytes, PathLike)
 SINGLE = (str, bytes, bytearray)  # no rows, although they are sequences
+UNREAD = object()  # instead of a row that a data set does not give
 
 DEFAULT_SIZE = 64  # pixels: a fit takes minutes on a CPU, and a network sees what is in a photo
 IN_MEMORY = 2**30  # bytes; decoded images that take more are kept in a temporary file
@@ -39,7 +42,6 @@ UPRIGHT_BY = {  # by the orientation in EXIF
     8: Image.Transpose.ROTATE_90,
 }
 TURNED = (5, 6, 7, 8)  # width and height are exchanged
-REMEDY = 'Leave it out; sklearn_ssl.load_images(paths, on_error="skip") leaves out all such files.'
 
 
 class UnreadableImageError(ValueError):
@@ -51,7 +53,7 @@ class ImageFiles:
 
     Parameters
     ----------
-    sources : sequence of str, path, bytes or PIL.Image.Image
+    sources : sequence of str, path, bytes, PIL.Image.Image or ndarray of uint8
     size : tuple of int
         ``(height, width, channels)``, with 1 channel (gray) or 3 (RGB).
     resize : {"crop", "pad"}
@@ -65,6 +67,9 @@ class ImageFiles:
     """
 
     dtype = np.dtype(np.uint8)
+    remedy = (
+        'Leave it out; sklearn_ssl.load_images(paths, on_error="skip") leaves out all such files.'
+    )
 
     def __init__(self, sources, size, resize, row_shape=None):
         self.sources = sources
@@ -76,12 +81,12 @@ class ImageFiles:
         return len(self.sources)
 
     def __getitem__(self, rows):
-        """Return the images at `rows`, a slice or an array of integers, as uint8."""
+        """Return the images at `rows`, a slice or an array of integers."""
         places = np.arange(len(self))[rows]
-        images = np.empty((len(places), *self.size), np.uint8)
+        images = np.empty((len(places), *self.size), self.dtype)
         for image, result in zip(images, self._results(places)):
             if isinstance(result, UnreadableImageError):
-                raise UnreadableImageError(f"{result} {REMEDY}") from result.__cause__
+                raise UnreadableImageError(f"{result} {self.remedy}") from result.__cause__
             image[:] = result
         return images.reshape(-1, *self.shape[1:])
 
@@ -91,21 +96,22 @@ class ImageFiles:
         The temporary file has no name, and vanishes with the array.
         """
         starts = range(0, len(self), AT_ONCE)
-        return stored((self[start : start + AT_ONCE] for start in starts), self.shape)
+        blocks = (self[start : start + AT_ONCE] for start in starts)
+        return stored(blocks, self.shape, self.dtype)
 
     def readable(self):
         """Return which files can be read, and all of their images, like :meth:`decoded`.
 
         Returns
         -------
-        images : ndarray of uint8
+        images : ndarray
         errors : dict of int to UnreadableImageError
             By the place of the file.
         """
         errors = {}
         starts = range(0, len(self), AT_ONCE)
         blocks = (self._readable(range(len(self))[s : s + AT_ONCE], errors) for s in starts)
-        images = stored(blocks, self.shape)
+        images = stored(blocks, self.shape, self.dtype)
         return images, errors
 
     def _readable(self, places, errors):
@@ -115,37 +121,46 @@ class ImageFiles:
                 errors[place] = result
             else:
                 images.append(result)
-        return np.array(images, np.uint8).reshape(-1, *self.shape[1:])
+        return np.array(images, self.dtype).reshape(-1, *self.shape[1:])
 
     def _results(self, places):
         """Return a list with an image or an error for each place.
 
-        An image does not depend on the threads, because each is decoded by one of them.
+        An image does not depend on the threads, because each is decoded by one of them. A data set
+        is read by this thread alone: it may hold an open file, or draw random numbers.
         """
+        if isinstance(self.sources, ImageItems):
+            return [self._result(place) for place in places]
         with ThreadPoolExecutor(joblib.cpu_count(), thread_name_prefix="decode") as pool:
             return list(pool.map(self._result, places))
 
     def _result(self, place):
-        source = self.sources[int(place)]
+        source = UNREAD
         try:
-            return read_image(source, self.size, self.resize)
+            source = self.sources[int(place)]
+            return self._read(source)
         except MemoryError:
             raise
         except Exception as error:  # Pillow's readers raise many kinds
             return _error_of(source, place, error)
 
+    def _read(self, source):
+        return read_image(source, self.size, self.resize)
 
-def stored(blocks, shape):
-    """Return blocks of rows as one array of uint8, in memory or in a temporary file.
+
+def stored(blocks, shape, dtype):
+    """Return blocks of rows as one array, in memory or in a temporary file.
 
     Parameters
     ----------
-    blocks : iterable of ndarray of uint8
+    blocks : iterable of ndarray
     shape : tuple of int
         That the array has if no row is left out.
+    dtype : numpy.dtype
+        Of the blocks.
     """
-    if prod(shape) <= IN_MEMORY:
-        images, n = np.empty(shape, np.uint8), 0
+    if prod(shape) * dtype.itemsize <= IN_MEMORY:
+        images, n = np.empty(shape, dtype), 0
         for block in blocks:
             images[n : n + len(block)] = block
             n += len(block)
@@ -155,16 +170,16 @@ def stored(blocks, shape):
             file.write(block)
         file.flush()
         if not file.tell():
-            return np.empty((0, *shape[1:]), np.uint8)
+            return np.empty((0, *shape[1:]), dtype)
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    return np.frombuffer(mapped, np.uint8).reshape(-1, *shape[1:])
+    return np.frombuffer(mapped, dtype).reshape(-1, *shape[1:])
 
 
 # What X holds -------------------------------------------------------------------------------------
 
 
 def sources_in(X, *, pictures=False):
-    """Return the rows of X as something to index if they are paths or bytes; None otherwise.
+    """Return the rows of X as something to index if they are read as files are; None otherwise.
 
     Parameters
     ----------
@@ -172,7 +187,7 @@ def sources_in(X, *, pictures=False):
         As returned by :func:`~sklearn_ssl.data.containers.opened`. Sequences stay as they are: a
         column of Hugging Face's `datasets` decodes its images when they are asked for.
     pictures : bool, default=False
-        Whether images of PIL count, too.
+        Whether images of PIL count, too, and arrays with the pixels of a file.
     """
     if isinstance(X, SINGLE):
         return None
@@ -181,8 +196,17 @@ def sources_in(X, *, pictures=False):
         if not is_column or getattr(X.dtype, "kind", "O") in "biufcmM":
             return None
         X = list(X)
-    kinds = (*SOURCES, Image.Image) if pictures else SOURCES
-    return X if isinstance(_first(X), kinds) else None
+    first = _first(X)
+    is_source = isinstance(first, SOURCES) or (pictures and is_picture(first))
+    return X if is_source else None
+
+
+def is_picture(image):
+    """Return whether an object is an image of PIL, or an array with the pixels of a file."""
+    if not isinstance(image, np.ndarray):
+        return isinstance(image, Image.Image)
+    has_colors = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3, 4))
+    return image.dtype == np.uint8 and has_colors
 
 
 def are_image_files(X):
@@ -239,8 +263,9 @@ def read_image(source, size, resize="crop"):
 
     Parameters
     ----------
-    source : str, path, bytes or PIL.Image.Image
-        The first frame counts if there are several.
+    source : str, path, bytes, PIL.Image.Image or ndarray of uint8
+        The first frame counts if there are several. Arrays have the shape (height, width) or
+        (height, width, channels), gray, RGB or RGBA.
     size : tuple of int
         ``(height, width, channels)``, with 1 channel (gray) or 3 (RGB).
     resize : {"crop", "pad"}, default="crop"
@@ -252,6 +277,8 @@ def read_image(source, size, resize="crop"):
     """
     *sides, channels = size
     mode = "L" if channels == 1 else "RGB"
+    if isinstance(source, np.ndarray):
+        source = _as_picture(source)
     if isinstance(source, Image.Image):
         image = _fitted(source, (source.width, source.height), mode, sides, resize)
     else:
@@ -262,6 +289,46 @@ def read_image(source, size, resize="crop"):
     if resize == "pad":
         image = _framed(image, sides)
     return np.asarray(image).reshape(size)
+
+
+def resize_array(image, sides, resize):
+    """Return an array resized like an image from a file, each channel apart.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width[, channels])
+    sides : tuple of int
+        ``(height, width)``.
+    resize : {"crop", "pad"}
+        Borders have the value of the darkest pixel, in each channel.
+
+    Returns
+    -------
+    image : ndarray of float32
+        Interpolation does not leave the range of the pixels of a channel.
+    """
+    with np.errstate(over="ignore"):
+        image = np.float32(image)
+    if not np.isfinite(image).all():
+        raise UnreadableImageError(
+            "it has pixels that are missing (NaN), infinite or too large for float32. Replace "
+            "them, for example with the median of the others"
+        )
+    planes = [Image.fromarray(plane) for plane in np.moveaxis(np.atleast_3d(image), -1, 0)]
+    fitted = np.stack([_resized(plane, plane.size, sides, resize) for plane in planes], axis=-1)
+    lows, highs = image.min(axis=(0, 1)), image.max(axis=(0, 1))
+    framed = np.empty((*sides, len(planes)), np.float32)
+    framed[:] = lows
+    top, left = ((full - part) // 2 for full, part in zip(sides, fitted.shape))
+    inside = framed[top : top + fitted.shape[0], left : left + fitted.shape[1]]
+    np.clip(fitted, lows, highs, out=inside)
+    return framed.reshape(*sides, *image.shape[2:])
+
+
+def _as_picture(array):
+    if not is_picture(array):
+        raise UnreadableImageError("among files, arrays must be of uint8 with 1, 3 or 4 channels")
+    return Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array)
 
 
 def _decode_smaller(image, mode, sides, resize):
@@ -348,12 +415,16 @@ def _error_of(source, place, error):
 
 
 def _fault(source, error):
+    if source is UNREAD:
+        return f"cannot be read: {str(error).rstrip('.') or repr(error)}"
     if _is_missing(source):
         return f"is missing ({source})"
-    if not isinstance(source, (*SOURCES, Image.Image)):
-        return f"is of type {type(source).__name__}, among paths or encoded images"
+    if not isinstance(source, (*SOURCES, Image.Image, np.ndarray)):
+        return f"is of type {type(source).__name__}, among paths or images"
     what = "an image of PIL"
-    if isinstance(source, bytes):
+    if isinstance(source, np.ndarray):
+        what = f"an array of {source.dtype} of shape {source.shape}"
+    elif isinstance(source, bytes):
         what = f"{len(source)} bytes"
     elif isinstance(source, str | PathLike):
         what = f"the file {fspath(source)!r}"
@@ -361,4 +432,6 @@ def _fault(source, error):
         return f"is {what}, which does not exist; nothing is downloaded"
     if isinstance(error, Image.UnidentifiedImageError):
         return f"is {what}, not an image that Pillow can read"
+    if isinstance(error, UnreadableImageError):
+        return f"is {what}: {error}"
     return f"is {what}, which cannot be read as an image: {str(error).rstrip('.') or repr(error)}"

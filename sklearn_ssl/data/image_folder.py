@@ -9,6 +9,7 @@ import numpy as np
 
 from sklearn_ssl.data.containers import opened
 from sklearn_ssl.data.image_files import SUFFIXES, ImageFiles, size_of_images, sources_in
+from sklearn_ssl.data.image_items import ImageItems
 
 UNLABELED = ("unlabeled", "unlabelled")
 N_NAMED = 5  # files that a warning names
@@ -90,8 +91,9 @@ def load_images(
     Parameters
     ----------
     images : str, path or sequence
-        A folder, as in :func:`list_images`, or a list, an array or a column of paths, of encoded
-        images (bytes) or of images of PIL.
+        A folder, as in :func:`list_images`; a list, an array or a column of paths, of encoded
+        images (bytes), of images of PIL or of arrays of uint8; or a data set of torch or of Hugging
+        Face, with one such image or array, or a tensor of uint8, in each item.
     size : int or tuple of int, default=None
         The side of a square, ``(height, width)`` or ``(height, width, channels)``, with 3 channels
         (RGB, the default) or 1 (gray). None means 64 pixels.
@@ -113,9 +115,9 @@ def load_images(
         it, use ``np.save``. It is in the folder of ``tempfile.gettempdir()``.
     labels : ndarray of shape (n,)
         Names of folders, as in :func:`list_images`; of single paths, that of the folder they are
-        in. None for bytes and images of PIL.
+        in. None for anything else.
     paths : list
-        Where they were read from. Only if `return_paths` is True.
+        Where they were read from; places in a data set. Only if `return_paths` is True.
 
     Raises
     ------
@@ -150,13 +152,16 @@ def load_images(
     sources, labels = _listed(images, unlabeled)
     files = ImageFiles(sources, size_of_images(size, "size"), resize)
     if on_error == "raise":
-        X = files.decoded()
+        X, kept = files.decoded(), range(len(sources))
     else:
         X, errors = files.readable()
-        _warn_of(errors, sources)
+        _warn_of(errors, len(sources))
         kept = [place for place in range(len(sources)) if place not in errors]
-        sources, labels = [sources[place] for place in kept], labels[kept]
-    return (X, labels, sources) if return_paths else (X, labels)
+        labels = labels[kept]
+    if not return_paths:
+        return X, labels
+    is_dataset = isinstance(sources, ImageItems)
+    return X, labels, list(kept) if is_dataset else [sources[place] for place in kept]
 
 
 def _listed(images, unlabeled):
@@ -170,8 +175,10 @@ def _listed(images, unlabeled):
             what += " of something else, or empty"
         raise ValueError(
             "load_images expects a folder, or a list, an array or a column of paths, of encoded "
-            f"images (bytes) or of images of PIL; got {what}."
+            f"images (bytes), of images of PIL or of arrays of uint8; got {what}."
         )
+    if isinstance(sources, ImageItems):
+        return sources, np.full(len(sources), None)
     are_paths = (isinstance(source, str | os.PathLike) for source in sources)
     parents = [Path(s).parent.name if is_path else None for s, is_path in zip(sources, are_paths)]
     return sources, _label_array(parents, unlabeled)
@@ -194,14 +201,14 @@ def _label_array(labels, unlabeled):
     return np.array(labels, dtype=object if None in labels else str)
 
 
-def _warn_of(errors, sources):
+def _warn_of(errors, n_images):
     """Warn of files that are left out; raise an error if all of them are."""
     if not errors:
         return
     named = "\n".join(f"  {error}" for error in list(errors.values())[:N_NAMED])
     if len(errors) > N_NAMED:
         named += f"\n  and {len(errors) - N_NAMED} more"
-    said = f"{len(errors)} of {len(sources)} images cannot be read"
-    if len(errors) == len(sources):
+    said = f"{len(errors)} of {n_images} images cannot be read"
+    if len(errors) == n_images:
         raise ValueError(f"{said}:\n{named}")
     warnings.warn(f"{said} and are left out:\n{named}", UserWarning, stacklevel=3)

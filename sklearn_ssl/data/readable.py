@@ -9,17 +9,22 @@ import numpy as np
 import torch
 
 from sklearn_ssl.data.columns import column_names
+from sklearn_ssl.data.containers import refuse_dataset
 from sklearn_ssl.data.image_files import SIGNATURES
+from sklearn_ssl.data.image_items import ImageItems
 
 TAKEN = "Expected an array of numbers, a data frame, or a list of arrays"
 FILE_NAME = re.compile(r"\S*\.[A-Za-z]\w{1,4}")
 TO_RESIZE = (
     "Images must have the same size. Estimators of images resize files, if X is a list of paths, "
-    "and images of PIL, for example with image_size=64. Otherwise, use PIL's image.resize((width, "
-    'height)), and image.convert("RGB") for equal channels'
+    "and lists of arrays or of images of PIL, for example with image_size=64"
 )
 IMAGE_ESTIMATORS = (
     "Image files, as a list of paths, are read by estimators of images, such as SimCLRTransformer"
+)
+IMAGE_ITEMS = (
+    "If it holds images, use an estimator of images, such as SimCLRTransformer; if they are gray, "
+    'with modality="image"'
 )
 TO_PAD = "TS2VecTransformer and NextFrameEmbedder accept series of different lengths"
 TEXT_ESTIMATORS = "SimCLRTransformer, MaskedLMEmbedder or CausalLMEmbedder, for example"
@@ -46,6 +51,8 @@ def read_rows(X, name):
     """
     if isinstance(X, torch.Tensor):
         return _tensor_as_array(X)
+    if isinstance(X, ImageItems):
+        refuse_dataset(X.dataset, f" {IMAGE_ITEMS}.")
     _refuse_unreadable(X, name)
     if hasattr(X, "columns") and hasattr(X, "shape"):
         _refuse_names_that_come_twice(X)

@@ -17,7 +17,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 from sklearn_ssl import defaults
-from sklearn_ssl.data.axes import axes_to_move
+from sklearn_ssl.data.axes import VOLUMES, axes_to_move
 from sklearn_ssl.data.categories import encode_table
 from sklearn_ssl.data.columns import holds_numbers_only, is_frame
 from sklearn_ssl.data.containers import opened, unmasked
@@ -29,7 +29,7 @@ TAKEN_BY = {
     2: " SimCLRTransformer takes tables, for example.",
     3: " TS2VecTransformer takes series, and SimCLRTransformer grayscale images, for example.",
     4: " SimCLRTransformer takes images, for example.",
-    5: " NextFrameEmbedder takes videos.",
+    5: f" NextFrameEmbedder takes videos. {VOLUMES}",
 }
 
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from sklearn_ssl.data.axes import is_oblong
+from sklearn_ssl.data.image_items import MOST_COLORS
 from sklearn_ssl.data.padding import pad_lists
-from sklearn_ssl.data.pixels import MOST_COLORS, PixelSpec
+from sklearn_ssl.data.pixels import PixelSpec
 from sklearn_ssl.data.spec import shown_shape
 
 

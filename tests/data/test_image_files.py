@@ -287,7 +287,7 @@ BROKEN = {
     "folder": (lambda path: path.parent, "which cannot be read as an image: .*directory"),
     "None": (lambda path: None, r"row 2 of x is missing \(none\)"),
     "NaN": (lambda path: np.nan, r"row 2 of x is missing \(nan\)"),
-    "array": (lambda path: np.zeros((4, 4)), "row 2 of x is of type ndarray, among paths"),
+    "array": (lambda path: np.zeros((4, 4)), "row 2 of x is an array of float64 of"),
 }
 
 
