@@ -92,14 +92,15 @@ class KindParameters(TableParameters):
     image_shape : tuple of int, default=None
         ``(height, width)`` or ``(height, width, channels)`` of images that are passed as flat rows.
     image_size : int or tuple of int, default=None
-        The size that images get if X holds files, encoded images or images of PIL: the side of a
-        square, ``(height, width)`` or ``(height, width, channels)``, with 3 channels (RGB, the
-        default) or 1 (gray). None means 64 pixels, which a small network reads in minutes on a CPU,
-        and leaves images of PIL, which must then have the same size, as they are. See
+        The size that images get if X holds files or encoded images, or is a list or a data set of
+        images of PIL or of arrays: the side of a square, ``(height, width)`` or ``(height, width,
+        channels)``, with 3 channels (RGB, the default) or 1 (gray); arrays other than of uint8
+        keep their channels. None means 64 pixels for files, which a small network reads in minutes
+        on a CPU, and leaves other images, which must then have the same size, as they are. See
         :ref:`image-files`.
     image_resize : {"crop", "pad"}, default="crop"
-        What happens to files of other proportions: "crop" cuts off what is too long on both sides,
-        "pad" keeps all of the image between black borders.
+        What happens to images of other proportions that are resized: "crop" cuts off what is too
+        long on both sides, "pad" keeps all of the image between black borders.
     """
 
     modality: str = param("auto", str)

@@ -188,8 +188,10 @@ class BasePretrainer(
         X : array-like of shape (n, features), (n, height, width[, channels]) or (n, channels, time)
             At least two rows of finite numbers; tables may have missing numbers (NaN) and
             categories. Memory-mapped arrays are read in batches. Texts are a list or a column of
-            strings. Images may also be a list or a column of paths or of encoded images (bytes);
-            they are decoded once, and kept in a temporary file if they take more than 1 GiB.
+            strings. Images may also be a list or a column of paths or of encoded images (bytes),
+            or a data set of torch or Hugging Face with one image in each item; they are decoded
+            once, and kept in a temporary file if they take more than 1 GiB. With `image_size`, a
+            list of arrays may hold images of different sizes.
         y : ignored
             Present for API consistency.
         X_unlabeled : array-like, default=None

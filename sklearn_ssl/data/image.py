@@ -55,7 +55,7 @@ class ImageSpec(PixelSpec):
     ragged_advice: ClassVar[str] = TO_RESIZE
     default_augmentation: ClassVar = ImageAugmentation
 
-    # Reading files ----------------------------------------------------------------------------
+    # Reading images one by one ----------------------------------------------------------------
 
     @classmethod
     def recognizes(cls, X):

@@ -16,8 +16,6 @@ class ImageArrays(ImageFiles):
     sides : tuple of int or None
         ``(height, width)`` to resize to; None means that they must have the size of the first.
     resize : {"crop", "pad"}
-    row_shape : tuple of int, default=None
-        Shape of a row, if it is not that of an image.
 
     Attributes
     ----------
@@ -28,14 +26,14 @@ class ImageArrays(ImageFiles):
 
     remedy = "Convert it, or leave it out."
 
-    def __init__(self, sources, sides, resize, row_shape=None):
+    def __init__(self, sources, sides, resize):
         first = np.asarray(sources[0])
         self.sides = sides
         self.first_shape, self.first_dtype = first.shape, first.dtype
         is_kept = sides is None or first.dtype == np.uint8
         self.dtype = first.dtype if is_kept else np.dtype(np.float32)
         size = first.shape if sides is None else (*sides, *first.shape[2:])
-        super().__init__(sources, size, resize, row_shape)
+        super().__init__(sources, size, resize)
 
     def _read(self, source):
         image = np.asarray(source)

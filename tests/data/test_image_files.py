@@ -17,7 +17,6 @@ from sklearn.datasets import load_sample_images
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
-from torchvision.datasets import ImageFolder
 
 from sklearn_ssl import (
     CausalLMEmbedder,
@@ -352,16 +351,6 @@ def test_a_sequence_of_images(paths, y):
     few = np.where(np.arange(24) % 2 == 0, y, -1)
     classifier = FineTuneClassifier(make(), strategy="probe").fit(Column(paths), few)
     assert classifier.predict(Column(paths)).shape == (24,)
-
-
-def test_data_sets_are_refused_with_advice(tmp_path, paths):
-    (tmp_path / "label").mkdir()
-    for path in paths:
-        (tmp_path / "label" / path.name).write_bytes(path.read_bytes())
-    dataset = ImageFolder(tmp_path)
-    with pytest.raises(TypeError, match=r"ImageFolder.*\[path for path, label in X\.samples\]"):
-        make().fit(dataset)
-    make(max_epochs=0).fit([path for path, label in dataset.samples])
 
 
 def test_files_and_their_pixels_are_the_same(paths, fitted):

@@ -26,7 +26,7 @@ from sklearn_ssl.evaluation import evaluate_representation
 rng = np.random.default_rng(0)
 COLORED = rng.integers(0, 256, (12, 8, 8, 3)).astype(np.uint8)
 TEXTS = ["a good film", "a bad one"]
-DATASET = TensorDataset(torch.from_numpy(COLORED))
+DATASET = TensorDataset(torch.zeros(12, 5))  # those of images are read
 
 
 def make(Estimator=SimCLRTransformer, **params):
@@ -144,17 +144,17 @@ REFUSED = {
     "sizes": (
         lambda: [image[: 5 + i % 3] for i, image in enumerate(COLORED)],
         ValueError,
-        r"\(5, 8, 3\) and \(6, 8, 3\).*image\.resize",
+        r"\(5, 8, 3\) and \(6, 8, 3\).*image_size=64",
     ),
     "PIL images": (
         lambda: [Image.fromarray(image).resize((8 + i, 8)) for i, image in enumerate(COLORED)],
         ValueError,
-        r"\(8, 8, 3\) and \(8, 9, 3\).*image\.resize",
+        r"\(8, 8, 3\) and \(8, 9, 3\).*image_size=64",
     ),
     "gray and colored": (
         lambda: [*COLORED, COLORED[0, ..., 0]],
         ValueError,
-        r'\(8, 8, 3\) and \(8, 8\).*image\.convert\("RGB"\)',
+        r"\(8, 8, 3\) and \(8, 8\).*image_size=64",
     ),
 }
 TEXT_COLUMNS = {
