@@ -7,7 +7,6 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from sklearn_ssl import defaults
 from sklearn_ssl.training.inference import row_batches
 from sklearn_ssl.training.runtime import torch_settings
 
@@ -59,7 +58,7 @@ def attention_maps(estimator, X):
     with torch_settings(), torch.inference_mode():
         maps = [
             encoder.attention(spec.to_tensor(rows, device)).float().cpu().numpy()
-            for rows in row_batches(X, defaults.inference_batch_size(spec.shape))
+            for rows in row_batches(X, spec.inference_batch_size)
         ]
     return np.concatenate(maps)
 

@@ -9,6 +9,7 @@ from sklearn_ssl import defaults
 from sklearn_ssl._sklearn_compat import Interval, StrOptions
 from sklearn_ssl.base.estimator import BasePretrainer
 from sklearn_ssl.base.parameters import FieldParametersMixin, param
+from sklearn_ssl.base.pretrained import PretrainedParameters
 from sklearn_ssl.data.spec import Spec
 from sklearn_ssl.encoders import make_encoder
 
@@ -96,8 +97,8 @@ class KindParameters(TableParameters):
         images of PIL or of arrays: the side of a square, ``(height, width)`` or ``(height, width,
         channels)``, with 3 channels (RGB, the default) or 1 (gray); arrays other than of uint8
         keep their channels. None means 64 pixels for files, which a small network reads in minutes
-        on a CPU, and leaves other images, which must then have the same size, as they are. See
-        :ref:`image-files`.
+        on a CPU, or the size of a pretrained network, and leaves other images, which must then have
+        the same size, as they are. See :ref:`image-files`.
     image_resize : {"crop", "pad"}, default="crop"
         What happens to images of other proportions that are resized: "crop" cuts off what is too
         long on both sides, "pad" keeps all of the image between black borders.
@@ -109,7 +110,9 @@ class KindParameters(TableParameters):
     image_resize: str = param("crop", StrOptions({"crop", "pad"}))
 
 
-class BaseSSLTransformer(EncoderParameters, KindParameters, BaseArrayTransformer):
+class BaseSSLTransformer(
+    PretrainedParameters, EncoderParameters, KindParameters, BaseArrayTransformer
+):
     """Base class of self-supervised transformers of images, tables and series.
 
     A subclass defines ``_make_task(self, spec)``, which returns a :class:`~sklearn_ssl.PretextTask`

@@ -171,7 +171,7 @@ class BasePretrainer(
         """Return the momentum of an averaged network: the parameter, or one for so many steps."""
         if self.momentum is not None:
             return self.momentum
-        batch_size = self.batch_size or defaults.batch_size(spec.n_samples)
+        batch_size = self.batch_size or self._default_batch_size(range(spec.n_samples))
         n_epochs = max(self._planned_epochs(spec, spec.n_samples), 1)
         return defaults.momentum(n_epochs * spec.n_samples / batch_size)
 
@@ -302,9 +302,7 @@ class BasePretrainer(
             embed=self._embed,
         )
         if n_epochs == 0 and not go_on:
-            calibrate_batch_norms(
-                task, rows, spec, batch_size=self.batch_size_, device=device, random_state=seed
-            )
+            self._calibrate(rows, seed, device)
         self._check_embeddings(
             rows,
             device,
@@ -335,6 +333,11 @@ class BasePretrainer(
     def _first_task(self, spec, rows, seed, device):
         """Build the task that a training on these rows starts from."""
         return self._make_task(spec)
+
+    def _calibrate(self, rows, seed, device):
+        """Give the batch normalizations of a task that is not trained the statistics of rows."""
+        options = {"batch_size": self.batch_size_, "device": device, "random_state": seed}
+        calibrate_batch_norms(self.task_, rows, self.input_spec_, **options)
 
     def _default_batch_size(self, rows):
         return defaults.batch_size(len(rows))

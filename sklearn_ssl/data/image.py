@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from sklearn_ssl import defaults
 from sklearn_ssl.augment import ImageAugmentation
 from sklearn_ssl.data.axes import VOLUMES, axes_to_move, is_oblong
 from sklearn_ssl.data.containers import opened, unmasked
@@ -20,6 +21,8 @@ from sklearn_ssl.data.readable import TO_RESIZE
 from sklearn_ssl.data.rows import RowBlocks, evenly_spaced
 from sklearn_ssl.data.spec import shown_shape
 from sklearn_ssl.encoders.image import ConvEncoder, torchvision_encoder
+from sklearn_ssl.encoders.pretrained_image import GivenModule, ImageNetwork
+from sklearn_ssl.encoders.pretrained_sources import read_network
 from sklearn_ssl.encoders.vit import ViTEncoder
 
 MOST_BANDS = 1000  # more would be rows
@@ -39,11 +42,18 @@ class ImageSpec(PixelSpec):
         Share of the variance of pixels that the mean colors of training images account for.
     resize : str
         How images from files get their size: "crop" or "pad".
+    network : ImageNetwork, GivenModule or None
+        What a pretrained network is, without its weights.
+    loads_weights : bool
+        Whether a pretrained encoder gets its weights from where the user says; otherwise they are
+        random, to be replaced by those of a fit.
     """
 
     mirror_accuracy: float = 0.5
     mean_color_share: float = 0.0
     resize: str = "crop"
+    network: ImageNetwork | GivenModule | None = None
+    loads_weights: bool = False
 
     modality: ClassVar[str] = "image"
     n_dims: ClassVar[tuple] = (2, 3, 4)
@@ -52,6 +62,7 @@ class ImageSpec(PixelSpec):
     )
     plural: ClassVar[str] = "images"
     rows_to_see: ClassVar[int] = 600_000
+    takes_pretrained: ClassVar[bool] = True
     ragged_advice: ClassVar[str] = TO_RESIZE
     default_augmentation: ClassVar = ImageAugmentation
 
@@ -66,8 +77,9 @@ class ImageSpec(PixelSpec):
 
     @classmethod
     def read(cls, estimator, blocks):
+        network = _network_of(estimator)  # first, because it may be refused
         rows, spec = super().read(estimator, blocks)
-        return rows, replace(spec, resize=estimator.image_resize)
+        return rows, replace(spec, resize=estimator.image_resize, network=network)
 
     @classmethod
     def as_arrays(cls, estimator, blocks, spec=None):
@@ -103,7 +115,9 @@ class ImageSpec(PixelSpec):
                 f"image_shape={estimator.image_shape} is the shape of flat rows, but X holds image "
                 f"files. Use image_size={estimator.image_shape} instead."
             )
-        size = size_of_images(estimator.image_size, "image_size")
+        network = _network_of(estimator)
+        own_size = network.size if network else None
+        size = size_of_images(estimator.image_size or own_size, "image_size")
         return ImageFiles(sources, size, estimator.image_resize)
 
     @classmethod
@@ -189,6 +203,15 @@ class ImageSpec(PixelSpec):
     def named_encoder(self, name, shape):
         return ViTEncoder(shape) if name == "vit" else torchvision_encoder(name, shape)
 
+    def pretrained_encoder(self, pretrained):
+        """Build the encoder that starts from a pretrained network."""
+        return self.network.encoder(pretrained, self.loads_weights, self.shape)
+
+    @property
+    def inference_batch_size(self):
+        size = self.network.size if self.network else None
+        return defaults.inference_batch_size((*self.shape[:1], *size) if size else self.shape)
+
     def token_encoder(self, patch_size, pooling):
         # Larger patches than those of other Vision Transformers are more to predict, and fewer of
         # them are less work: on Fashion-MNIST a side of 7 was more than twice as fast as one of 4,
@@ -199,6 +222,12 @@ class ImageSpec(PixelSpec):
 
     def mild_augmentation(self):
         return ImageAugmentation(jitter=0, grayscale=0, blur=0)
+
+
+def _network_of(estimator):
+    """Return what is known of the pretrained network of an estimator; None if it has none."""
+    pretrained = getattr(estimator, "pretrained", None)  # not all estimators have the parameter
+    return None if pretrained is None else read_network(pretrained)
 
 
 def read_image_shape(row_shape, image_shape, *, is_named=False):

@@ -54,6 +54,7 @@ class Spec:
     default_augmentation: ClassVar = None  # a function that returns one, or None
     n_local: ClassVar[int] = 0  # local views of multi-crop
     own_encoder: ClassVar[str] = ""  # that a string names, for messages
+    takes_pretrained: ClassVar[bool] = False  # whether pretrained networks for images read the rows
 
     # Reading X --------------------------------------------------------------------------------
 
@@ -416,7 +417,7 @@ class ArraySpec(Spec):
     # To batches and back ----------------------------------------------------------------------
 
     def batches_to_embed(self, rows, encoder):
-        size = defaults.inference_batch_size(self.shape)
+        size = self.inference_batch_size
         for start in range(0, len(rows), size):
             block = rows[start : start + size]
             indices = np.arange(start, start + len(block))
@@ -425,6 +426,11 @@ class ArraySpec(Spec):
                 padding = np.zeros((n_missing, *block.shape[1:]), block.dtype)
                 block = np.concatenate([block, padding])
             yield indices, block
+
+    @property
+    def inference_batch_size(self):
+        """How many rows are embedded at once."""
+        return defaults.inference_batch_size(self.shape)
 
     def blank_batch(self, n):
         return torch.zeros(n, *self.shape)

@@ -1,19 +1,16 @@
 """Folders with pretrained transformers models: their description, weights, and defects."""
 
 import json
-import re
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
+from sklearn_ssl.encoders._model_files import LOCALLY, check_layers, lacking_in, read_weights
 from sklearn_ssl.encoders._sentence_transformers import SentenceModel, read_sentence_model
 from sklearn_ssl.encoders.huggingface import WordHead, class_for, import_transformers, quiet
 
-LFS = b"version https://git-lfs"  # begins a pointer file
 SHORTEST = 3  # tokens: a beginning, an end, and one of the text
-_LOCALLY = {"local_files_only": True, "trust_remote_code": False}
-_SAFELY = {**_LOCALLY, "use_safetensors": True}
 
 
 class Pretrained(NamedTuple):
@@ -70,7 +67,7 @@ def read_pretrained(folder, causal):
         )
     try:
         with quiet():
-            config = transformers.AutoConfig.from_pretrained(path, **_LOCALLY)
+            config = transformers.AutoConfig.from_pretrained(path, **LOCALLY)
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise _unreadable(folder, error) from error
     class_for(config, causal)
@@ -81,7 +78,7 @@ def read_pretrained(folder, causal):
         )
     try:
         with quiet():
-            tokenizer = transformers.AutoTokenizer.from_pretrained(path, **_LOCALLY)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(path, **LOCALLY)
         as_json = tokenizer.backend_tokenizer.to_str()
     except Exception as error:  # of transformers or tokenizers, which raises Exception itself
         raise _unreadable(folder, error) from error
@@ -154,80 +151,14 @@ def load_pretrained(folder, causal, encoder, head=None):
         If there are no weights, or they do not fit the encoder.
     """
     config = encoder.model.config
-    reader = class_for(config, causal)
-    try:
-        with quiet():
-            whole, report = reader.from_pretrained(
-                Path(folder) / read_sentence_model(folder).path,
-                config=config,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,
-                **_SAFELY,
-            )
-    except Exception as error:  # of transformers, safetensors or the system
-        raise ValueError(
-            f"transformers cannot read weights from {str(folder)!r}, where a model.safetensors "
-            f"is expected: {str(error).rstrip('.')}.{_hint_of_files(Path(folder))}"
-        ) from error
-    _check_layers(folder, whole, report)
+    path = Path(folder) / read_sentence_model(folder).path
+    whole, report = read_weights(class_for(config, causal), path, config)
+    prefix = f"{whole.base_model_prefix}."
+    check_layers(folder, whole, report, prefix)
     encoder.model.load_state_dict(whole.base_model.state_dict())
     if head is not None:
-        prefix = f"{whole.base_model_prefix}."
-        lacking = [name for name in _lacking(report) if not name.startswith(prefix)]
+        lacking = [name for name in lacking_in(report) if not name.startswith(prefix)]
         if lacking:
             head.known.fill_(False)
         else:
             head.load_state_dict(WordHead(whole).state_dict())
-
-
-def _check_layers(folder, whole, report):
-    """Refuse weights that leave a part of the body uninitialized, or have additional layers."""
-    prefix = f"{whole.base_model_prefix}."
-    lacking = [
-        name for name in _lacking(report) if name.startswith(prefix) and "pooler" not in name
-    ]
-    if lacking:
-        raise ValueError(
-            f"The weights in {str(folder)!r} lack {len(lacking)} of the arrays that config.json "
-            f"asks for, or have them in another shape: {_some(lacking)}. Save the whole model "
-            "again, with model.save_pretrained(folder), or correct config.json."
-        )
-    broken = [name for name, weights in whole.named_parameters() if not weights.isfinite().all()]
-    if broken:
-        raise ValueError(
-            f"The weights in {str(folder)!r} have {len(broken)} arrays with NaN or infinite "
-            f"numbers: {_some(broken)}. The file is damaged, or a training had diverged."
-        )
-    layers = {re.sub(r"\d+", "0", name.removeprefix(prefix)) for name in whole.state_dict()}
-    surplus = [
-        name
-        for name in sorted(report["unexpected_keys"])
-        if re.search(r"\d", name) and re.sub(r"\d+", "0", name.removeprefix(prefix)) in layers
-    ]
-    if surplus:
-        raise ValueError(
-            f"The weights in {str(folder)!r} have {len(surplus)} arrays of layers that config.json "
-            f"does not know: {_some(surplus)}. Correct the number of layers there."
-        )
-
-
-def _lacking(report):
-    return sorted(report["missing_keys"] | {name for name, *_ in report["mismatched_keys"]})
-
-
-def _some(names):
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-
-
-def _hint_of_files(folder):
-    """Return what to do about files that are not weights."""
-    for path in folder.glob("*.safetensors"):
-        if path.is_file() and path.stat().st_size < 1000 and path.read_bytes().startswith(LFS):
-            return f" {path.name} is a pointer of Git LFS: fetch the file itself with git lfs pull."
-    if not any(folder.glob("*.bin")):
-        return ""
-    return (
-        " Files with the ending .bin are pickles, which may run any code and are not read: if you "
-        "trust them, load the model with transformers once, and save it by save_pretrained, "
-        "which writes safetensors."
-    )

@@ -45,7 +45,22 @@ def make_encoder(encoder, spec, n_components=None):
         module = nn.Sequential(embedding, _build(encoder, spec, (embedding.output_dim,)))
     else:
         module = _build(encoder, spec, spec.shape)
-    output_dim = _output_dim(module, encoder, spec.blank_batch(N_TRIED))
+    return finish_encoder(module, spec, n_components, "encoder", repr(encoder))
+
+
+def finish_encoder(module, spec, n_components, name, shown):
+    """Check an encoder on a batch, add a linear layer if need be, and set its ``output_dim``.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    spec : Spec
+    n_components : int or None
+        Width of a linear layer after it.
+    name, shown : str
+        The parameter that it comes from, and its value, for messages.
+    """
+    output_dim = _output_dim(module, spec.blank_batch(N_TRIED), name, shown)
     if n_components is not None:
         module = nn.Sequential(module, nn.Linear(output_dim, n_components))
         output_dim = n_components
@@ -97,7 +112,7 @@ def make_temporal_encoder(encoder, shape, *, causal):
         return module, module.input_projection.out_channels
     module = build_module(encoder, shape)
     series = torch.randn(2, *shape)
-    with _refusing_batches(encoder, shape):
+    with _refusing_batches("encoder", repr(encoder), shape):
         states = _states_in_training(module, series)
     n, _, time = series.shape
     got = _shape_of(states)
@@ -151,23 +166,23 @@ def build_module(encoder, shape, kind=nn.Module, **columns):
     return module
 
 
-def _output_dim(module, encoder, batch):
+def _output_dim(module, batch, name, shown):
     """Return how wide the representations of a module are; they must be vectors of numbers."""
     was_training, shape = module.training, tuple(batch.shape[1:])
     module.eval()
-    with _refusing_batches(encoder, shape), torch.no_grad():
+    with _refusing_batches(name, shown, shape), torch.no_grad():
         output = module(batch)
     module.train(was_training)
     got = _shape_of(output)
     if len(got) != 2 or got[0] != N_TRIED:
         raise ValueError(
-            "encoder must return one vector for each row, a tensor of shape (n, width); for a "
+            f"{name} must return one vector for each row, a tensor of shape (n, width); for a "
             f"batch of {N_TRIED} rows of shape {shape} it returned {got}. Pool and flatten its "
             "output."
         )
     if output.shape[1] == 0 or output.dtype != torch.float32:
         raise ValueError(
-            "encoder must return torch.float32 numbers, at least one for each row; for a batch of "
+            f"{name} must return torch.float32 numbers, at least one for each row; for a batch of "
             f"{N_TRIED} rows it returned a tensor of shape {got} and {output.dtype}."
         )
     return output.shape[1]
@@ -198,13 +213,13 @@ def _states_in_training(module, series):
 
 
 @contextmanager
-def _refusing_batches(encoder, shape):
+def _refusing_batches(name, shown, shape):
     """If an encoder raises an error, add the shape of its batches."""
     try:
         yield
     except (RuntimeError, ValueError, AssertionError) as error:
         raise ValueError(
-            f"encoder={encoder!r} cannot take batches of shape (n, {', '.join(map(str, shape))}): "
+            f"{name}={shown} cannot take batches of shape (n, {', '.join(map(str, shape))}): "
             f"{error}"
         ) from error
 

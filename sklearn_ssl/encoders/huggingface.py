@@ -19,7 +19,7 @@ _NAMES_CODE = {"auto_map", "attn_implementation", "_attn_implementation", "custo
 _TAKES = (
     "MaskedLMEmbedder, SimCSETransformer and TSDAETransformer accept encoders such as BERT, "
     "RoBERTa, DistilBERT, MPNet or ModernBERT, CausalLMEmbedder accepts decoders such as GPT-2, "
-    "Llama, Mistral, Qwen or Gemma."
+    "Llama, Mistral, Qwen or Gemma. Networks for images go into SimCLRTransformer and others."
 )
 
 

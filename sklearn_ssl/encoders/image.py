@@ -112,6 +112,11 @@ def torchvision_encoder(name, shape):
     )
     bias = first.bias is not None
     model.set_submodule(first_name, nn.Conv2d(shape[0], first.out_channels, bias=bias, **layout))
+    return without_head(model)
+
+
+def without_head(model):
+    """Replace the last layer of a torchvision classifier, in place, by one that does nothing."""
     last_name, _ = (_find(model, nn.Linear) or _find(model, nn.Conv2d))[-1]
     model.set_submodule(last_name, nn.Identity())
     return model

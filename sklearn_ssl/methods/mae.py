@@ -423,7 +423,7 @@ class MaskedAutoencoder(KindParameters, BaseArrayTransformer):
         prediction = torch.zeros(len(X), *spec.shape)
         self.task_.eval()
         with torch.inference_mode():
-            for rows in equally_masked(mask, defaults.inference_batch_size(spec.shape)):
+            for rows in equally_masked(mask, spec.inference_batch_size):
                 batch = spec.to_tensor(X[rows.numpy()], self._task_device())
                 filled = self.task_.reconstruct(batch, mask[rows].to(batch.device))
                 prediction[rows] = filled.float().cpu()
