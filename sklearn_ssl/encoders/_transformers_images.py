@@ -13,38 +13,29 @@ from sklearn_ssl.encoders._model_files import LOCALLY, check_layers, read_weight
 from sklearn_ssl.encoders.huggingface import import_transformers, quiet
 from sklearn_ssl.encoders.pretrained_image import COLORS, ImageNetwork
 
-# Of the representation, the CLS token is taken, so layers on top of it would be without use.
+# The representation is the CLS token; a layer on top of it would be without use.
 WITHOUT_POOLER = {"add_pooling_layer": False}
-TYPES = {
+TRANSFORMERS = {
     "vit": WITHOUT_POOLER,
     "deit": WITHOUT_POOLER,
     "dinov2": {},
     "dinov2_with_registers": {},
     "dinov3_vit": {},
-    "resnet": {},
-    "convnext": {},
-    "convnextv2": {},
 }
+CONVOLUTIONAL = ("resnet", "convnext", "convnextv2")
 FIXED_SIZE = ("vit", "deit")  # their positions are for one size
 PROCESSOR = "preprocessor_config.json"
 
 
-class TransformersModel(nn.Module):
-    """A model of transformers that returns a vector for each image.
-
-    It is the CLS token of a Vision Transformer, and the mean over the last map of a convolutional
-    network, normalized if the network does so.
-    """
+class VisionTransformer(nn.Module):
+    """A Vision Transformer of transformers, whose CLS token represents an image."""
 
     def __init__(self, model):
         super().__init__()
         self.model = model
 
     def forward(self, images):
-        output = self.model(pixel_values=images)
-        if output.last_hidden_state.ndim == 3:
-            return output.last_hidden_state[:, 0]
-        return output.pooler_output.flatten(1)
+        return self.model(pixel_values=images).last_hidden_state[:, 0]
 
     def attention(self, images):
         """Return the weights of patches for the CLS token, ``(n, n_heads, rows, columns)``."""
@@ -52,26 +43,34 @@ class TransformersModel(nn.Module):
         # the setting belongs to the model, which another thread may use.
         model = copy.deepcopy(self.model, {id(p): p for p in self.model.parameters()})
         model.set_attn_implementation("eager")
-        weights = model(pixel_values=images, output_attentions=True).attentions
-        if not weights:
-            raise ValueError(
-                f"{type(model).__name__} has no CLS token that attends to patches. Use a Vision "
-                "Transformer."
-            )
+        weights = model(pixel_values=images, output_attentions=True).attentions[-1]
         grid = self._grid(images)
-        return weights[-1][:, :, 0, -prod(grid) :].unflatten(2, grid)
+        return weights[:, :, 0, -prod(grid) :].unflatten(2, grid)
 
     def patch_states(self, images):
         """Return the last states of patches, ``(n, rows, columns, width)``."""
-        states = self.model(pixel_values=images).last_hidden_state
-        if states.ndim == 4:
-            return states.movedim(1, -1)
         grid = self._grid(images)
+        states = self.model(pixel_values=images).last_hidden_state
         return states[:, -prod(grid) :].unflatten(1, grid)  # after CLS and other extra tokens
 
     def _grid(self, images):
         patch = _pair(self.model.config.patch_size)
         return tuple(side // length for side, length in zip(images.shape[2:], patch))
+
+
+class ConvolutionalNetwork(nn.Module):
+    """A convolutional network of transformers, whose pooled last map represents an image."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, images):
+        return self.model(pixel_values=images).pooler_output.flatten(1)
+
+    def patch_states(self, images):
+        """Return the last map, ``(n, rows, columns, width)``."""
+        return self.model(pixel_values=images).last_hidden_state.movedim(1, -1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,15 +88,17 @@ class TransformersNetwork(ImageNetwork):
     def build(self, pretrained, load):
         transformers = import_transformers()
         config = transformers.AutoConfig.for_model(**json.loads(self.config))
-        options = {"dtype": torch.float32, **TYPES[config.model_type]}
-        if not load:
+        is_convolutional = config.model_type in CONVOLUTIONAL
+        options = {} if is_convolutional else TRANSFORMERS[config.model_type]
+        options = {"dtype": torch.float32, **options}
+        if load:
+            folder = Path(pretrained).expanduser()
+            model, report = read_weights(transformers.AutoModel, folder, config, **options)
+            check_layers(folder, model, report)
+        else:
             with quiet():
                 model = transformers.AutoModel.from_config(config, **options)
-            return TransformersModel(model)
-        folder = Path(pretrained).expanduser()
-        model, report = read_weights(transformers.AutoModel, folder, config, **options)
-        check_layers(folder, model, report)
-        return TransformersModel(model)
+        return ConvolutionalNetwork(model) if is_convolutional else VisionTransformer(model)
 
 
 def read_transformers_folder(folder):
@@ -126,10 +127,11 @@ def read_transformers_folder(folder):
     content = config.to_dict()
     if config.model_type == "vit_mae":
         content["model_type"] = "vit"  # the same network; its own class hides patches
-    if content["model_type"] not in TYPES:
+    supported = (*TRANSFORMERS, *CONVOLUTIONAL)
+    if content["model_type"] not in supported:
         raise ValueError(
             f"pretrained={str(folder)!r} holds a model of type {config.model_type!r}. Supported "
-            f"for images are {', '.join([*TYPES, 'vit_mae'])}; models of texts are for "
+            f"for images are {', '.join([*supported, 'vit_mae'])}; models of texts are for "
             "MaskedLMEmbedder and others, see the guide."
         )
     if config.num_channels != COLORS:

@@ -51,7 +51,7 @@ class PretrainedImageEncoder(nn.Module):
         Raises
         ------
         ValueError
-            If the network is not a Vision Transformer of transformers.
+            If the network is not a Vision Transformer from a folder of transformers.
         """
         return self._part("attention", "attention weights")(self.prepare(batch))
 
@@ -62,8 +62,8 @@ class PretrainedImageEncoder(nn.Module):
     def _part(self, name, meaning):
         if not hasattr(self.network, name):
             raise ValueError(
-                f"{type(self.network).__name__} shows no {meaning}: only Vision Transformers do "
-                'that come from a folder of transformers, and encoder="vit".'
+                f"{type(self.network).__name__} shows no {meaning}: pretrained Vision Transformers "
+                'from a folder of transformers do, and encoder="vit".'
             )
         return getattr(self.network, name)
 

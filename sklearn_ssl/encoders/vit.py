@@ -126,6 +126,20 @@ class ViTEncoder(TokenEncoder):
         weights = last.attention.weights(last.norm1(self.blocks[:-1](self._embedded(pieces))))
         return weights[:, :, 0, 1:].unflatten(2, pieces.shape[1:3])  # of CLS, without itself
 
+    def patch_states(self, images):
+        """Return the states of patches after the last block.
+
+        Parameters
+        ----------
+        images : torch.Tensor of shape (n, channels, height, width)
+
+        Returns
+        -------
+        states : torch.Tensor of shape (n, rows, columns, width)
+        """
+        pieces = self.cut(images)
+        return self.tokens(pieces)[:, 1:].unflatten(1, pieces.shape[1:3])
+
 
 def default_patch_size(side):
     """Return the side of a Vision Transformer's patches: the power of two nearest side / 8.
