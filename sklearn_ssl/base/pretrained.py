@@ -1,7 +1,7 @@
 """Parameters of estimators that may start from a pretrained network for images."""
 
 from dataclasses import replace
-from numbers import Integral, Real
+from numbers import Real
 from pathlib import Path
 
 from torch import nn
@@ -53,8 +53,6 @@ class PretrainedParameters(FieldParametersMixin):
         None, None, str, Path, WeightsEnum, nn.Module
     )
     lr: float | None = param(None, Interval(Real, 0, None, closed="neither"), None)
-    max_epochs: int | None = param(None, Interval(Integral, 0, None, closed="left"), None)
-    batch_size: int | None = param(None, Interval(Integral, 2, None, closed="left"), None)
 
     def _read(self, X, X_unlabeled, known, *, reset):
         if self.pretrained is not None and self.encoder is not None:

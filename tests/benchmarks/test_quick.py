@@ -4,11 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_sample_image
 
 from benchmarks import (
     brown,
     calibration,
     forecasts,
+    pretrained_images,
     quality,
     report,
     selection,
@@ -20,6 +24,7 @@ from benchmarks import (
     texts,
     videos,
 )
+from benchmarks.datasets import load_efficientnet_lite0
 from benchmarks.speed import __main__ as speed
 from benchmarks.speed.memory import peak_memory
 from sklearn_ssl import methods
@@ -260,7 +265,10 @@ def test_speed_of_some_methods_is_printed(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "module",
-    [brown, calibration, forecasts, quality, selection, speed, survey, tables_gain, texts, videos],
+    [
+        *(brown, calibration, forecasts, pretrained_images, quality, selection),
+        *(speed, survey, tables_gain, texts, videos),
+    ],
 )
 def test_quick_figures_do_not_reach_the_results(module, capsys):
     with pytest.raises(SystemExit):
@@ -277,6 +285,23 @@ def test_texts(tmp_path, monkeypatch):
     }
     assert "| Sent2Vec, untrained |" in "\n".join(report.texts(tmp_path))
     assert len(report.text_leads(tmp_path)) == 2 + 2  # header; numbers of labels
+
+
+def test_pretrained_images(tmp_path):
+    quickly(pretrained_images, tmp_path)
+    rows = store.read(tmp_path / "pretrained_images.csv")
+    assert list(rows[0]) == list(store.COLUMNS)
+    assert {row["method"] for row in rows} == {"raw pixels", "raw pixels, standardized"}
+    table = report.pretrained_images(tmp_path)
+    assert table[:3:2] == ["## quick", "|  | labels per class | 1 | 5 | 10 | 100 | minutes |"]
+
+
+def test_efficientnet_sees_a_flower(load_or_skip):
+    model = load_or_skip(load_efficientnet_lite0).eval()
+    photo = Image.fromarray(load_sample_image("flower.jpg")).resize((224, 224))
+    pixels = torch.from_numpy(np.array(photo)).movedim(-1, 0)[None] / 127.5 - 1
+    with torch.no_grad():
+        assert model(pixels).argmax() == 985  # a daisy
 
 
 @pytest.mark.slow
