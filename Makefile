@@ -47,7 +47,8 @@ doc: $(VENV)/.installed-doc
 	$(BIN)/sphinx-build -W --keep-going doc doc/_build/html
 
 benchmarks: $(VENV)/.installed-test
-	for name in survey quality texts selection tables_gain calibration forecasts videos brown speed report; do \
+	for name in survey quality texts pretrained_images selection tables_gain calibration forecasts \
+		videos brown speed report; do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; \
 	done
 

