@@ -1,6 +1,7 @@
 """Files of weights that belong to no library: safetensors, or torch's own without unpickling."""
 
 import torch
+from safetensors.torch import load_file
 
 from sklearn_ssl.encoders._model_files import check_finite, some
 
@@ -20,12 +21,8 @@ def read_state(path):
     """
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
             return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
-    except ImportError:
-        raise
     except Exception as error:  # of torch, safetensors, pickle or the system
         reason = str(error).splitlines()[0]
         raise ValueError(f"{str(path)!r} is not a file of weights alone: {reason}") from error
@@ -42,7 +39,7 @@ def load_state(model, state, path):
     own = model.state_dict()
     missing = [name for name in own if name not in state]
     other = [
-        f"{n} {tuple(state[n].shape)}" for n in own if n in state if state[n].shape != own[n].shape
+        f"{n} {tuple(state[n].shape)}" for n in own if n in state and state[n].shape != own[n].shape
     ]
     surplus = [name for name in state if name not in own]
     parts = {"lacks": missing, "has in another shape": other, "has, without a place,": surplus}
