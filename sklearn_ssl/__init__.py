@@ -35,6 +35,7 @@ from sklearn_ssl.model_files import (
     save_model,
 )
 from sklearn_ssl.pretext import PretextTask
+from sklearn_ssl.training.checkpoints import Checkpoint
 
 from sklearn_ssl import _workers  # isort: skip - after torch and scikit-learn have been loaded
 
@@ -45,6 +46,7 @@ __all__ = [
     "BaseSSLTransformer",
     "BaseTextTransformer",
     "CausalLMEmbedder",
+    "Checkpoint",
     "CollapseWarning",
     "DINOTransformer",
     "FineTuneClassifier",

@@ -1,6 +1,7 @@
 """The scikit-learn side of every pretext task: parameters, fit, transform, score."""
 
 import copy
+import os
 from collections.abc import Callable
 from contextlib import contextmanager
 from functools import wraps
@@ -20,8 +21,10 @@ from sklearn_ssl.data import AUTO_MODALITY, kind_of, modality_of
 from sklearn_ssl.data.rows import RowSubset
 from sklearn_ssl.data.spec import ArraySpec
 from sklearn_ssl.training.calibration import calibrate_batch_norms, measure_rows
+from sklearn_ssl.training.checkpoints import Checkpoint, locked_folder
 from sklearn_ssl.training.collapse import CollapseWatch
 from sklearn_ssl.training.estimator_callbacks import CallbacksParameterMixin, FitCallbacks
+from sklearn_ssl.training.identity import parameters_of
 from sklearn_ssl.training.inference import (
     embed,
     embeds_finitely,
@@ -95,6 +98,10 @@ class BasePretrainer(
         skorch callbacks; :class:`~sklearn_ssl.callbacks.KNNProbe` watches how good the
         representation becomes. Set scikit-learn's callbacks with ``set_callbacks``, from version
         1.9 on.
+    checkpoint : str, path or Checkpoint, default=None
+        Folder in which ``fit`` saves its state every ten minutes, and when Ctrl-C or SIGTERM ends
+        it. If it was killed, the same call continues from there. Each fit needs its own folder. A
+        :class:`~sklearn_ssl.Checkpoint` sets the interval; see :doc:`/long_fits`.
     device : str, default="auto"
         Where torch computes: "cpu", "cuda", "cuda:1"; "auto" uses a GPU if there is one.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -138,6 +145,9 @@ class BasePretrainer(
     n_iter_no_change: int = param(10, Interval(Integral, 1, None, closed="left"))
     warm_start: bool = param(False, "boolean")
     callbacks: list | None = param(None, list, tuple, None)
+    checkpoint: str | os.PathLike | Checkpoint | None = param(
+        None, str, os.PathLike, Checkpoint, None
+    )
     device: str = param("auto", str)
     precision: str = param("auto", StrOptions({"auto", "float32", "bfloat16"}))
     verbose: int = param(0, "verbose")
@@ -208,7 +218,9 @@ class BasePretrainer(
             go_on = self.warm_start and hasattr(draft, "task_")
             known = draft.input_spec_ if go_on else None
             rows, spec = draft._read(X, X_unlabeled, known, reset=True)
-            draft._fit(rows, spec, FitCallbacks(self, X, y), go_on=go_on)
+            callbacks = FitCallbacks(self, X, y)
+            with locked_folder(self.checkpoint) as checkpoints:
+                draft._fit(rows, spec, callbacks, go_on=go_on, checkpoints=checkpoints)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -249,10 +261,12 @@ class BasePretrainer(
         return known.read_more(self, blocks, reset=reset), known
 
     @torch_settings()
-    def _fit(self, rows, spec, callbacks, *, go_on, partial=False):
+    def _fit(self, rows, spec, callbacks, *, go_on, partial=False, checkpoints=None):
         """Learn from rows described by `spec`; `go_on` continues an earlier fit."""
         device = resolve_device(self.device)
         seed = draw_seed(self.random_state)
+        if checkpoints is not None:
+            seed = checkpoints.begin(parameters_of(self), seed)
         max_epochs = self._planned_epochs(spec, len(rows))
         n_epochs = 1 if partial else max_epochs
         holds_out = self.early_stopping and not partial and n_epochs > 0
@@ -290,6 +304,7 @@ class BasePretrainer(
             ],
             progress_name=type(self).__name__ if self.verbose else None,
             watch=self._collapse_watch(task),
+            checkpoints=checkpoints,
         )
         history, self._resume_state = train(
             task,

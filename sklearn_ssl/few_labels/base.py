@@ -1,6 +1,7 @@
 """What FineTuneClassifier and FineTuneRegressor share: everything except the kind of targets."""
 
 import copy
+import os
 from collections.abc import Callable
 from dataclasses import MISSING
 from numbers import Integral, Real
@@ -39,7 +40,9 @@ from sklearn_ssl.few_labels.labels import (
 )
 from sklearn_ssl.few_labels.linear_heads import linear_weights
 from sklearn_ssl.few_labels.tuning import FineTuning, Start
+from sklearn_ssl.training.checkpoints import Checkpoint, as_checkpoint, locked_folder
 from sklearn_ssl.training.estimator_callbacks import CallbacksParameterMixin
+from sklearn_ssl.training.identity import parameters_of
 
 N_SCALED = 500  # rows that determine the scale of the representation
 
@@ -82,6 +85,11 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         Epochs without improvement before early stopping ends the training.
     callbacks : list, default=None
         skorch callbacks of the full training. The transformer has its own callbacks.
+    checkpoint : str, path or Checkpoint, default=None
+        Folder in which ``fit`` saves its state every ten minutes, and when Ctrl-C or SIGTERM ends
+        it. If it was killed, the same call continues from there; so does the pretraining of an
+        unfitted transformer, unless that has a folder of its own. Each fit needs its own folder. A
+        :class:`~sklearn_ssl.Checkpoint` sets the interval; see :doc:`/long_fits`.
     verbose : int, default=0
         If at least 1, a progress bar is shown.
     random_state : int, RandomState instance or None, default=None
@@ -117,6 +125,9 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
     validation_fraction: float = param(0.2, Interval(Real, 0, 1, closed="neither"))
     n_iter_no_change: int = param(10, Interval(Integral, 1, None, closed="left"))
     callbacks: list | None = param(None, list, tuple, None)
+    checkpoint: str | os.PathLike | Checkpoint | None = param(
+        None, str, os.PathLike, Checkpoint, None
+    )
     verbose: int = param(0, "verbose")
     random_state: int | np.random.RandomState | None = param(None, "random_state")
 
@@ -162,7 +173,6 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
             If `transformer` is not one of this package.
         """
         prefit = self._check_parameters()
-        seed = draw_seed(self.random_state)
         X = _as_rows(X)
         X_unlabeled = None if X_unlabeled is None else _as_rows(X_unlabeled)
         places, labels = self._labeled(X, y)
@@ -175,34 +185,43 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         Targets = self._kind_of(labels)
         self._check_head(Targets)
         targets = Targets(labels, weights, type(self).__name__)
-        kept = self._kept(targets, seed)
+        labeled = places, labels, weights, targets
+        with locked_folder(self._part_of_checkpoint("fine-tuning")) as checkpoints:
+            vars(self).update(self._fitted(prefit, X, X_unlabeled, labeled, checkpoints))
+        return self
 
+    def _fitted(self, prefit, X, X_unlabeled, labeled, checkpoints):
+        """Pretrain and learn from the labels; return the fitted attributes."""
+        places, labels, weights, targets = labeled
+        seed = draw_seed(self.random_state)
+        if checkpoints is not None:
+            seed = checkpoints.begin(parameters_of(self), seed)
+        kept = self._kept(targets, seed)
         transformer = self._pretrained(prefit, X, X_unlabeled)
         scaling = _scaling(transformer, [X] if X_unlabeled is None else [X, X_unlabeled])
-        labeled = transformer._decoded(_safe_indexing(X, places))
+        rows = transformer._decoded(_safe_indexing(X, places))
         head, history = None, {"train_loss": []}
         if self.strategy != "full":
-            Z = transformer.transform(labeled)
+            Z = transformer.transform(rows)
             head = self._probe(Z, labels, weights, kept, scaling)
         if self.strategy != "probe":
             start = None if head is None else self._start(head, Z[kept], targets, scaling)
-            tuning = FineTuning(self, transformer, targets, scaling, start, seed)
+            tuning = FineTuning(self, transformer, targets, scaling, start, seed, checkpoints)
             if self.strategy == "fixmatch":
-                rows, _ = transformer._read(X, X_unlabeled, transformer.input_spec_, reset=False)
-                tuning = FixMatchTuning(**vars(tuning), rows=rows)
-            tuned, history = tuning.run(labeled, weights, kept)
+                others, _ = transformer._read(X, X_unlabeled, transformer.input_spec_, reset=False)
+                tuning = FixMatchTuning(**vars(tuning), rows=others)
+            tuned, history = tuning.run(rows, weights, kept)
             if tuned is None:  # the probe was better
                 tuned = self._probe(Z, labels, weights, slice(None), scaling)
             head = tuned
             targets.facts |= tuning.facts
-        vars(self).update(
-            transformer_=transformer,
-            head_=head,
-            history_=history,
-            n_iter_=len(history["train_loss"]),
+        return {
+            "transformer_": transformer,
+            "head_": head,
+            "history_": history,
+            "n_iter_": len(history["train_loss"]),
             **targets.facts,
-        )
-        return self
+        }
 
     def _check_parameters(self):
         """Return the transformer if it is a fitted one, and None otherwise."""
@@ -263,7 +282,16 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         """Return a copy of the fitted transformer, or a new one that has seen all rows."""
         if prefit is not None:
             return copy.deepcopy(prefit)
-        return clone(self.transformer).fit(X, X_unlabeled=X_unlabeled)
+        transformer = clone(self.transformer)
+        own = transformer.checkpoint
+        transformer.checkpoint = own or self._part_of_checkpoint("pretraining")
+        transformer.fit(X, X_unlabeled=X_unlabeled)
+        transformer.checkpoint = own
+        return transformer
+
+    def _part_of_checkpoint(self, name):
+        checkpoint = as_checkpoint(self.checkpoint)
+        return None if checkpoint is None else checkpoint.part(name)
 
     def _probe(self, Z, labels, weights, rows, scaling):
         """Fit the head on frozen representations of the given rows."""

@@ -20,7 +20,6 @@ the fourth FreeMatch's threshold (https://arxiv.org/abs/2205.07246).
 import copy
 import math
 from dataclasses import replace
-from itertools import cycle, islice
 
 import numpy as np
 import torch
@@ -145,15 +144,23 @@ class MixedRows:
     def __init__(self, labeled, rows, seed):
         self.labeled = labeled
         self.rows = rows
-        self.turns = cycle(np.random.default_rng(seed).permutation(len(labeled)))
+        self.order = np.random.default_rng(seed).permutation(len(labeled))
+        self.turn = 0  # place in this order of the next labeled row
 
     def __len__(self):
         return len(self.rows)
 
     def __getitem__(self, indices):
         n = min(math.ceil(len(indices) / UNLABELED_PER_LABELED), len(self.labeled))
-        beside = sorted(islice(self.turns, n))
-        return self.labeled[np.array(beside)], self.rows[indices]
+        turns = np.arange(self.turn, self.turn + n) % len(self.order)
+        self.turn = (self.turn + n) % len(self.order)
+        return self.labeled[np.sort(self.order[turns])], self.rows[indices]
+
+    def state_dict(self):
+        return {"turn": self.turn}
+
+    def load_state_dict(self, state):
+        self.turn = state["turn"]
 
     @property
     def lengths(self):
@@ -229,6 +236,7 @@ class FixMatchTuning(FineTuning):
         fold.n_steps = N_STEPS_OF_A_FOLD
         fold.estimator = copy.copy(self.estimator)
         fold.estimator.callbacks, fold.estimator.verbose = None, 0
+        fold.checkpoints = None
         fold.transformer = copy.deepcopy(self.transformer)
         fold.targets = copy.copy(self.targets)
         fold.targets.values = self.targets.values[train]
@@ -259,8 +267,11 @@ class FixMatchTuning(FineTuning):
             rows = self._at_most(self.n_steps * plan.batch_size)
             n_epochs = math.ceil(self.n_steps / math.ceil(len(rows) / plan.batch_size))
         callbacks = [RecordOfTask(), *plan.callbacks]
-        plan = replace(plan, n_epochs=n_epochs, planned_epochs=n_epochs, callbacks=callbacks)
-        return MixedRows(train_rows, rows, self.seed), MixedSpec(self.transformer.input_spec_), plan
+        mixed = MixedRows(train_rows, rows, self.seed)
+        plan = replace(
+            plan, n_epochs=n_epochs, planned_epochs=n_epochs, callbacks=callbacks, parts=[mixed]
+        )
+        return mixed, MixedSpec(self.transformer.input_spec_), plan
 
     def _at_most(self, n):
         """Return the rows, or `n` of them."""

@@ -42,18 +42,20 @@ class FineTuning:
     start : Start or None
         What the layer starts from.
     seed : int
+    checkpoints : CheckpointFolder or None, default=None
     """
 
     _Task = FineTuneTask
     facts = MappingProxyType({})  # fitted attributes of the estimator that it adds
 
-    def __init__(self, estimator, transformer, targets, scaling, start, seed):
+    def __init__(self, estimator, transformer, targets, scaling, start, seed, checkpoints=None):
         self.estimator = estimator
         self.transformer = transformer
         self.targets = targets
         self.scaling = scaling
         self.start = start
         self.seed = seed
+        self.checkpoints = checkpoints
 
     @torch_settings()
     def run(self, X, weights, kept):
@@ -148,6 +150,7 @@ class FineTuning:
             patience=estimator.n_iter_no_change if holds_out else None,
             callbacks=estimator.callbacks or (),
             progress_name=type(estimator).__name__ if estimator.verbose else None,
+            checkpoints=self.checkpoints,
         )
         return train_rows, LabeledSpec(transformer.input_spec_), plan
 

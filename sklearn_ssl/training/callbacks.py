@@ -119,6 +119,13 @@ class KeepBest(Callback):
         if self.n_worse >= self.patience:
             raise StopTraining
 
+    def state_dict(self):
+        names = ("best_loss", "best_weights", "n_worse")
+        return {name: vars(self)[name] for name in names}
+
+    def load_state_dict(self, state):
+        vars(self).update(state)
+
     def on_train_end(self, net, **kwargs):
         if self.n_worse > 0 and self.best_weights is not None:
             net.module_.load_state_dict(self.best_weights)
@@ -135,6 +142,10 @@ class ProgressBar(Callback):
 
     def __init__(self, bar):
         self.bar = bar
+
+    def on_epoch_begin(self, net, **kwargs):
+        if self.bar.n == 0:  # a time left that does not count the steps of another process
+            self.bar.n = self.bar.initial = net.n_steps_restored
 
     def on_batch_end(self, net, loss, training, **kwargs):
         if training:

@@ -155,6 +155,12 @@ class CollapseWatch(Callback):
             self.warned = True
             warnings.warn(self._advice(what), CollapseWarning, stacklevel=2)
 
+    def state_dict(self):
+        return {"warned": self.warned}
+
+    def load_state_dict(self, state):
+        self.warned = state["warned"]
+
     def _advice(self, what):
         remedies = ", ".join(
             f"a {change} {name} (it is {value:g})"

@@ -4,14 +4,14 @@ import copy
 import inspect
 import math
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.utils import TeeGenerator
 
+from sklearn_ssl.training.batches import IndexBatches
 from sklearn_ssl.training.callbacks import (
     Bar,
     KeepBest,
@@ -21,14 +21,16 @@ from sklearn_ssl.training.callbacks import (
     end_batch,
     end_epoch,
 )
+from sklearn_ssl.training.checkpoints import CheckpointFolder
 from sklearn_ssl.training.collapse import CollapseWatch, watched_embeddings
-from sklearn_ssl.training.inference import fixed_views, row_batches
+from sklearn_ssl.training.identity import digest_of_rows, digest_of_weights, environment
+from sklearn_ssl.training.inference import fixed_views
+from sklearn_ssl.training.net_state import laid_out_as, restore, state_of
 from sklearn_ssl.training.runtime import seeded_global_stream
 
 WARM_UP = 0.05  # share of the steps in which the learning rate rises
 MAX_SEED = 2**62
 BOOKKEEPING = ("epoch", "batches", "train_batch_count", "valid_batch_count")  # skorch's own
-SORTED_TOGETHER = 50  # batches whose rows are sorted by length as a group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,11 @@ class TrainingPlan:
         Title of the progress bar; None shows none.
     watch : CollapseWatch or None, default=None
         Monitors the embeddings of each epoch.
+    parts : sequence
+        Further objects whose state checkpoints hold, with torch's methods ``state_dict`` and
+        ``load_state_dict``.
+    checkpoints : CheckpointFolder or None, default=None
+        Where the state is saved now and then, and from where a training continues.
     """
 
     seed: int
@@ -70,6 +77,8 @@ class TrainingPlan:
     callbacks: Sequence = ()
     progress_name: str | None = None
     watch: CollapseWatch | None = None
+    parts: Sequence = ()
+    checkpoints: CheckpointFolder | None = None
 
 
 def train(task, rows, plan, *, spec, device, valid_rows=None, resume_state=None, embed=None):
@@ -101,17 +110,22 @@ def train(task, rows, plan, *, spec, device, valid_rows=None, resume_state=None,
     """
     check_callbacks(plan.callbacks)
     batches_per_epoch = len(IndexBatches(rows, plan.batch_size, None))
-    bar = watched = nullcontext()
-    internal = []
+    bar = watched = interrupts = nullcontext()
+    internal, parts = [], [*plan.parts]
     if plan.watch is not None:
         watched = watched_embeddings(task, plan.watch.seen)
         internal.append(plan.watch)
+        parts.append(plan.watch)
     if plan.progress_name is not None:
         n_steps = plan.n_epochs * batches_per_epoch
         bar = Bar(total=n_steps, desc=plan.progress_name, unit="step", delay=2)
         internal.append(ProgressBar(bar))
     if plan.patience is not None:
         internal.append(KeepBest(plan.patience))
+        parts.append(internal[-1])
+    if plan.checkpoints is not None:
+        _identify(plan.checkpoints, task, rows, valid_rows, device)
+        interrupts = plan.checkpoints.interrupts
     net = PretextNet(
         task,
         plan,
@@ -121,9 +135,10 @@ def train(task, rows, plan, *, spec, device, valid_rows=None, resume_state=None,
         device=device,
         embed=embed,
         callbacks=[*internal, *plan.callbacks],
+        parts={type(part).__name__: part for part in parts},
     )
     try:
-        with bar, watched:
+        with bar, watched, interrupts:
             net.initialize()
             net.seed(plan.seed)
             if resume_state is not None:
@@ -136,6 +151,15 @@ def train(task, rows, plan, *, spec, device, valid_rows=None, resume_state=None,
     return _columns(net.history), resume_state
 
 
+def _identify(checkpoints, task, rows, valid_rows, device):
+    """Raise if a folder of checkpoints is that of other data or of other initial weights."""
+    checkpoints.identify({"data": digest_of_rows(rows)})
+    if valid_rows is not None:
+        checkpoints.identify({"held-out data": digest_of_rows(valid_rows)})
+    checkpoints.identify({"initial weights": digest_of_weights(task)})
+    checkpoints.compare(environment(device))
+
+
 class PretextNet(NeuralNet):
     """The loop over epochs and batches around a pretext task.
 
@@ -144,13 +168,19 @@ class PretextNet(NeuralNet):
     decay are set at every step, and the task's hooks run before and after the optimizer.
     """
 
-    def __init__(self, task, plan, *, spec, valid_rows, n_steps, device, embed, callbacks):
+    def __init__(self, task, plan, *, spec, valid_rows, n_steps, device, embed, callbacks, parts):
         self.plan = plan
+        self.parts = parts
         self.spec = spec
         self.embed = embed
         self.valid_rows = valid_rows
         self.n_steps = n_steps
         self.n_steps_done = 0
+        self.n_steps_restored = 0
+        self.n_epochs_done = 0
+        self.n_batches_done = 0  # of the epoch that has begun
+        self.begun_epoch = {}  # its history
+        self.stopped = False
         super().__init__(
             task,
             criterion=torch.nn.Identity,
@@ -167,6 +197,7 @@ class PretextNet(NeuralNet):
     def seed(self, random_state):
         """Start the streams of a fit: `order` for shuffles, the task's for views and masks."""
         self.order = torch.Generator().manual_seed(random_state)
+        self.epoch_order = self.order.get_state()
         self.module_.generator = torch.Generator(self.device).manual_seed(random_state)
 
     def resume_state(self):
@@ -175,14 +206,19 @@ class PretextNet(NeuralNet):
             "optimizer": self.optimizer_.state_dict(),
             "order": self.order.get_state(),
             "views": self.module_.generator.get_state(),
+            "device": torch.device(self.device).type,
             "n_steps_done": self.n_steps_done,
         }
 
     def load_resume_state(self, state):
         # The optimizer changes its tensors in place, and a fit may fail: work on a copy.
         self.optimizer_.load_state_dict(copy.deepcopy(state["optimizer"]))
+        for parameter, moments in self.optimizer_.state.items():
+            moments |= {name: laid_out_as(parameter, value) for name, value in moments.items()}
         self.order.set_state(state["order"])
-        self.module_.generator.set_state(state["views"])
+        self.epoch_order = state["order"]
+        if state["device"] == torch.device(self.device).type:  # otherwise streams differ in kind
+            self.module_.generator.set_state(state["views"])
         self.n_steps_done = state["n_steps_done"]
 
     # Data -------------------------------------------------------------------------------------
@@ -236,8 +272,7 @@ class PretextNet(NeuralNet):
         if not self.module_.training:
             self.module_.train()
         self.optimizer_.zero_grad()
-        seed = int(torch.randint(MAX_SEED, (), generator=self.order))
-        with seeded_global_stream(seed, self.device):
+        with seeded_global_stream(self._draw_seed(), self.device):
             loss = self._loss(batch)
             self._check_finite(loss)
             loss.backward()
@@ -250,6 +285,10 @@ class PretextNet(NeuralNet):
         self.n_steps_done += 1
         self.module_.after_step(self.progress)
         return {"loss": loss, "y_pred": loss}
+
+    def _draw_seed(self):
+        """Return the seed of the global random stream for the next step."""
+        return int(torch.randint(MAX_SEED, (), generator=self.order))
 
     def _set_schedules(self):
         """Set the learning rate and the weight decay of the next step."""
@@ -337,16 +376,57 @@ class PretextNet(NeuralNet):
 
     def partial_fit(self, X, y=None, classes=None, **fit_params):
         """Run the epochs. Unlike skorch's own, it lets Ctrl-C through."""
-        batches = self.get_iterator(X, training=True)
         self.notify("on_train_begin", X=X, y=y)
-        with suppress(StopTraining):
-            for _ in range(self.max_epochs):
-                self.notify("on_epoch_begin", dataset_train=X, dataset_valid=self.valid_rows)
-                self.run_single_epoch(batches, True, "train", self.train_step)
-                self._measure_held_out_loss()
-                self.notify("on_epoch_end", dataset_train=X, dataset_valid=self.valid_rows)
+        self._continue_from_checkpoint()
+        datasets = {"dataset_train": X, "dataset_valid": self.valid_rows}
+        while self.n_epochs_done < self.max_epochs and not self.stopped:
+            self.notify("on_epoch_begin", **datasets)
+            self.history[-1].update(self.begun_epoch)
+            self.run_single_epoch(self._batches_to_do(X), True, "train", self.train_step)
+            self._measure_held_out_loss()
+            try:
+                self.notify("on_epoch_end", **datasets)
+            except StopTraining:
+                self.stopped = True
+            self._epoch_done()
         self.notify("on_train_end", X=X, y=y)
         return self
+
+    def _batches_to_do(self, rows):
+        """Yield the batches of an epoch; not those that were done before the fit was killed."""
+        self.order.set_state(self.epoch_order)
+        batches = self.get_iterator(rows, training=True).shuffled()
+        for _ in range(self.n_batches_done):
+            self._draw_seed()
+        for indices in batches[self.n_batches_done :]:
+            yield rows[indices]
+            self.n_batches_done += 1
+            if self.n_batches_done < len(batches):
+                self._save_checkpoint()
+
+    def _epoch_done(self):
+        self.n_epochs_done += 1
+        self.n_batches_done = 0
+        self.begun_epoch = {}
+        self.epoch_order = self.order.get_state()
+        self._save_checkpoint(
+            n_epochs=self.n_epochs_done,
+            last=self.stopped or self.n_epochs_done == self.max_epochs,
+        )
+
+    def _continue_from_checkpoint(self):
+        if self.plan.checkpoints is None:
+            return
+        state = self.plan.checkpoints.take()
+        if state is not None:
+            restore(self, state)
+            self.n_steps_restored = self.n_steps_done
+
+    def _save_checkpoint(self, **place):
+        """Save the state if it is time: all callbacks have been told of the last step."""
+        if self.plan.checkpoints is not None:
+            n_steps = self.n_steps_done
+            self.plan.checkpoints.step_done(lambda: state_of(self), n_steps=n_steps, **place)
 
     def _measure_held_out_loss(self):
         if self.valid_rows is None:
@@ -354,54 +434,6 @@ class PretextNet(NeuralNet):
         batches = self.get_iterator(self.valid_rows)
         with fixed_views(self.module_, self.device):
             self.run_single_epoch(batches, False, "valid", self.validation_step)
-
-
-class IndexBatches:
-    """Batches of rows, fetched by index arrays, with sizes that differ by at most one.
-
-    No row is dropped and no batch is left with a single row, which batch normalization could
-    not handle. Rows are sorted within a batch, so that memory-mapped data is read forward. If rows
-    have ``lengths``, a batch holds rows of about the same length.
-
-    Parameters
-    ----------
-    rows : RowBlocks or TokenRows
-    batch_size : int
-        Largest number of rows in a batch.
-    order : torch.Generator or None
-        Shuffles the rows in every epoch; None keeps their order.
-    """
-
-    def __init__(self, rows, batch_size, order):
-        self.rows = rows
-        self.batch_size = batch_size
-        self.order = order
-
-    def __len__(self):
-        return -(-len(self.rows) // self.batch_size)
-
-    def __iter__(self):
-        n_rows = len(self.rows)
-        if self.order is None:
-            yield from row_batches(self.rows, self.batch_size)
-            return
-        permutation = torch.randperm(n_rows, generator=self.order, dtype=torch.int32).numpy()
-        batches = np.array_split(permutation, len(self))
-        if hasattr(self.rows, "lengths"):
-            batches = self._of_like_length(batches)
-        for indices in batches:
-            yield self.rows[np.sort(indices)]
-
-    def _of_like_length(self, batches):
-        """Sort rows by length within groups of batches, to reduce padding."""
-        sorted_batches = []
-        for start in range(0, len(batches), SORTED_TOGETHER):
-            group = batches[start : start + SORTED_TOGETHER]
-            rows = np.concatenate(group)
-            rows = rows[np.argsort(self.rows.lengths[rows], kind="stable")]
-            sorted_batches += np.array_split(rows, len(group))
-        order = torch.randperm(len(sorted_batches), generator=self.order)
-        return [sorted_batches[i] for i in order]
 
 
 def _columns(history):

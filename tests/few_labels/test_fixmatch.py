@@ -24,7 +24,7 @@ from sklearn_ssl.few_labels.targets import Classes
 from sklearn_ssl.few_labels.task import LabeledRows, LinearHead
 from sklearn_ssl.pretext import PretextTask
 from sklearn_ssl.semi_supervised import draw_labels
-from sklearn_ssl.training.loop import IndexBatches
+from sklearn_ssl.training.batches import IndexBatches
 from tests.few_labels.test_fine_tune import KINDS
 
 SHARES = np.array([0.5, 0.3, 0.2])

@@ -14,7 +14,7 @@ from sklearn_ssl import (
     SimCLRTransformer,
 )
 from sklearn_ssl.data.rows import RowSubset
-from sklearn_ssl.training.loop import SORTED_TOGETHER, IndexBatches
+from sklearn_ssl.training.batches import SORTED_TOGETHER, IndexBatches
 
 
 @pytest.fixture(name="X")

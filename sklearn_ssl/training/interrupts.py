@@ -1,0 +1,44 @@
+"""Ctrl-C and SIGTERM that wait for the end of a step."""
+
+import signal
+import threading
+import warnings
+
+
+class Interrupts:
+    """A context in which Ctrl-C and SIGTERM are noted, for :meth:`check` to raise them.
+
+    The second one is raised where it arrives, as without this context. Signals that the process
+    ignores stay ignored. In other threads than the main one, which alone receives signals, the
+    context has no effect.
+    """
+
+    def __init__(self):
+        self.received = None
+        self.handlers = {}
+
+    def __enter__(self):
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                    self.handlers[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+        if error is None:
+            self.check()
+
+    def check(self, message="The fit was interrupted."):
+        """Raise what has been received: KeyboardInterrupt, or SystemExit for SIGTERM."""
+        if self.received == signal.SIGINT:
+            raise KeyboardInterrupt(message)
+        if self.received == signal.SIGTERM:
+            warnings.warn(message, UserWarning, stacklevel=2)
+            raise SystemExit(128 + signal.SIGTERM)  # as a shell reports it
+
+    def _receive(self, number, frame):
+        is_second, self.received = self.received is not None, number
+        if is_second:
+            self.check()
