@@ -93,7 +93,8 @@ class BasePretrainer(
     n_iter_no_change : int, default=10
         Epochs without improvement before early stopping ends the training.
     warm_start : bool, default=False
-        Whether ``fit`` continues from the weights of the last fit.
+        Whether ``fit`` continues from the weights and the optimizer of the last fit, with a new
+        schedule.
     callbacks : list, default=None
         skorch callbacks; :class:`~sklearn_ssl.callbacks.KNNProbe` watches how good the
         representation becomes. Set scikit-learn's callbacks with ``set_callbacks``, from version
@@ -101,7 +102,8 @@ class BasePretrainer(
     checkpoint : str, path or Checkpoint, default=None
         Folder in which ``fit`` saves its state every ten minutes, and when Ctrl-C or SIGTERM ends
         it. If it was killed, the same call continues from there. Each fit needs its own folder. A
-        :class:`~sklearn_ssl.Checkpoint` sets the interval; see :doc:`/long_fits`.
+        :class:`~sklearn_ssl.Checkpoint` sets the interval; see :doc:`/long_fits`. ``partial_fit``
+        does not use it.
     device : str, default="auto"
         Where torch computes: "cpu", "cuda", "cuda:1"; "auto" uses a GPU if there is one.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -313,7 +315,7 @@ class BasePretrainer(
             spec=spec,
             device=device,
             valid_rows=valid_rows,
-            resume_state=getattr(self, "_resume_state", None) if partial and go_on else None,
+            resume_state=getattr(self, "_resume_state", None) if go_on else None,
             embed=self._embed,
         )
         if n_epochs == 0 and not go_on:

@@ -1,14 +1,17 @@
 """A saved estimator consists of parameters and arrays; its networks are built again."""
 
+import copy
 import warnings
 import zlib
 
 import numpy as np
 import torch
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssl._array_files import ModelFileError
 from sklearn_ssl._version import __version__
 from sklearn_ssl.training.runtime import resolve_device, seeded_global_stream, torch_settings
+from sklearn_ssl.training.state_arrays import as_arrays, from_arrays
 
 
 class SavedAsArraysMixin:
@@ -17,6 +20,24 @@ class SavedAsArraysMixin:
 
     Put this class before ``BaseEstimator``.
     """
+
+    _saves_optimizer = False
+
+    def with_optimizer(self):
+        """Return a copy whose files hold the optimizer too, to continue the training after loading.
+
+        ``partial_fit``, and ``fit`` with ``warm_start=True``, of the loaded estimator then do the
+        same as if it had not been saved. With Adam the file is about three times as large.
+
+        Returns
+        -------
+        estimator : estimator
+            It shares its weights with this one.
+        """
+        check_is_fitted(self, "task_")
+        twin = copy.copy(self)
+        twin._saves_optimizer = True
+        return twin
 
     def __getstate__(self):
         whole = super().__getstate__()
@@ -28,10 +49,14 @@ class SavedAsArraysMixin:
             }
             state["_task_checksum"] = _checksum(state["_task_arrays"])
             state["_sklearn_ssl_version"] = __version__
+            if self._saves_optimizer:
+                arrays, tree = as_arrays(whole["_resume_state"])
+                arrays = {name: tensor.cpu().numpy() for name, tensor in arrays.items()}
+                state["_resume_arrays"] = arrays, tree
         return state
 
     def __setstate__(self, state):
-        added = ("_task_arrays", "_task_checksum", "_sklearn_ssl_version")
+        added = ("_task_arrays", "_task_checksum", "_resume_arrays", "_sklearn_ssl_version")
         super().__setstate__({name: state[name] for name in state if name not in added})
         arrays, version = state.get("_task_arrays"), state.get("_sklearn_ssl_version", __version__)
         if version != __version__:
@@ -49,6 +74,10 @@ class SavedAsArraysMixin:
                     "that were saved. Copy or download it again."
                 )
             self.task_ = self._rebuild_task(arrays)
+        if "_resume_arrays" in state:
+            arrays, tree = state["_resume_arrays"]
+            arrays = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+            self._resume_state = from_arrays(arrays, tree)
 
     @torch_settings()
     def _rebuild_task(self, arrays):

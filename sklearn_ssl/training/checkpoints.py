@@ -30,11 +30,21 @@ class Checkpoint:
     ----------
     folder : str or path
         Of one fit; it is created if it does not exist. The two newest files are kept; each is about
-        three times as large as the weights, which Adam keeps two averages of.
+        three times as large as the weights, because Adam keeps two averages for each weight.
     minutes : float, default=10.0
-        Time between files; 0 writes one after each step. None writes none by the clock.
+        Time between two files; 0 means after each step. With None, time does not matter.
     epochs : int, default=None
-        Epochs between files, in addition to those by the clock. None writes none by epochs.
+        Number of epochs between two files, whatever `minutes` is. With None, epochs do not matter.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong type or negative.
+
+    Notes
+    -----
+    :doc:`/long_fits` says what a checkpoint holds, and what happens if a file is damaged, the disk
+    is full, or the folder is that of another fit.
 
     Examples
     --------
@@ -217,13 +227,19 @@ class CheckpointFolder:
         for path in sorted(self.path.glob(ALL_NAMES), reverse=True):
             try:
                 arrays, metadata = read_arrays(path)
-            except ModelFileError as error:
-                damaged.append(str(error))
+            except ModelFileError:
+                damaged.append(path.name)
                 continue
-            _warn_of(damaged, f"The fit continues from {path.name}.")
+            self._warn_of(damaged, f"The fit continues from {path.name}.")
             return [path], metadata, from_arrays(arrays, metadata["state"])
-        _warn_of(damaged, "The fit starts from the beginning.")
+        self._warn_of(damaged, "The fit starts from the beginning.")
         return [], {}, None
+
+    def _warn_of(self, damaged, what_follows):
+        if damaged:
+            names = " and ".join(damaged)
+            message = f"In checkpoint='{self.path}', {names} cannot be read. {what_follows}"
+            warnings.warn(message, UserWarning, stacklevel=2)
 
     def _save(self, state, n_steps):
         """Write a file, and remove all but the last two good ones."""
@@ -245,8 +261,3 @@ class CheckpointFolder:
             for file in set(self.path.glob(ALL_NAMES)) - set(self.good):
                 file.unlink()
         self.saved_at = time.monotonic()
-
-
-def _warn_of(damaged, what_follows):
-    if damaged:
-        warnings.warn(f"{' '.join(damaged)} {what_follows}", UserWarning, stacklevel=2)

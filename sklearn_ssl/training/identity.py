@@ -25,7 +25,7 @@ def parameters_of(estimator):
     Parameters
     ----------
     estimator : estimator
-        Its parameters may be estimators, which are left out if they are fitted beforehand.
+        Its `transformer`, if it has one, is left out: that is a fit of its own.
 
     Returns
     -------
@@ -33,16 +33,16 @@ def parameters_of(estimator):
         The class and, by name, the parameters. `random_state` is one of them if it is an int.
     """
     params = estimator.get_params(deep=False)
-    drawn = not isinstance(params["random_state"], Integral)
+    drawn = not isinstance(params.get("random_state"), Integral)
     left_out = (*WITHOUT_EFFECT, "transformer", *(["random_state"] if drawn else []))
-    facts = {name: _in_words(value) for name, value in params.items() if name not in left_out}
-    return {"class": _in_words(type(estimator)), **facts}
+    facts = {name: in_words(value) for name, value in params.items() if name not in left_out}
+    return {"class": in_words(type(estimator)), **facts}
 
 
-def _in_words(value):
+def in_words(value):
     """Return a text that is the same in another process."""
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_in_words, value))}]"
+        return f"[{', '.join(map(in_words, value))}]"
     if hasattr(value, "__qualname__"):  # a function or a class
         return f"{value.__module__}.{value.__qualname__}"
     if isinstance(value, nn.Module):
@@ -55,7 +55,7 @@ def _in_words(value):
 def _settings(module):
     own = {name: value for name, value in vars(module).items() if not name.startswith("_")}
     own.pop("training")
-    return f"{type(module).__qualname__}({_in_words(own)})"
+    return f"{type(module).__qualname__}({in_words(own)})"
 
 
 def environment(device):

@@ -23,7 +23,12 @@ from sklearn_ssl.training.callbacks import (
 )
 from sklearn_ssl.training.checkpoints import CheckpointFolder
 from sklearn_ssl.training.collapse import CollapseWatch, watched_embeddings
-from sklearn_ssl.training.identity import digest_of_rows, digest_of_weights, environment
+from sklearn_ssl.training.identity import (
+    digest_of_rows,
+    digest_of_weights,
+    environment,
+    in_words,
+)
 from sklearn_ssl.training.inference import fixed_views
 from sklearn_ssl.training.net_state import laid_out_as, restore, state_of
 from sklearn_ssl.training.runtime import seeded_global_stream
@@ -95,7 +100,8 @@ def train(task, rows, plan, *, spec, device, valid_rows=None, resume_state=None,
     valid_rows : RowBlocks or None, default=None
         Rows for the held-out loss.
     resume_state : dict or None, default=None
-        What an earlier call returned, to continue with its optimizer and random streams.
+        What an earlier call returned, to continue with its optimizer and, unless a new schedule
+        begins (``plan.cosine``), with its random streams.
     embed : callable or None, default=None
         Function of a task and X, as passed by the user, that returns the representations of X. It
         is there for callbacks, as ``net.embed``.
@@ -142,7 +148,9 @@ def train(task, rows, plan, *, spec, device, valid_rows=None, resume_state=None,
             net.initialize()
             net.seed(plan.seed)
             if resume_state is not None:
-                net.load_resume_state(resume_state)
+                net.load_optimizer(resume_state)
+                if not plan.cosine:
+                    net.load_streams(resume_state)
             net.partial_fit(rows)
             net.check_weights()
             resume_state = net.resume_state()
@@ -179,7 +187,7 @@ class PretextNet(NeuralNet):
         self.n_steps_restored = 0
         self.n_epochs_done = 0
         self.n_batches_done = 0  # of the epoch that has begun
-        self.begun_epoch = {}  # its history
+        self.begun_epoch = {}  # its history until it was interrupted
         self.stopped = False
         super().__init__(
             task,
@@ -204,17 +212,23 @@ class PretextNet(NeuralNet):
         """Return what a later fit needs, in addition to the task, to continue this one."""
         return {
             "optimizer": self.optimizer_.state_dict(),
+            "optimizer_name": in_words(self.plan.optimizer),
             "order": self.order.get_state(),
             "views": self.module_.generator.get_state(),
             "device": torch.device(self.device).type,
             "n_steps_done": self.n_steps_done,
         }
 
-    def load_resume_state(self, state):
+    def load_optimizer(self, state):
+        """Continue with an optimizer, unless another one has been chosen since."""
+        if state["optimizer_name"] != in_words(self.plan.optimizer):
+            return
         # The optimizer changes its tensors in place, and a fit may fail: work on a copy.
         self.optimizer_.load_state_dict(copy.deepcopy(state["optimizer"]))
         for parameter, moments in self.optimizer_.state.items():
             moments |= {name: laid_out_as(parameter, value) for name, value in moments.items()}
+
+    def load_streams(self, state):
         self.order.set_state(state["order"])
         self.epoch_order = state["order"]
         if state["device"] == torch.device(self.device).type:  # otherwise streams differ in kind

@@ -39,7 +39,8 @@ def restore(net, state):
     state : dict
         As returned by :func:`state_of`.
     """
-    net.load_resume_state(state)
+    net.load_optimizer(state)
+    net.load_streams(state)
     _load_tensors(net.module_, state["tensors"])
     for name, part in net.parts.items():
         part.load_state_dict(state["parts"][name])

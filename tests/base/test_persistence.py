@@ -263,3 +263,46 @@ def test_arrays_of_another_network_are_refused(digits, change, message):
         arrays[name] = change(array)
     with pytest.raises(ValueError, match=message):
         SimCLRTransformer.__new__(SimCLRTransformer).__setstate__(state)
+
+
+# The optimizer ----------------------------------------------------------------------------------
+
+
+def weights_after(estimator, method, X):
+    getattr(estimator, method)(X)
+    return estimator.task_.state_dict()
+
+
+@pytest.mark.parametrize("method", ["partial_fit", "fit"])
+@pytest.mark.parametrize("fitted_by", ["partial_fit", "fit"])
+def test_training_continues_after_loading_with_the_optimizer(
+    modality_data, fitted_by, method, tmp_path
+):
+    params, X = modality_data
+    estimator = SimCLRTransformer(**params, max_epochs=1, warm_start=True, random_state=0)
+    getattr(estimator, fitted_by)(X)
+    joblib.dump(estimator.with_optimizer(), tmp_path / "file")
+    joblib.dump(estimator, tmp_path / "small")
+    whole, small = (joblib.load(tmp_path / name) for name in ("file", "small"))
+    expected = weights_after(estimator, method, X)
+    continued = weights_after(whole, method, X)
+    assert all(torch.equal(continued[name], expected[name]) for name in expected)
+    with_new_optimizer = weights_after(small, method, X)
+    assert not all(torch.equal(with_new_optimizer[name], expected[name]) for name in expected)
+    joblib.dump(whole, tmp_path / "again")  # files of a loaded one hold the optimizer too
+    assert joblib.load(tmp_path / "again")._resume_state["n_steps_done"] > 0
+
+
+def test_the_optimizer_is_saved_only_on_request(digits, tmp_path):
+    estimator, _ = fit(({}, digits[0][:64]))
+    small = size_of_file(estimator, tmp_path / "file")
+    assert size_of_file(estimator.with_optimizer(), tmp_path / "file") > 2.5 * small
+    assert size_of_file(estimator, tmp_path / "file") == small
+
+
+@pytest.mark.parametrize("method", ["partial_fit", "fit"])
+def test_another_optimizer_begins_with_a_state_of_its_own(digits, method):
+    estimator, X = fit(({}, digits[0][:64]), warm_start=True)
+    estimator.set_params(optimizer=torch.optim.SGD, lr=1e-3)
+    getattr(estimator, method)(X)
+    assert np.isfinite(estimator.transform(X)).all()
