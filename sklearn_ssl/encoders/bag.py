@@ -93,8 +93,15 @@ class BagEncoder(nn.Module):
         visible = ids >= 0 if visible is None else visible
         ids = ids.clamp(min=0)
         weights = self.weight[ids] * visible
-        vectors = self.embedding.weight
-        total = F.embedding_bag(ids, vectors, mode="sum", per_sample_weights=weights)  # [n, width]
+        # If embedding_bag counts them itself, an exported network refuses a single row.
+        starts = ids.shape[1] * torch.arange(ids.shape[0], device=ids.device)
+        total = F.embedding_bag(
+            ids.flatten(),
+            self.embedding.weight,
+            starts,
+            mode="sum",
+            per_sample_weights=weights.flatten(),
+        )  # [n, width]
         return total / weights.sum(dim=1, keepdim=True).clamp(min=1e-12)
 
     @torch.no_grad()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from sklearn_ssl.encoders.text import pool
+from sklearn_ssl.encoders.text import is_padded, pool
 
 _LOCKS = {"quiet": threading.RLock()}
 if hasattr(os, "register_at_fork"):  # another thread may hold it while this one forks
@@ -53,7 +53,7 @@ class PretrainedEncoder(nn.Module):
         """Return the state of each token, see :meth:`TextEncoder.states`."""
         real = ids >= 0
         options = {} if cache is None else {self.cache_name: cache.past, "use_cache": True}
-        if not real.all():
+        if is_padded(real):
             options["attention_mask"] = real.long()
         return self.model(input_ids=ids.clamp(min=0), **options).last_hidden_state
 

@@ -150,10 +150,12 @@ def forward_fill(frames):
     >>> forward_fill(torch.tensor([[nan, 2.0, nan, nan, 5.0, nan]]))
     tensor([[0., 2., 2., 2., 5., 5.]])
     """
-    missing = frames.isnan()
-    if not missing.any():
+    # Without a branch on the data where a network is exported.
+    if not torch.compiler.is_exporting() and not frames.isnan().any():
         return frames
-    time = torch.arange(frames.shape[1], device=frames.device)
-    time = time.view(-1, *[1] * (frames.ndim - 2)).expand(frames.shape)
-    source = time.masked_fill(missing, 0).cummax(dim=1).values
-    return frames.gather(1, source).nan_to_num()
+    reach = 1
+    while reach < frames.shape[1]:  # looks back 1, 2, 4, ... frames: in the end all
+        earlier = torch.cat([frames[:, :reach], frames[:, :-reach]], dim=1)
+        frames = torch.where(frames.isnan(), earlier, frames)
+        reach *= 2
+    return frames.nan_to_num()

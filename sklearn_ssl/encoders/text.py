@@ -124,7 +124,7 @@ class TextEncoder(nn.Module):
             x = x + self.positions.weight[start:stop]
         x = self.dropout(self.first_norm(x))
         real = ids >= 0
-        mask = None if real.all() else real[:, None, None]  # [n, 1, 1, length]: of the keys
+        mask = real[:, None, None] if is_padded(real) else None  # [n, 1, 1, length]: of the keys
         for i, block in enumerate(self.blocks):
             x = block(x, turns, mask, None if cache is None else cache.layer(i))
         return self.last_norm(x)
@@ -134,6 +134,11 @@ class TextEncoder(nn.Module):
         return KeyValueCache(len(self.blocks))
 
 
+def is_padded(real):
+    """Return whether padding has to be masked: always where a network is exported for any rows."""
+    return torch.compiler.is_exporting() or not real.all()
+
+
 def pool(states, ids, pooling):
     """Return one vector for each row, from the states of its tokens: ``(n, width)``."""
     real = ids >= 0
@@ -141,7 +146,7 @@ def pool(states, ids, pooling):
         total = (states * real[:, :, None]).sum(dim=1)
         return total / real.sum(dim=1, keepdim=True)
     place = real.sum(dim=1) - 1 if pooling == "last" else torch.zeros_like(ids[:, 0])
-    return states[torch.arange(len(ids), device=ids.device), place]
+    return states[torch.arange(ids.shape[0], device=ids.device), place]
 
 
 def initialize(network):

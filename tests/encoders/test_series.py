@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sklearn_ssl.encoders.series import DilatedBlock, SeriesEncoder
+from sklearn_ssl.encoders.series import DilatedBlock, SeriesEncoder, maxima_of_segments
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +20,14 @@ def test_series_encoder_takes_any_length(channels, time):
     assert output.shape == (6, 8 * (min(4, time) + 1))
     assert torch.isfinite(output).all()
     assert (output.std(dim=0) > 0).any()
+
+
+@pytest.mark.parametrize("time", [1, 3, 8, 13])
+def test_exported_maxima_are_the_same(time, monkeypatch):
+    x, n = torch.randn(5, 6, time), min(4, time)
+    expected = maxima_of_segments(x, n)
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
+    assert torch.equal(maxima_of_segments(x, n), expected)
 
 
 def test_series_encoder_trains_every_parameter():
