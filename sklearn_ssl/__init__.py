@@ -6,6 +6,7 @@ from sklearn_ssl.base.estimator import BasePretrainer
 from sklearn_ssl.base.language_model import BaseTextTransformer
 from sklearn_ssl.collapse import CollapseWarning
 from sklearn_ssl.data.image_folder import list_images, load_images
+from sklearn_ssl.export import export_onnx
 from sklearn_ssl.few_labels.fine_tune import FineTuneClassifier, FineTuneRegressor
 from sklearn_ssl.methods.barlow_twins import BarlowTwinsTransformer
 from sklearn_ssl.methods.byol import BYOLTransformer
@@ -70,6 +71,7 @@ __all__ = [
     "VICRegTransformer",
     "VIMETransformer",
     "__version__",
+    "export_onnx",
     "list_images",
     "load_images",
     "load_model",

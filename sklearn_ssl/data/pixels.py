@@ -74,15 +74,18 @@ class PixelSpec(ArraySpec):
         check_pixels(X, self, type(estimator).__name__)
 
     def to_tensor(self, rows, device="cpu"):
-        channels, height, width = self.shape[-3:]
         # A copy: the rows may be the user's own, read-only, reversed or big-endian.
         dtype = np.uint8 if rows.dtype == np.uint8 else np.float32
         with np.errstate(over="ignore"):  # values that float32 cannot represent are clipped
-            batch = torch.from_numpy(np.array(rows, dtype=dtype, order="C")).to(device)
-        batch = batch.reshape(len(rows), *self.shape[:-3], height, width, channels)
+            rows = torch.from_numpy(np.array(rows, dtype=dtype, order="C")).to(device)
+        return self.batch_of(rows)
+
+    def batch_of(self, rows):
+        channels, height, width = self.shape[-3:]
+        batch = rows.reshape(rows.shape[0], *self.shape[:-3], height, width, channels)
         batch = batch.movedim(-1, -3)  # [..., c, h, w], in the memory order channels_last
-        shift, scale = self._scaling(torch.float32, device)
-        return batch.to(torch.float32).sub_(shift).mul_(scale).clamp_(-REACH, 1 + REACH)
+        shift, scale = self._scaling(torch.float32, rows.device)
+        return batch.to(torch.float32).sub(shift).mul_(scale).clamp_(-REACH, 1 + REACH)
 
     def from_tensor(self, batch):
         shift, scale = self._scaling(torch.float64, batch.device)

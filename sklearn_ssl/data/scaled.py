@@ -26,6 +26,7 @@ class ScaledSpec(ArraySpec):
     shift: object
     scale: object
 
+    raw_dtype: ClassVar = torch.float64
     axes: ClassVar[tuple]  # of a batch, over which moments are taken
     unit: ClassVar[str]  # that has a scale of its own: a column or a channel
 
@@ -40,6 +41,14 @@ class ScaledSpec(ArraySpec):
         with np.errstate(over="ignore"):
             scaled = (rows - self.shift) * self.scale
         return np.clip(scaled, -MOST_DEVIATIONS, MOST_DEVIATIONS, out=scaled)
+
+    def batch_of(self, rows):
+        return self.standardized(rows.reshape(rows.shape[0], *self.shape)).float()
+
+    def standardized(self, rows):
+        """Return what :meth:`scaled` does, of a tensor."""
+        shift, scale = torch.tensor(self.shift), torch.tensor(self.scale)
+        return ((rows - shift) * scale).clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS)
 
     def from_tensor(self, batch):
         return self.as_rows(self.unscaled(batch.double()))

@@ -21,6 +21,7 @@ from sklearn_ssl.data.axes import VOLUMES, axes_to_move
 from sklearn_ssl.data.categories import encode_table
 from sklearn_ssl.data.columns import holds_numbers_only, is_frame
 from sklearn_ssl.data.containers import opened, unmasked
+from sklearn_ssl.data.raw_rows import RawRows
 from sklearn_ssl.data.readable import TO_PAD, TO_RESIZE, count_dims, read_rows, refuse_ragged
 from sklearn_ssl.data.rows import RowBlocks
 
@@ -34,7 +35,7 @@ TAKEN_BY = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec:
+class Spec(RawRows):
     """What an estimator knows about its training data; each kind of data has its own subclass.
 
     Attributes
@@ -194,7 +195,8 @@ class ArraySpec(Spec):
     """Base of the kinds of data whose rows are arrays of one shape.
 
     A new kind defines ``modality``, ``n_dims``, ``expected``, ``describe``, ``to_tensor``,
-    ``from_tensor`` and ``default_encoder``, and is added to ``sklearn_ssl.data.KINDS``.
+    ``from_tensor`` and ``default_encoder``, and is added to ``sklearn_ssl.data.KINDS``. With
+    ``batch_of`` it can be exported.
 
     Attributes
     ----------

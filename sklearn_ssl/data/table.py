@@ -11,6 +11,7 @@ from scipy.special import ndtri
 from sklearn_ssl.augment import FeatureCorruption
 from sklearn_ssl.data.categories import decode_table, learn_categories
 from sklearn_ssl.data.columns import table_of
+from sklearn_ssl.data.normal_scores import normal_scores
 from sklearn_ssl.data.readable import TO_PAD
 from sklearn_ssl.data.rows import N_DESCRIBED, evenly_spaced
 from sklearn_ssl.data.scaled import ScaledSpec, columns_may_be_empty, moments
@@ -136,6 +137,13 @@ class TableSpec(ScaledSpec):
             scaled[:, j] = ndtri((below + 1 - above) / 2)
         return scaled
 
+    def standardized(self, rows):
+        scaled = super().standardized(rows)
+        if self.quantiles is not None:
+            scores = normal_scores(rows, torch.tensor(self.quantiles))
+            scaled = torch.where(torch.tensor(self.is_number()), scores, scaled)
+        return torch.where(scaled.isnan() & ~torch.tensor(self.missing), 0, scaled)
+
     def unscaled(self, batch):
         values = super().unscaled(batch)
         if self.quantiles is None:
@@ -148,6 +156,16 @@ class TableSpec(ScaledSpec):
         numbers = quantiles.gather(0, below).lerp(quantiles.gather(0, above), place - below)
         is_number = torch.from_numpy(self.is_number()).to(batch.device)
         return torch.where(is_number, numbers, values)
+
+    @property
+    def raw_facts(self):
+        return {} if self.categories is None else {"categories": self.categories}
+
+    def example_rows(self, estimator, n):
+        """Return rows whose entries are those of rows in ``fit``, each from another one."""
+        places = np.random.default_rng(0).integers(len(self.marginals), size=(n, *self.shape))
+        batch = np.take_along_axis(self.marginals, places, axis=0)
+        return self.from_tensor(torch.from_numpy(batch))
 
     def decode(self, rows):
         return rows if self.categories is None else decode_table(rows, self.categories)

@@ -34,6 +34,7 @@ LR_SCALE = 10.0
 # In a batch of `transform`; more tokens at once, or other lengths, would waste padding.
 TOKENS_AT_ONCE = 512
 PADDED_TO = 8  # lengths are multiples of this
+LONGEST_EXAMPLE = 32  # tokens
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ class TextSpec(Spec):
     pooling: str = "mean"
 
     modality: ClassVar[str] = "text"
+    raw_dtype: ClassVar = torch.int64
+    raw_shape: ClassVar = ("length",)
     plural: ClassVar[str] = "texts"
     own_encoder: ClassVar[str] = 'encoder="transformer", '
     raw_title: ClassVar[str] = "TF-IDF"
@@ -224,6 +227,22 @@ class TextSpec(Spec):
     def to_tensor(self, rows, device="cpu"):
         """Turn rows of ids into an int64 batch on the device."""
         return torch.from_numpy(rows).to(device, torch.int64)
+
+    def batch_of(self, rows):
+        return rows
+
+    def example_rows(self, estimator, n):
+        rng = np.random.default_rng(0)
+        length = min(self.max_length, LONGEST_EXAMPLE)
+        rows = rng.integers(self.vocabulary_size, size=(n, length))
+        rows[:, 0] = self.begin
+        rows[np.arange(length) >= rng.integers(2, length + 1, size=(n, 1))] = -1
+        return rows
+
+    @property
+    def raw_facts(self):
+        names = ("tokenizer", "begin", "end", "max_length")
+        return {name: getattr(self, name) for name in names}
 
     def raw_features(self, estimator, pretrain, others):
         texts = [text for block in pretrain for text in block]

@@ -109,7 +109,8 @@ class Classes:
         head.classes_ = self.classes
         return with_weights(head, coef, intercept)
 
-    def layer_weights(self, coef, intercept):
+    @staticmethod
+    def layer_weights(coef, intercept):
         """Return the weights of a linear head for one output per class."""
         if len(coef) == 1:
             return np.concatenate([-coef, coef]) / 2, np.concatenate([-intercept, intercept]) / 2
