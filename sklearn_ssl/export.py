@@ -212,7 +212,8 @@ def _network_of(estimator):
     check_is_fitted(estimator)
     is_tuned = isinstance(estimator, BaseFineTuner)
     transformer = estimator.transformer_ if is_tuned else estimator
-    spec, task = transformer.input_spec_, copy.deepcopy(transformer.task_).cpu().eval()
+    spec, task = transformer.input_spec_, copy.deepcopy(transformer.task_).eval()
+    task.to("cpu", memory_format=torch.contiguous_format)  # torch.export.save warns of any other
     rows = spec.example_rows(transformer, N_TRIED)
     Z = task.encode(spec.to_tensor(rows)).numpy()
     rows = torch.from_numpy(rows).to(spec.raw_dtype)
