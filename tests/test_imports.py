@@ -11,7 +11,7 @@ import sklearn_ssl
 ROOT = Path(sklearn_ssl.__file__).parent
 SOURCES = {str(path.relative_to(ROOT)): path for path in sorted(ROOT.rglob("*.py"))}
 DEPENDENCIES = {"joblib", "numpy", "scipy", "skorch", "sklearn", "tokenizers", "torch"}
-DEPENDENCIES |= {"PIL", "safetensors", "torchvision", "tqdm"}
+DEPENDENCIES |= {"PIL", "filelock", "safetensors", "torchvision", "tqdm"}
 OPTIONAL = {"matplotlib", "pandas", "transformers"}  # imported inside functions
 
 

@@ -1,0 +1,87 @@
+"""Ctrl-C and SIGTERM during a fit with a checkpoint, and without."""
+
+import signal
+import threading
+
+import pytest
+from skorch.callbacks import Callback
+
+from tests.training.test_checkpoints import (
+    N_STEPS,
+    X,
+    assert_same_fit,
+    every_step,
+    files_in,
+    simclr,
+)
+
+
+class Send(Callback):
+    """Sends signals to this process in the middle of a step."""
+
+    def __init__(self, step, *numbers):
+        self.step = step
+        self.numbers = numbers
+
+    def on_grad_computed(self, net, **kwargs):
+        if net.n_steps_done == self.step:
+            for number in self.numbers:
+                signal.raise_signal(number)
+
+
+@pytest.fixture
+def handlers_restored():
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    yield
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+@pytest.mark.usefixtures("handlers_restored")
+@pytest.mark.parametrize("step", [0, 4, N_STEPS - 1])
+def test_ctrl_c_saves_the_step_and_says_how_to_continue(step, tmp_path):
+    estimator = simclr(checkpoint=tmp_path, callbacks=[Send(step, signal.SIGINT)])
+    with pytest.raises(KeyboardInterrupt, match=rf"after step {step + 1}\. To continue, call fit"):
+        estimator.fit(X)
+    assert not hasattr(estimator, "task_")
+    assert files_in(tmp_path) == [f"step-{step + 1:012d}.safetensors"]
+    assert_same_fit(simclr(checkpoint=tmp_path).fit(X), simclr().fit(X))
+
+
+@pytest.mark.usefixtures("handlers_restored")
+def test_a_second_ctrl_c_does_not_wait(tmp_path):
+    estimator = simclr(checkpoint=tmp_path, callbacks=[Send(4, signal.SIGINT, signal.SIGINT)])
+    with pytest.raises(KeyboardInterrupt):
+        estimator.fit(X)
+    assert files_in(tmp_path) == []
+
+
+@pytest.mark.usefixtures("handlers_restored")
+def test_sigterm_ends_the_process_as_usual(tmp_path):
+    estimator = simclr(checkpoint=tmp_path, callbacks=[Send(4, signal.SIGTERM)])
+    with pytest.warns(UserWarning, match="To continue"), pytest.raises(SystemExit) as error:
+        estimator.fit(X)
+    assert error.value.code == 143
+    assert_same_fit(simclr(checkpoint=tmp_path).fit(X), simclr().fit(X))
+
+
+@pytest.mark.usefixtures("handlers_restored")
+def test_without_a_checkpoint_ctrl_c_is_raised_in_the_step():
+    with pytest.raises(KeyboardInterrupt):
+        simclr(callbacks=[Send(4, signal.SIGINT)]).fit(X)
+
+
+@pytest.mark.usefixtures("handlers_restored")
+def test_an_ignored_signal_stays_ignored(tmp_path):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        simclr(checkpoint=tmp_path, callbacks=[Send(4, signal.SIGINT)]).fit(X)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_fit_in_a_thread(tmp_path):
+    estimator = simclr(checkpoint=every_step(tmp_path))
+    thread = threading.Thread(target=estimator.fit, args=(X,))
+    thread.start()
+    thread.join()
+    assert_same_fit(estimator, simclr().fit(X))
