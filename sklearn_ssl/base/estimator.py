@@ -335,8 +335,9 @@ class BasePretrainer(
         """Return an untrained task, and keep what it is rebuilt from when a file is loaded."""
         with seeded_global_stream(seed):
             task = self._first_task(spec, rows, seed, device)
-        params = self.get_params(deep=False)  # without callbacks, which may be impossible to save
-        self._task_params = {name: params[name] for name in params if name != "callbacks"}
+        params = self.get_params(deep=False)
+        left_out = ("callbacks", "checkpoint")  # callbacks may be impossible to save
+        self._task_params = {name: params[name] for name in params if name not in left_out}
         return task
 
     def _check_embeddings(self, rows, device, when_and_what_to_do):

@@ -41,7 +41,8 @@ class SavedAsArraysMixin:
 
     def __getstate__(self):
         whole = super().__getstate__()
-        state = {name: whole[name] for name in whole if name not in ("_resume_state", "task_")}
+        left_out = ("_resume_state", "_saves_optimizer", "task_")
+        state = {name: whole[name] for name in whole if name not in left_out}
         task = whole.get("task_")
         if task is not None:
             state["_task_arrays"] = {

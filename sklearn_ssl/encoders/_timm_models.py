@@ -8,6 +8,7 @@ from pathlib import Path
 from sklearn_ssl.encoders._weights import load_state, read_state
 from sklearn_ssl.encoders.pretrained_image import ImageNetwork
 
+READING = ("checkpoint_path", "pretrained", "pretrained_cfg", "cache_dir")  # make timm read files
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # as timm's save_for_hf writes them
 
 
@@ -27,8 +28,14 @@ class TimmNetwork(ImageNetwork):
     options: str
 
     def build(self, pretrained, load):
-        options = json.loads(self.options)
-        model = import_timm().create_model(self.architecture, pretrained=False, **options)
+        timm, options = import_timm(), json.loads(self.options)
+        others = [name for name in READING if name in options]
+        if others or not timm.is_model(self.architecture):  # timm would download or read files
+            raise ValueError(
+                f"A model of timm is described by {self.architecture!r} with {self.options}: "
+                f"expected a name of timm.list_models(), without {', '.join(READING)}."
+            )
+        model = timm.create_model(self.architecture, pretrained=False, **options)
         if load:
             path = _weights_in(Path(pretrained).expanduser())
             load_state(model, read_state(path), path)

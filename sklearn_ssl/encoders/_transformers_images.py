@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from sklearn_ssl.encoders._model_files import LOCALLY, check_layers, read_weights
-from sklearn_ssl.encoders.huggingface import import_transformers, quiet
+from sklearn_ssl.encoders.huggingface import import_transformers, quiet, without_code
 from sklearn_ssl.encoders.pretrained_image import COLORS, ImageNetwork
 
 # The representation is the CLS token; a layer on top of it would be without use.
@@ -87,7 +87,9 @@ class TransformersNetwork(ImageNetwork):
 
     def build(self, pretrained, load):
         transformers = import_transformers()
-        config = transformers.AutoConfig.for_model(**json.loads(self.config))
+        config = transformers.AutoConfig.for_model(
+            **json.loads(self.config, object_hook=without_code)
+        )
         is_convolutional = config.model_type in CONVOLUTIONAL
         options = {} if is_convolutional else TRANSFORMERS[config.model_type]
         options = {"dtype": torch.float32, **options}

@@ -161,7 +161,7 @@ def build_pretrained(config, *, causal, pooling):
     ValueError
         If the model is bidirectional but must be causal, or vice versa, or is not supported.
     """
-    facts = json.loads(config, object_hook=_without_code)
+    facts = json.loads(config, object_hook=without_code)
     config = import_transformers().AutoConfig.for_model(**facts)
     model_class = class_for(config, causal)
     try:
@@ -179,7 +179,7 @@ def build_pretrained(config, *, causal, pooling):
     return encoder.train(was_training), head.train(was_training)
 
 
-def _without_code(facts):
+def without_code(facts):
     """Leave out what would make transformers download code, or run it from a folder."""
     return {name: fact for name, fact in facts.items() if name not in _NAMES_CODE}
 

@@ -148,7 +148,7 @@ class GivenNetwork(nn.Module):
 class GivenModule:
     """A network that the user passes as a module, which reads batches as they are."""
 
-    size: None = None
+    size: tuple | None = None
 
     def encoder(self, pretrained, load, shape):
         """Return an encoder with a copy of the user's module, whose weights it always has."""

@@ -14,11 +14,13 @@ from sklearn_ssl import encoders
 from sklearn_ssl.augment import Augmentation
 from sklearn_ssl.base.estimator import BasePretrainer
 from sklearn_ssl.data.spec import Spec
+from sklearn_ssl.encoders.pretrained_image import GivenModule, ImageNetwork
 from sklearn_ssl.few_labels.base import BaseFineTuner
 from sklearn_ssl.few_labels.multilabel import LogisticRegressionPerLabel
 from sklearn_ssl.optim import adamw
 from sklearn_ssl.semi_supervised import LabeledOnly
 
+DESCRIPTIONS = (Spec, ImageNetwork, GivenModule)  # of data and networks, as dataclasses
 PACKAGE = __name__.split(".")[0]
 OF_SKLEARN = (
     linear_model.Lasso,
@@ -50,7 +52,7 @@ def _full_name(thing):
 _OF_PACKAGE = [
     *(
         cls
-        for base in (BasePretrainer, BaseFineTuner, Spec, Augmentation)
+        for base in (BasePretrainer, BaseFineTuner, *DESCRIPTIONS, Augmentation)
         for cls in _subclasses(base)
     ),
     *(LabeledOnly, LogisticRegressionPerLabel, adamw),

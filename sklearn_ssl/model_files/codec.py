@@ -17,10 +17,11 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.metadata_routing import MetadataRequest
 from torch import nn
+from torchvision.models import WeightsEnum, get_weight
 
 from sklearn_ssl.base.estimator import BasePretrainer
-from sklearn_ssl.data.spec import Spec
-from sklearn_ssl.model_files.allowed import name_of, thing_of
+from sklearn_ssl.data.image import ImageSpec
+from sklearn_ssl.model_files.allowed import DESCRIPTIONS, name_of, thing_of
 from sklearn_ssl.model_files.memory import BoundedMemory
 from sklearn_ssl.tokenization import Tokenizer
 
@@ -68,6 +69,8 @@ class Writer:
             return self._scalar(value, where)
         if isinstance(value, Path):
             return {"path": str(value)}
+        if isinstance(value, WeightsEnum):
+            return {"weights": str(value)}
         if isinstance(value, Tokenizer):
             return {"tokenizer": value.to_str()}
         if isinstance(value, functools.partial):
@@ -114,7 +117,7 @@ class Writer:
 
 def _state_of(value, where):
     """Return what an object is restored from."""
-    if isinstance(value, Spec):
+    if isinstance(value, DESCRIPTIONS):
         return {field.name: getattr(value, field.name) for field in fields(value)}
     if isinstance(value, nn.Module):
         names = list(inspect.signature(type(value)).parameters)
@@ -137,6 +140,8 @@ def _state_of(value, where):
             stacklevel=2,
         )
         state["callbacks"] = None
+    if isinstance(value, BaseEstimator) and "checkpoint" in state:
+        state["checkpoint"] = None  # a folder of this machine
     if ROUTING in state:
         state[ROUTING] = {
             method: request.requests
@@ -170,6 +175,7 @@ class Reader:
             "strings": lambda items, shape: np.array(items, dtype=str).reshape(shape),
             "scalar": self._scalar,
             "path": Path,
+            "weights": get_weight,
             "tokenizer": Tokenizer.from_str,
             "partial": self._partial,
             "random state": self._random_state,
@@ -220,7 +226,7 @@ class Reader:
 
     def _object(self, name, state):
         cls, state = thing_of(name), self.decode(state)
-        if issubclass(cls, Spec):
+        if issubclass(cls, DESCRIPTIONS):
             return _checked(cls(**state))
         if issubclass(cls, nn.Module):
             return cls(**state)
@@ -245,12 +251,14 @@ def _not_finite(text):
 
 
 def _checked(spec):
-    """Return a description of data whose entries have the types that its class says."""
+    """Return a description whose entries have the types that its class says."""
     for field in fields(spec):
         value = getattr(spec, field.name)
         expected = Real if field.type is float else field.type
         if not isinstance(expected, str) and not isinstance(value, expected):
             raise ValueError(f"{type(spec).__name__}.{field.name} is a {type(value).__name__}")
+    if isinstance(spec, ImageSpec) and spec.loads_weights:
+        raise ValueError("it names another file with weights")
     return spec
 
 

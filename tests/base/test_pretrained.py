@@ -24,7 +24,7 @@ from sklearn_ssl import (
     VICRegTransformer,
 )
 from tests.encoders.tiny_networks import SIDE, save_network
-from tests.helpers import through_skops
+from tests.helpers import through_model_file, through_skops
 
 
 class Tiny(nn.Sequential):
@@ -170,6 +170,7 @@ def test_saved_estimators_need_no_folder(pretrained, tmp_path):
     assert again.n_iter_ == 2
     if not isinstance(pretrained, nn.Module):
         np.testing.assert_array_equal(through_skops(ssl).transform(X), Z)
+        np.testing.assert_array_equal(through_model_file(ssl).transform(X), Z)
 
 
 def test_searches_pipelines_and_clones(folder, module):

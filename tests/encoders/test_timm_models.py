@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from sklearn_ssl import SimCLRTransformer
+from sklearn_ssl.encoders._timm_models import TimmNetwork
+from tests.helpers import through_model_file
 
 timm = pytest.importorskip("timm", reason="timm is not installed; it is optional")
 
@@ -57,6 +59,7 @@ def test_a_folder_embeds_as_in_timm(name, safe, tmp_path):
     timm.models.save_for_hf(model, tmp_path, model_args=options, safe_serialization=safe)
     ssl = embedder(tmp_path).fit(X)
     np.testing.assert_allclose(ssl.transform(X), of_timm(model, X), atol=1e-4)
+    np.testing.assert_array_equal(through_model_file(ssl).transform(X), ssl.transform(X))
 
 
 def test_folders_with_defects_are_refused(tmp_path):
@@ -76,3 +79,15 @@ def test_folders_with_defects_are_refused(tmp_path):
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(ValueError, match=r"no weights: neither model\.safetensors nor"):
         embedder(tmp_path).fit(images())
+
+
+@pytest.mark.parametrize(
+    ("architecture", "options"),
+    [("hf-hub:somebody/model", "{}"), ("resnet10t", '{"checkpoint_path": "/tmp/weights.pth"}')],
+)
+def test_nothing_is_downloaded_or_read_because_a_description_says_so(architecture, options):
+    network = TimmNetwork(
+        architecture=architecture, options=options, mean=(0,) * 3, std=(1,) * 3, size=(32, 32)
+    )
+    with pytest.raises(ValueError, match="without checkpoint_path"):
+        network.build(None, load=False)

@@ -11,6 +11,7 @@ from torchvision.transforms.functional import to_tensor
 
 from sklearn_ssl import SimCLRTransformer
 from sklearn_ssl.encoders.pretrained_sources import read_network
+from tests.helpers import through_model_file
 
 WEIGHTS = ResNet18_Weights.IMAGENET1K_V1
 
@@ -51,8 +52,12 @@ def test_embeddings_are_those_of_torchvision(resnet, cache):
     resnet.avgpool.register_forward_hook(lambda module, args, output: kept.append(output))
     with torch.no_grad():
         resnet(pixels)
-    Z = embedder(WEIGHTS).fit(X).transform(X)
+    ssl = embedder(WEIGHTS).fit(X)
+    Z = ssl.transform(X)
     np.testing.assert_allclose(Z, kept[0].flatten(1), atol=1e-4)
+    path.rename(path.with_name("moved"))
+    np.testing.assert_array_equal(through_model_file(ssl).transform(X), Z)
+    path.with_name("moved").rename(path)
     of_file, of_weights = read_network(str(path)), read_network(WEIGHTS)
     assert of_file == of_weights
     loaded = of_file.build(str(path), load=True).state_dict()

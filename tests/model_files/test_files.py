@@ -21,6 +21,7 @@ import sklearn_ssl
 from sklearn_ssl import (
     BaseSSLTransformer,
     CausalLMEmbedder,
+    Checkpoint,
     FineTuneClassifier,
     FineTuneRegressor,
     MaskedAutoencoder,
@@ -314,6 +315,23 @@ def test_callbacks_are_left_out_with_a_warning(X, y, path):
         save_model(estimator, path)
     assert load_model(path).callbacks is None
     assert estimator.callbacks == [probe]
+
+
+@pytest.mark.parametrize("as_object", [False, True])
+def test_the_folder_of_checkpoints_is_left_out(X, path, tmp_path, as_object):
+    folder = tmp_path / "fit"
+    checkpoint = Checkpoint(folder) if as_object else folder
+    estimator = SimCLRTransformer(max_epochs=1, checkpoint=checkpoint).fit(X)
+    save_model(estimator, path)
+    assert load_model(path).checkpoint is None
+    assert estimator.checkpoint == checkpoint
+
+
+def test_training_continues_if_the_optimizer_is_saved_too(X, path):
+    estimator = SimCLRTransformer(max_epochs=1, random_state=0).fit(X)
+    save_model(estimator.with_optimizer(), path)
+    twin = load_model(path).partial_fit(X)
+    np.testing.assert_array_equal(twin.transform(X), estimator.partial_fit(X).transform(X))
 
 
 # Versions -------------------------------------------------------------------------------------
