@@ -491,7 +491,7 @@ def arrays(draw):
 
 
 @pytest.mark.filterwarnings("ignore:X has more channels than time steps")
-@pytest.mark.filterwarnings("ignore:.*which is read as .* and may have")
+@pytest.mark.filterwarnings("ignore:.*which is read as ")
 @pytest.mark.parametrize("modality", ["auto", "table", "image", "series"])
 def test_anything_fits_or_is_refused(modality):
     @hypothesis.settings(max_examples=100, deadline=None, derandomize=True, database=None)

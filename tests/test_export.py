@@ -231,7 +231,7 @@ def test_what_is_no_fitted_estimator(estimator, error, match, tmp_path):
     ("head", "match"),
     [
         (KNeighborsClassifier(), r"head=KNeighborsClassifier\(\) is not one. Export the transf"),
-        (SGDClassifier(loss="log_loss"), "has probabilities of another kind"),
+        (SGDClassifier(loss="log_loss", alpha=1), "has probabilities of another kind"),
     ],
 )
 def test_a_head_that_is_not_linear(ssl, head, match, tmp_path):

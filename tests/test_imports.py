@@ -12,7 +12,8 @@ ROOT = Path(sklearn_ssl.__file__).parent
 SOURCES = {str(path.relative_to(ROOT)): path for path in sorted(ROOT.rglob("*.py"))}
 DEPENDENCIES = {"joblib", "numpy", "scipy", "skorch", "sklearn", "tokenizers", "torch"}
 DEPENDENCIES |= {"PIL", "filelock", "safetensors", "torchvision", "tqdm"}
-OPTIONAL = {"matplotlib", "pandas", "transformers"}  # imported inside functions
+OPTIONAL = {"matplotlib", "pandas", "timm", "transformers"}  # imported inside functions
+OPTIONAL |= {"onnx", "onnxruntime", "onnxscript"}
 
 
 def imported_names(source):

@@ -38,7 +38,7 @@ def lightly_epoch(estimator, X, n_workers):
     images = PILImages(X, model.transform)
     batches = loader(images, estimator.batch_size, n_workers, drop_last=True)
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=estimator.lr, weight_decay=estimator.weight_decay
+        model.parameters(), lr=estimator._largest_lr(), weight_decay=estimator.weight_decay
     )
     return plain_epoch(model, batches, optimizer)
 

@@ -41,7 +41,7 @@ def public_scarf_epoch(estimator, X):
     frame = pd.DataFrame((X - X.mean(axis=0)) / X.std(axis=0).clip(1e-9))
     rows = SCARFDataset(frame, config=config, continuous_cols=list(frame.columns), category_cols=[])
     optimizer = torch.optim.AdamW(
-        module.parameters(), lr=estimator.lr, weight_decay=estimator.weight_decay
+        module.parameters(), lr=estimator._largest_lr(), weight_decay=estimator.weight_decay
     )
     batches = loader(rows, estimator.batch_size)
     return plain_epoch(module._get_first_phase_loss, batches, optimizer)

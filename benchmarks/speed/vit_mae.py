@@ -31,7 +31,7 @@ def vit_mae_epoch(estimator, X, n_workers=None):
     check_same_matrices(task, model)
     optimizer = torch.optim.AdamW(
         model.parameters(),
-        lr=estimator.lr,
+        lr=estimator._largest_lr(),
         weight_decay=estimator.weight_decay,
         betas=(0.9, 0.95),
         fused=True,

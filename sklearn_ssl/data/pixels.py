@@ -92,9 +92,11 @@ class PixelSpec(ArraySpec):
         return self.as_rows((batch.double() / scale + shift).float())
 
     def _scaling(self, dtype, device):
-        """Return shift and scale as tensors of shape (channels or 1, 1, 1)."""
+        """Return shift and scale: numbers, or tensors of shape (channels, 1, 1)."""
         both = (self.shift, self.scale)
-        return [torch.as_tensor(x, dtype=dtype, device=device).reshape(-1, 1, 1) for x in both]
+        if isinstance(self.shift, float):
+            return both
+        return [torch.tensor(x, dtype=dtype, device=device).reshape(-1, 1, 1) for x in both]
 
 
 def pixel_range(sample, n_channels=1):

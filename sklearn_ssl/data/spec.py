@@ -140,13 +140,14 @@ class Spec(RawRows):
         """Turn rows of X into a batch on the device."""
         raise NotImplementedError(f"{type(self).__name__} must define to_tensor(rows, device)")
 
-    def batches_to_embed(self, rows, encoder):
+    def batches_to_embed(self, rows, encoder, *, full=False):
         """Yield the indices of rows, and raw rows that begin with them; the others are padding.
 
-        No batch is smaller than :data:`~sklearn_ssl.defaults.FEWEST_AT_ONCE`.
+        No batch is smaller than :data:`~sklearn_ssl.defaults.FEWEST_AT_ONCE`, and with `full` all
+        are of the same size.
         """
         name = type(self).__name__
-        raise NotImplementedError(f"{name} must define batches_to_embed(rows, encoder)")
+        raise NotImplementedError(f"{name} must define batches_to_embed(rows, encoder, full)")
 
     def blank_batch(self, n):
         """Return a batch of `n` rows that hold nothing, to try a network on."""
@@ -418,12 +419,13 @@ class ArraySpec(Spec):
 
     # To batches and back ----------------------------------------------------------------------
 
-    def batches_to_embed(self, rows, encoder):
+    def batches_to_embed(self, rows, encoder, *, full=False):
         size = self.inference_batch_size
+        fewest = size if full else defaults.FEWEST_AT_ONCE
         for start in range(0, len(rows), size):
             block = rows[start : start + size]
             indices = np.arange(start, start + len(block))
-            n_missing = max(defaults.FEWEST_AT_ONCE - len(block), 0)
+            n_missing = max(fewest - len(block), 0)
             if n_missing:
                 padding = np.zeros((n_missing, *block.shape[1:]), block.dtype)
                 block = np.concatenate([block, padding])

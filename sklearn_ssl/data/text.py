@@ -208,7 +208,7 @@ class TextSpec(Spec):
         """What an encoder is built for: ``(vocabulary_size, max_length)``."""
         return self.vocabulary_size, self.max_length
 
-    def batches_to_embed(self, rows, encoder):
+    def batches_to_embed(self, rows, encoder, *, full=False):
         padded = np.minimum(-(-rows.lengths // PADDED_TO) * PADDED_TO, self.max_length)
         for length in np.unique(padded):
             alike = np.flatnonzero(padded == length)
@@ -216,7 +216,8 @@ class TextSpec(Spec):
             for start in range(0, len(alike), n_rows):
                 indices = alike[start : start + n_rows]
                 ids = rows[indices]
-                batch = np.full((max(len(ids), FEWEST_AT_ONCE), length), -1, np.int32)
+                n = n_rows if full else max(len(ids), FEWEST_AT_ONCE)
+                batch = np.full((n, length), -1, np.int32)
                 batch[: len(ids), : ids.shape[1]] = ids
                 batch[len(ids) :, 0] = self.begin
                 yield indices, batch

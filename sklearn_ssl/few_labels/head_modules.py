@@ -23,7 +23,8 @@ class HeadModule(nn.Module):
 
     def __init__(self, coef, intercept, names):
         super().__init__()
-        self.register_buffer("coef", torch.tensor(coef, dtype=torch.float64))
+        # Row by row in memory, because torch.export.save warns of any other order.
+        self.register_buffer("coef", torch.tensor(np.ascontiguousarray(coef), dtype=torch.float64))
         self.register_buffer("intercept", torch.tensor(intercept, dtype=torch.float64))
         self.names = names
 

@@ -69,7 +69,8 @@ def embed_views(task, rows, spec, augment, *, n_views, seed, device):
     generator = torch.Generator(device).manual_seed(seed)
     embeddings = None
     with seeded_global_stream(seed, device):
-        for indices, batch in spec.batches_to_embed(rows, task.encoder):
+        # Full batches, because the views of a batch are drawn together.
+        for indices, batch in spec.batches_to_embed(rows, task.encoder, full=True):
             batch = spec.to_tensor(batch, device)
             views = make_views(augment, batch, n_views, generator).chunk(n_views)
             n = len(indices)

@@ -19,6 +19,7 @@ from sklearn_ssl import (
     TS2VecTransformer,
 )
 from sklearn_ssl.evaluation import evaluate_representation
+from tests.helpers import assert_equal_but_for_rounding
 
 rng = np.random.default_rng(0)
 LENGTHS = [8 + i % 5 for i in range(20)]
@@ -51,7 +52,7 @@ def test_lists_are_padded_with_nan(Estimator):
     assert of_list.input_spec_.shape == (2, 12)
     Z = of_array.transform(padded(RAGGED))
     np.testing.assert_array_equal(of_list.transform(RAGGED), Z)
-    np.testing.assert_array_equal(of_list.transform(RAGGED[:1]), Z[:1])  # shorter than in fit
+    assert_equal_but_for_rounding(of_list.transform(RAGGED[:1]), Z[:1])  # shorter than in fit
     assert of_list.score(RAGGED) == of_array.score(padded(RAGGED))
     of_list.partial_fit(RAGGED[:5])
     of_array.partial_fit(padded(RAGGED[:5]))

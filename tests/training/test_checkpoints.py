@@ -352,7 +352,7 @@ def test_a_full_disk_is_reported_and_the_older_file_lives(tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"lr": 0.5}, r"lr: 0\.002 in the folder, 0\.5 now"),
+        ({"lr": 0.5}, r"lr: None in the folder, 0\.5 now"),
         ({"max_epochs": 4}, "max_epochs: 3 in the folder, 4 now"),
         ({"random_state": 1}, "random_state: 0 in the folder, 1 now"),
         ({"encoder": with_dropout}, "encoder: None in the folder, .*test_checkpoints.with_dropout"),

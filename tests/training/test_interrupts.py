@@ -31,9 +31,12 @@ class Send(Callback):
 
 @pytest.fixture
 def handlers_restored():
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    usual = (signal.default_int_handler, signal.SIG_DFL)  # a background process ignores Ctrl-C
+    found = [signal.signal(*pair) for pair in zip(numbers, usual)]
     yield
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    left = [signal.signal(*pair) for pair in zip(numbers, found)]
+    assert left == list(usual)
 
 
 @pytest.mark.usefixtures("handlers_restored")
