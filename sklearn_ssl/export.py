@@ -65,7 +65,7 @@ def export_onnx(estimator, path):
 
     See Also
     --------
-    export_program : The same network for torch.
+    sklearn_ssl.export.export_program : The same network for torch.
 
     Notes
     -----
@@ -123,18 +123,18 @@ def export_program(estimator):
     Parameters
     ----------
     estimator : estimator of this package
-        As in :func:`export_onnx`.
+        As in :func:`~sklearn_ssl.export_onnx`.
 
     Returns
     -------
     program : torch.export.ExportedProgram
-        Its module takes rows, and returns a tuple of the outputs that :func:`export_onnx` names;
+        Its module takes rows, and returns a tuple of the outputs that :func:`~sklearn_ssl.export_onnx` names;
         labels are places among ``classes_``. ``torch.export.save`` writes it to a file.
 
     Raises
     ------
     TypeError, ValueError
-        As in :func:`export_onnx`.
+        As in :func:`~sklearn_ssl.export_onnx`.
 
     Examples
     --------

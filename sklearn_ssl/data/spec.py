@@ -143,8 +143,7 @@ class Spec(RawRows):
     def batches_to_embed(self, rows, encoder, *, full=False):
         """Yield the indices of rows, and raw rows that begin with them; the others are padding.
 
-        No batch is smaller than :data:`~sklearn_ssl.defaults.FEWEST_AT_ONCE`, and with `full` all
-        are of the same size.
+        No batch has less than four rows, and with `full` all are of the same size.
         """
         name = type(self).__name__
         raise NotImplementedError(f"{name} must define batches_to_embed(rows, encoder, full)")
