@@ -128,8 +128,9 @@ def export_program(estimator):
     Returns
     -------
     program : torch.export.ExportedProgram
-        Its module takes rows, and returns a tuple of the outputs that :func:`~sklearn_ssl.export_onnx` names;
-        labels are places among ``classes_``. ``torch.export.save`` writes it to a file.
+        Its module takes rows, and returns a tuple of the outputs that
+        :func:`~sklearn_ssl.export_onnx` names; labels are places among ``classes_``.
+        ``torch.export.save`` writes it to a file.
 
     Raises
     ------
