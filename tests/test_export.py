@@ -191,7 +191,7 @@ def test_a_program_of_torch_gives_the_same(tmp_path):
     program = torch.export.load(tmp_path / "model.pt2").module()
     for n in (1, 40):
         label, probabilities = program(torch.from_numpy(NUMBERS[:n]))
-        assert list(classifier.classes_[label]) == list(classifier.predict(NUMBERS[:n]))
+        assert list(classifier.classes_[label.numpy()]) == list(classifier.predict(NUMBERS[:n]))
         expected = classifier.predict_proba(NUMBERS[:n])
         np.testing.assert_allclose(probabilities, expected, rtol=0, atol=1e-5)
 
