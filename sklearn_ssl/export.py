@@ -215,6 +215,7 @@ def _network_of(estimator):
     transformer = estimator.transformer_ if is_tuned else estimator
     spec, task = transformer.input_spec_, copy.deepcopy(transformer.task_).eval()
     task.to("cpu", memory_format=torch.contiguous_format)  # torch.export.save warns of any other
+    task.requires_grad_(False)
     rows = spec.example_rows(transformer, N_TRIED)
     Z = task.encode(spec.to_tensor(rows)).numpy()
     rows = torch.from_numpy(rows).to(spec.raw_dtype)
