@@ -1,5 +1,6 @@
 """What tells fits apart: the same in each process, and different for other fits."""
 
+import math
 from functools import partial
 
 import numpy as np
@@ -28,8 +29,8 @@ from sklearn_ssl.training.identity import (
         (np.float64(0.1), "0.1"),
         ("vit", "'vit'"),
         (torch.optim.SGD, "torch.optim.sgd.SGD"),
-        (np.sin, "numpy.sin"),
-        ([np.sin, None], "[numpy.sin, None]"),
+        (math.sin, "math.sin"),
+        ([math.sin, None], "[math.sin, None]"),
         (partial(np.sin, out=3), "functools.partial(<ufunc 'sin'>, out=3)"),
         (FeatureCorruption(rate=0.25), "FeatureCorruption({'rate': 0.25})"),
         (LogisticRegression(C=3), "LogisticRegression(C=3)"),
