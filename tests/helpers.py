@@ -1,5 +1,7 @@
 """What several test files share: sentences, tasks on their own, settings of torch."""
 
+import copy
+import pickle
 import sys
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -7,6 +9,7 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import skops.io
 import torch
 
@@ -82,6 +85,19 @@ def through_model_file(estimator):
     with TemporaryDirectory() as folder:
         save_model(estimator, Path(folder) / "model")
         return load_model(Path(folder) / "model")
+
+
+every_copy = pytest.mark.parametrize(
+    "duplicate",
+    [
+        copy.copy,
+        copy.deepcopy,
+        lambda estimator: pickle.loads(pickle.dumps(estimator)),
+        through_skops,
+        through_model_file,
+    ],
+    ids=["copy", "deepcopy", "pickle", "skops", "model_file"],
+)
 
 
 class Outputs:

@@ -1,6 +1,5 @@
 """The contract of every estimator: scikit-learn's checks, and their like for images and series."""
 
-import copy
 import pickle
 import subprocess
 import sys
@@ -35,7 +34,7 @@ from sklearn_ssl import (
 )
 from sklearn_ssl._seeds import draw_seed
 from sklearn_ssl.data import taken_by
-from tests.helpers import assert_equal_but_for_rounding, through_model_file, through_skops
+from tests.helpers import assert_equal_but_for_rounding, every_copy
 
 ESTIMATORS = [
     BarlowTwinsTransformer,
@@ -166,17 +165,7 @@ def test_fit_transform_is_fit_and_transform(Estimator, fitted):
 
 
 @every_kind
-@pytest.mark.parametrize(
-    "duplicate",
-    [
-        copy.copy,
-        copy.deepcopy,
-        lambda e: pickle.loads(pickle.dumps(e)),
-        through_skops,
-        through_model_file,
-    ],
-    ids=["copy", "deepcopy", "pickle", "skops", "model_file"],
-)
+@every_copy
 def test_copies_embed_alike(Estimator, duplicate, fitted):
     fit, X = fitted
     estimator = fit(Estimator)

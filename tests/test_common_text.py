@@ -39,7 +39,7 @@ from sklearn_ssl import (
     tokenization,
 )
 from sklearn_ssl.tokenization import train_tokenizer
-from tests.helpers import assert_equal_but_for_rounding, through_model_file, through_skops
+from tests.helpers import assert_equal_but_for_rounding, every_copy
 
 ESTIMATORS = [
     *(MaskedLMEmbedder, CausalLMEmbedder, SimCSETransformer, TSDAETransformer),
@@ -667,17 +667,7 @@ def test_seed_may_be_a_random_state(Estimator):
 
 
 @every_estimator
-@pytest.mark.parametrize(
-    "duplicate",
-    [
-        copy.copy,
-        copy.deepcopy,
-        lambda e: pickle.loads(pickle.dumps(e)),
-        through_skops,
-        through_model_file,
-    ],
-    ids=["copy", "deepcopy", "pickle", "skops", "model_file"],
-)
+@every_copy
 def test_copies_embed_alike(Estimator, duplicate, fitted):
     estimator = make(Estimator, early_stopping=True).fit(TEXTS)
     Z = estimator.transform(TEXTS)

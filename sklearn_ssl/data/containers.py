@@ -60,9 +60,10 @@ def refuse_dataset(X, reason=""):
     )
     raise TypeError(
         f"X is a {name}, which yields rows in its own way.{reason} Expected an array of numbers, a "
-        "data frame, a list of arrays, or a data set with a length whose items, by index, hold one "
-        "image each: stack the rows of others, for example with np.stack([np.asarray(row[0]) for "
-        "row in dataset])." + (f" If it is a table, pass {table}." if table else "")
+        "data frame, a list of arrays, or a data set with a length and an index, with one image in "
+        "each item. Stack the rows of any other data set, for example with "
+        "np.stack([np.asarray(row[0]) for row in dataset])."
+        + (f" If it is a table, pass {table}." if table else "")
     )
 
 
