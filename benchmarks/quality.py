@@ -39,7 +39,7 @@ from benchmarks.datasets import load_minilm_folder
 from sklearn_ssl import FineTuneClassifier, FineTuneRegressor, MaskedLMEmbedder
 from sklearn_ssl.data import taken_by
 from sklearn_ssl.evaluation import evaluate_representation
-from sklearn_ssl.training.runtime import N_THREADS
+from sklearn_ssl.training.threads import N_CORES
 
 METHODS = {
     name.removesuffix("Transformer").removesuffix("Embedder"): getattr(sklearn_ssl, name)
@@ -258,7 +258,7 @@ def score(task, title, ssl, rivals, options):
 
 def facts(title, ssl, seconds):
     """Return rows that say what a fit was like."""
-    found = {"threads": N_THREADS, "epochs": ssl.n_iter_, "n_rows": ssl.input_spec_.n_samples}
+    found = {"threads": N_CORES, "epochs": ssl.n_iter_, "n_rows": ssl.input_spec_.n_samples}
     for name, form in (("embedding_std", "{:.3f}"), ("effective_rank", "{:.1f}")):
         if name in ssl.history_:
             found[name] = form.format(ssl.history_[name][-1])

@@ -38,8 +38,6 @@ from sklearn_ssl.model_files import (
 from sklearn_ssl.pretext import PretextTask
 from sklearn_ssl.training.checkpoints import Checkpoint
 
-from sklearn_ssl import _workers  # isort: skip - after torch and scikit-learn have been loaded
-
 __all__ = [
     "BYOLTransformer",
     "BarlowTwinsTransformer",
@@ -79,5 +77,3 @@ __all__ = [
     "register_model_class",
     "save_model",
 ]
-
-del _workers

@@ -18,6 +18,7 @@ from sklearn_ssl.data import AUTO_MODALITY, KINDS, modality_of
 from sklearn_ssl.data.rows import RowBlocks
 from sklearn_ssl.data.text import TextSpec
 from sklearn_ssl.model_files import SKOPS_TRUSTED_TYPES
+from sklearn_ssl.training import runtime, threads
 
 SENTENCES = [
     "The cat sat on the mat.",
@@ -227,3 +228,17 @@ def assert_layer_is_at_rest(task, batch):
     weight.data *= 1.1
     task(batch).backward()
     assert weight.grad.abs().max() > 1e-4
+
+
+@contextmanager
+def two_cores():
+    """Compute with two threads, as on a machine with two free cores."""
+    before, team = torch.get_num_threads(), runtime.THREADS
+    known = threads.N_CORES, team.undisturbed, threads.most_undisturbed
+    threads.N_CORES, team.undisturbed, threads.most_undisturbed = 2, 2, lambda most: most
+    torch.set_num_threads(2)
+    try:
+        yield
+    finally:
+        threads.N_CORES, team.undisturbed, threads.most_undisturbed = known
+        torch.set_num_threads(before)

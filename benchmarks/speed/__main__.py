@@ -18,8 +18,9 @@ from dataclasses import replace
 
 from benchmarks import store
 from benchmarks.speed.against_lightly import METHODS, augmentation, lightly, methods
+from benchmarks.speed.company import company
 from benchmarks.speed.files import files
-from benchmarks.speed.loops import fit, transform
+from benchmarks.speed.loops import fit, one_row, transform
 from benchmarks.speed.masking import mae, mask_ratio, scarf
 from benchmarks.speed.memory import memory, million
 from benchmarks.speed.texts import bags, language_models, sentences
@@ -29,8 +30,8 @@ from sklearn_ssl.training.runtime import torch_settings
 PARTS = {
     function.__name__: function
     for function in (
-        *(fit, lightly, methods, augmentation, transform, memory, mae, mask_ratio),
-        *(scarf, million, files, language_models, bags, sentences),
+        *(fit, company, lightly, methods, augmentation, transform, one_row, memory, mae),
+        *(mask_ratio, scarf, million, files, language_models, bags, sentences),
     )
 }
 

@@ -6,7 +6,8 @@ import torch
 import sklearn_ssl
 from benchmarks.speed.timing import BATCH_SIZE, PILImages, compare, interleaved, timed
 from sklearn_ssl.augment import ImageAugmentation, make_views
-from sklearn_ssl.training.runtime import N_THREADS, resolve_precision
+from sklearn_ssl.training.runtime import resolve_precision
+from sklearn_ssl.training.threads import N_CORES
 
 METHODS = {
     name: getattr(sklearn_ssl, f"{name}Transformer")
@@ -83,13 +84,13 @@ def augmentation(size):
         torch.set_num_threads(n_threads)
         for start in range(0, len(X), BATCH_SIZE):
             make_views(augment, spec.to_tensor(X[start : start + BATCH_SIZE]), 2, generator)
-        torch.set_num_threads(N_THREADS)
+        torch.set_num_threads(N_CORES)
 
     def lightlys():
         for index in range(len(dataset)):
             dataset[index]
 
-    thread_counts = sorted({1, N_THREADS})
+    thread_counts = sorted({1, N_CORES})
     measures = [timed(ours, n) for n in thread_counts]
     *times, of_lightly = interleaved([*measures, timed(lightlys)], size.n_rounds)
     for n_threads, of_ours in zip(thread_counts, times):

@@ -18,8 +18,18 @@ from benchmarks.speed.timing import (
     show,
     timed,
 )
-from sklearn_ssl import SimCLRTransformer, defaults
+from sklearn_ssl import (
+    CausalLMEmbedder,
+    MaskedAutoencoder,
+    NextFrameEmbedder,
+    Sent2VecTransformer,
+    SimCLRTransformer,
+    TS2VecTransformer,
+    VIMETransformer,
+    defaults,
+)
 from sklearn_ssl._seeds import draw_seed
+from sklearn_ssl.datasets import load_scipy_docstrings
 from sklearn_ssl.training.runtime import resolve_precision, seeded_global_stream
 
 LR, WEIGHT_DECAY = 2e-3, 1e-4  # SimCLR's defaults
@@ -134,6 +144,47 @@ def transform(size):
         times = interleaved(measures, size.n_rounds)
         what = f"`transform`, {kind}, {' x '.join(map(str, X.shape))}"
         yield compare(what, *times, "bare torch loop", n_rows=len(X), at_most=1.05)
+
+
+def one_row(size):
+    """The method `transform` of one row against the same network without anything around it.
+
+    Texts are divided into tokens on both sides.
+    """
+    images = size.load_images(BATCH_SIZE)
+    series = np.random.default_rng(0).normal(size=(BATCH_SIZE, 2, 200))
+    texts = load_scipy_docstrings()[0][:32]
+    once = {"max_epochs": 1, "random_state": 0}
+    for what, ssl, X in (
+        ("SimCLR, table", SimCLRTransformer(**once), make_table(BATCH_SIZE)),
+        ("VIME, table", VIMETransformer(**once), make_table(BATCH_SIZE)),
+        ("SimCLR, images", SimCLRTransformer(modality="image", **once), images),
+        ("MaskedAutoencoder, images", MaskedAutoencoder(modality="image", **once), images),
+        ("SimCLR, series", SimCLRTransformer(modality="series", **once), series),
+        ("TS2Vec, series", TS2VecTransformer(**once), series),
+        ("NextFrame, series", NextFrameEmbedder(**once), series),
+        ("CausalLM, texts", CausalLMEmbedder(**once), texts),
+        ("Sent2Vec, texts", Sent2VecTransformer(**once), texts),
+    ):
+        fitted = ssl.fit(X)
+        for n_rows, n_rounds in ((1, 10 * size.n_rounds), (len(X), size.n_rounds)):
+            measures = [timed(fitted.transform, X[:n_rows]), timed(bare_call(fitted, X[:n_rows]))]
+            times = interleaved(measures, n_rounds)
+            at_most = 3.0 if n_rows == 1 else 1.05
+            yield compare(f"{what}, rows: {n_rows}", *times, "bare torch call", at_most=at_most)
+
+
+def bare_call(fitted, X):
+    """Return a function that computes the representation of X at once, without any checks."""
+    task, spec = fitted.task_.eval(), fitted.input_spec_
+    checked = spec.rows_of(fitted, X)[0]
+
+    @torch.inference_mode()
+    def call():
+        rows = spec.rows_of(fitted, X)[0] if isinstance(X[0], str) else checked
+        return task.encode(spec.to_tensor(rows[np.arange(len(rows))])).numpy()
+
+    return call
 
 
 @torch.inference_mode()

@@ -135,9 +135,13 @@ def sentences(size):
     Z = ours.transform(texts)
     Z /= np.linalg.norm(Z, axis=1, keepdims=True)
     np.testing.assert_allclose(Z, theirs.encode(texts), atol=1e-5)
-    times = interleaved([timed(ours.transform, texts), timed(theirs.encode, texts)], size.n_rounds)
-    what = f"`transform` with a pretrained MiniLM, {len(texts):,} sentences"
-    yield compare(what, *times, "sentence-transformers", n_rows=len(texts), at_least=1.0)
+    for n in sorted({1, 100, len(texts)}):
+        some = texts[:n]
+        times = interleaved(
+            [timed(ours.transform, some), timed(theirs.encode, some)], size.n_rounds
+        )
+        what = f"`transform` with a pretrained MiniLM, sentences: {n:,}"
+        yield compare(what, *times, "sentence-transformers", n_rows=n, at_least=1.0)
 
 
 def bags(size):

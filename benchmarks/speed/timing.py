@@ -12,7 +12,8 @@ from sklearn.datasets import load_digits
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.datasets import load_fashion_mnist
-from sklearn_ssl.training.runtime import N_THREADS, resolve_precision
+from sklearn_ssl.training.runtime import resolve_precision
+from sklearn_ssl.training.threads import N_CORES
 
 PACKAGES = (
     *("torch", "torchvision", "scikit-learn", "skorch", "numpy", "scipy"),
@@ -149,7 +150,7 @@ def machine():
     packages = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
     precision = "native bfloat16, which" if native else "no native bfloat16, so float32 is what"
     return (
-        f"Python {platform.python_version()}, {packages}; {platform.machine()}, cores: {N_THREADS},"
+        f"Python {platform.python_version()}, {packages}; {platform.machine()}, cores: {N_CORES},"
         f" vector instructions {torch.backends.cpu.get_cpu_capability()}, {precision} "
         '`precision="auto"` uses'
     )

@@ -16,7 +16,6 @@ from sklearn_ssl.augment import TextAugmentation
 from sklearn_ssl.data.containers import opened
 from sklearn_ssl.data.readable import FILE_NAME
 from sklearn_ssl.data.spec import Spec
-from sklearn_ssl.defaults import FEWEST_AT_ONCE
 from sklearn_ssl.encoders.bag import BagEncoder
 from sklearn_ssl.encoders.text import TextEncoder
 
@@ -216,7 +215,7 @@ class TextSpec(Spec):
             for start in range(0, len(alike), n_rows):
                 indices = alike[start : start + n_rows]
                 ids = rows[indices]
-                n = n_rows if full else max(len(ids), FEWEST_AT_ONCE)
+                n = n_rows if full else len(ids)  # many tokens even so
                 batch = np.full((n, length), -1, np.int32)
                 batch[: len(ids), : ids.shape[1]] = ids
                 batch[len(ids) :, 0] = self.begin

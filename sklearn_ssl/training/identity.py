@@ -63,7 +63,7 @@ def environment(device):
     return {
         "sklearn-ssl": __version__,
         "torch": torch.__version__,
-        "threads": str(runtime.N_THREADS),
+        "threads": str(runtime.THREADS.most),
         "device": device.type,
     }
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from sklearn_ssl.augment import make_views, resolve_augmentation
-from sklearn_ssl.training.runtime import seeded_global_stream
+from sklearn_ssl.training.runtime import THREADS, seeded_global_stream
 
 HELD_OUT_SEED = 0
 N_TRIED = 8  # rows that show whether embeddings are finite
@@ -25,6 +25,7 @@ def embed(task, rows, spec, *, device):
     task.eval()
     embeddings = None
     for indices, batch in spec.batches_to_embed(rows, task.encoder):
+        THREADS.next_step()
         output = _as_numpy(task.encode(spec.to_tensor(batch, device)))[: len(indices)]
         if embeddings is None:
             embeddings = np.empty((len(rows), output.shape[1]), dtype=np.float32)

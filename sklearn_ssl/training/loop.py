@@ -31,7 +31,7 @@ from sklearn_ssl.training.identity import (
 )
 from sklearn_ssl.training.inference import fixed_views
 from sklearn_ssl.training.net_state import laid_out_as, restore, state_of
-from sklearn_ssl.training.runtime import seeded_global_stream
+from sklearn_ssl.training.runtime import THREADS, seeded_global_stream
 
 WARM_UP = 0.05  # share of the steps in which the learning rate rises
 MAX_SEED = 2**62
@@ -282,6 +282,7 @@ class PretextNet(NeuralNet):
 
     def train_step(self, batch, **fit_params):
         """Take one step; return its loss, for the history and the callbacks."""
+        THREADS.next_step()
         self._set_schedules()
         if not self.module_.training:
             self.module_.train()

@@ -5,14 +5,12 @@ import threading
 from contextlib import ExitStack, contextmanager
 from functools import cache
 
-import joblib
 import torch
 from torch.nn import functional as F
 
-# Sums depend on how many threads share them. A fit gives the same numbers in the main process, in
-# threads and in joblib's workers because all of them use this many: the cores that the process may
-# use, whatever OMP_NUM_THREADS or torch.set_num_threads are.
-N_THREADS = joblib.cpu_count(only_physical_cores=True)
+from sklearn_ssl.training.threads import Threads
+
+THREADS = Threads()
 
 # Fits in threads take turns, a step at a time. Two small fits take 1.2 to 1.3 times as long as one
 # after the other, on 2 cores. Side by side they took 8.6 s instead of 0.2 s: the same numbers
@@ -34,8 +32,8 @@ def _after_fork_in_parent():
 
 def _after_fork_in_child():
     """Start without the parent's threads, and with one thread: OpenMP's threads are gone too."""
-    global N_THREADS, _GLOBAL_STREAM
-    N_THREADS = 1
+    global _GLOBAL_STREAM
+    THREADS.forked()
     _GLOBAL_STREAM = threading.RLock()
     _SHARED_SETTINGS.keep_own_thread()
 
@@ -52,10 +50,9 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 def torch_settings():
     """Compute as in a new process, whatever the caller has set, and restore the caller's settings.
 
-    Numbers are float32 on the CPU unless requested otherwise, with gradients and :data:`N_THREADS`
-    threads, and without autocast.
+    Numbers are float32 on the CPU unless requested otherwise, with gradients and without autocast.
+    Of the caller's settings, the number of threads alone counts, as a limit.
     """
-    n_threads = torch.get_num_threads()
     with ExitStack() as stack:
         stack.enter_context(_SHARED_SETTINGS)
         stack.enter_context(torch.inference_mode(False))  # no torch.no_grad() either
@@ -64,15 +61,16 @@ def torch_settings():
         for device_type in ("cpu", "cuda"):
             if torch.is_autocast_enabled(device_type):
                 stack.enter_context(torch.autocast(device_type, enabled=False))
-        stack.callback(torch.set_num_threads, n_threads)
-        torch.set_num_threads(N_THREADS)
+        THREADS.begin()
+        stack.callback(THREADS.next_step)
         yield
 
 
 class _SharedSettings:
     """Settings that all threads share: those of a new process while any thread is inside.
 
-    The last thread that leaves restores what the first one found.
+    The last thread that leaves restores what the first one found. Of torch's number of threads,
+    each thread has its own copy, and restores it.
     """
 
     def __init__(self):
@@ -83,12 +81,16 @@ class _SharedSettings:
         with self.lock:
             if not self.inside:
                 self.found = torch.get_default_dtype(), _matmul_precision()
+                self.n_threads = torch.get_num_threads()
                 self._set(torch.float32, "highest")
+                THREADS.limit(self.n_threads)
             self.inside.append(threading.get_ident())
 
     def __exit__(self, *exception):
         with self.lock:
             self.inside.remove(threading.get_ident())
+            if threading.get_ident() not in self.inside:
+                torch.set_num_threads(self.n_threads)
             if not self.inside:
                 self._set(*self.found)
 

@@ -19,8 +19,7 @@ from sklearn_ssl.encoders import ConvEncoder, ViTEncoder
 from sklearn_ssl.encoders.tokens import FeatureTokenEncoder, SeriesTokenEncoder
 from sklearn_ssl.methods.mae import MaskedAutoencoder, split_places
 from sklearn_ssl.semi_supervised import draw_labels
-from sklearn_ssl.training import runtime
-from tests.helpers import batch_of, describe, make_task
+from tests.helpers import batch_of, describe, make_task, two_cores
 
 
 def as_it_is(batch):
@@ -581,13 +580,12 @@ def test_fit_transform_pickle(modality_data):
     np.testing.assert_array_equal(estimator.fit(X).transform(X), Z)
 
 
-def test_tables_are_fitted_alike_on_two_cores(digits, monkeypatch):
+def test_tables_are_fitted_alike_on_two_cores(digits):
     # The gradient of `weight[places]` adds up in an order that depends on the threads.
-    monkeypatch.setattr(runtime, "N_THREADS", 2)
     X = digits[0][:64]
-    first, *others = (
-        MaskedAutoencoder(max_epochs=1, random_state=0).fit(X).encoder_.weight for _ in range(6)
-    )
+    mae = MaskedAutoencoder(max_epochs=1, random_state=0)
+    with two_cores():
+        first, *others = (mae.fit(X).encoder_.weight for _ in range(6))
     assert all(torch.equal(weight, first) for weight in others)
 
 
