@@ -54,14 +54,14 @@ class Threads:
     def begin(self):
         """Set torch's number of threads, for the calling thread, before its first step."""
         torch.set_num_threads(min(self.undisturbed, self.most))
-        self.step.began = time.monotonic(), time.thread_time()
+        self.step.began = time.perf_counter(), time.thread_time()
 
     def next_step(self):
         """Look for free cores if the calling thread had to wait, and set torch's number of threads.
 
         A thread that waits for another one spins. It does not if the other one is on its core.
         """
-        (began, computed), now = self.step.began, (time.monotonic(), time.thread_time())
+        (began, computed), now = self.step.began, (time.perf_counter(), time.thread_time())
         took = now[0] - began
         waited = took - (now[1] - computed)
         disturbed = waited > max(SHORTEST_WAIT, SHARE_WAITED * took)
@@ -76,7 +76,7 @@ class Threads:
         try:
             self.undisturbed = most_undisturbed(self.most)
             pause = PAUSE if self.undisturbed == self.most else LONG_PAUSE
-            self.next_look = time.monotonic() + pause
+            self.next_look = time.perf_counter() + pause
         finally:
             self.looking.release()
 
@@ -94,8 +94,8 @@ def sums_in_a_look(n_threads, most):
     """Return how often threads can add numbers in :data:`LOOK`, enough for `most` threads."""
     torch.set_num_threads(n_threads)
     numbers = torch.zeros(most * NUMBERS_PER_THREAD, dtype=torch.float32, device="cpu")
-    n_sums, end = 0, time.monotonic() + LOOK
-    while time.monotonic() < end:
+    n_sums, end = 0, time.perf_counter() + LOOK
+    while time.perf_counter() < end:
         numbers.add_(1.0)
         n_sums += 1
     return n_sums

@@ -24,7 +24,7 @@ def test_few_rows_are_hardly_padded(n, expected):
     assert numbers_of_rows(estimator, X[:n]) == expected
 
 
-def test_few_texts_are_hardly_padded():
+def test_texts_are_not_padded_with_others():
     estimator = CausalLMEmbedder(max_epochs=0).fit(TEXTS)
-    assert numbers_of_rows(estimator, TEXTS[:1]) == [4]
+    assert numbers_of_rows(estimator, TEXTS[:1]) == [1]
     assert numbers_of_rows(estimator, TEXTS[:7]) == [7]

@@ -18,7 +18,7 @@ from tests.helpers import two_cores
 def hands(monkeypatch):
     """A clock for the time that passes, and one for the time that the thread computes."""
     clock = SimpleNamespace(now=100.0, computed=0.0)
-    fake = SimpleNamespace(monotonic=lambda: clock.now, thread_time=lambda: clock.computed)
+    fake = SimpleNamespace(perf_counter=lambda: clock.now, thread_time=lambda: clock.computed)
     monkeypatch.setattr(threads, "time", fake)
     return clock
 
