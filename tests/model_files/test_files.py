@@ -600,3 +600,24 @@ def test_any_value_replaced_by_a_name_of_something_else_is_refused(content, path
             value[key] = evil[i % len(evil)]
 
         refused(path, content, change)
+
+
+@pytest.mark.parametrize(
+    "around",
+    [lambda v: [v], lambda v: {"tuple": [v]}, lambda v: {"dict": {"a": v}}],
+    ids=["list", "tuple", "dict"],
+)
+def test_values_that_are_nested_too_deep_are_refused(content, path, around):
+    value = 1
+    for _ in range(3_000):
+        value = around(value)
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(20_000)  # to write it
+    try:
+        arrays, metadata = dict(content[0]), copy.deepcopy(content[1])
+        state_of(metadata)["more"] = value
+        write_arrays(path, arrays, metadata)
+    finally:
+        sys.setrecursionlimit(limit)
+    with pytest.raises(ModelFileError, match=str(path)):
+        load_model(path)
