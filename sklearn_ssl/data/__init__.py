@@ -9,6 +9,7 @@ from sklearn_ssl.data.image_files import are_names_of_images
 from sklearn_ssl.data.readable import count_dims, read_rows
 from sklearn_ssl.data.series import SeriesSpec
 from sklearn_ssl.data.spec import TAKEN_BY, ArraySpec, shown_shape
+from sklearn_ssl.data.stored_arrays import is_lazy
 from sklearn_ssl.data.table import TableSpec
 from sklearn_ssl.data.text import TextSpec
 from sklearn_ssl.data.video import VideoSpec
@@ -64,7 +65,8 @@ def modality_of(estimator, X):
     for name in taken:
         if KINDS[name].recognizes(X):
             return name
-    X = read_rows(opened(X), type(estimator).__name__)
+    if not is_lazy(X):  # whose dimensions are known without reading it
+        X = read_rows(opened(X), type(estimator).__name__)
     return estimator._auto_modality.get(count_dims(X))
 
 

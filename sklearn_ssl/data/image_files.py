@@ -1,12 +1,9 @@
 """Image files and encoded bytes: read, turned upright, converted and resized by several threads."""
 
 import io
-import mmap
 import re
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from math import prod
 from numbers import Integral
 from os import PathLike, fspath
 
@@ -15,6 +12,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from sklearn_ssl.data.image_items import ImageItems
+from sklearn_ssl.data.stored_arrays import stored
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 IMAGE_NAME = re.compile(rf"[^\n]*({'|'.join(map(re.escape, SUFFIXES))})", re.IGNORECASE)
@@ -26,7 +24,6 @@ SINGLE = (str, bytes, bytearray)  # no rows, although they are sequences
 UNREAD = object()  # instead of a row that a data set does not give
 
 DEFAULT_SIZE = 64  # pixels: a fit takes minutes on a CPU, and a network sees what is in a photo
-IN_MEMORY = 2**30  # bytes; decoded images that take more are kept in a temporary file
 AT_ONCE = 256  # images that are decoded before they are stored
 # JPEG files are decoded at a half, a quarter or an eighth of their size, as long as that is at
 # least this many times the size that is asked for. On photos of 13 megapixels it is seven times as
@@ -91,10 +88,7 @@ class ImageFiles:
         return images.reshape(-1, *self.shape[1:])
 
     def decoded(self):
-        """Return all images in an array, which is memory-mapped beyond :data:`IN_MEMORY` bytes.
-
-        The temporary file has no name, and vanishes with the array.
-        """
+        """Return all images in an array, which is memory-mapped if it is large."""
         starts = range(0, len(self), AT_ONCE)
         blocks = (self[start : start + AT_ONCE] for start in starts)
         return stored(blocks, self.shape, self.dtype)
@@ -146,33 +140,6 @@ class ImageFiles:
 
     def _read(self, source):
         return read_image(source, self.size, self.resize)
-
-
-def stored(blocks, shape, dtype):
-    """Return blocks of rows as one array, in memory or in a temporary file.
-
-    Parameters
-    ----------
-    blocks : iterable of ndarray
-    shape : tuple of int
-        That the array has if no row is left out.
-    dtype : numpy.dtype
-        Of the blocks.
-    """
-    if prod(shape) * dtype.itemsize <= IN_MEMORY:
-        images, n = np.empty(shape, dtype), 0
-        for block in blocks:
-            images[n : n + len(block)] = block
-            n += len(block)
-        return images[:n]
-    with tempfile.TemporaryFile() as file:  # written, not mapped yet: a full disk is an error
-        for block in blocks:
-            file.write(block)
-        file.flush()
-        if not file.tell():
-            return np.empty((0, *shape[1:]), dtype)
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    return np.frombuffer(mapped, dtype).reshape(-1, *shape[1:])
 
 
 # What X holds -------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from sklearn_ssl.data.columns import column_names
 from sklearn_ssl.data.containers import refuse_dataset
 from sklearn_ssl.data.image_files import SIGNATURES
 from sklearn_ssl.data.image_items import ImageItems
+from sklearn_ssl.data.stored_arrays import is_lazy, read_in_blocks
 
 TAKEN = "Expected an array of numbers, a data frame, or a list of arrays"
 FILE_NAME = re.compile(r"\S*\.[A-Za-z]\w{1,4}")
@@ -42,7 +43,8 @@ def read_rows(X, name):
     Returns
     -------
     X : object
-        X itself, except for tensors, and arrays or columns of arrays.
+        X itself, except for tensors, and arrays or columns of arrays. An array that is read or
+        computed when it is indexed is read once, into memory or a temporary file.
 
     Raises
     ------
@@ -58,6 +60,8 @@ def read_rows(X, name):
         _refuse_names_that_come_twice(X)
         _refuse_nested_frame(X, name)
         return X
+    if is_lazy(X):
+        return read_in_blocks(X)
     if (
         hasattr(X, "__array__")
         and not isinstance(X, np.ndarray)

@@ -18,7 +18,7 @@ from sklearn_ssl import (
     TS2VecTransformer,
     load_images,
 )
-from sklearn_ssl.data import image_files
+from sklearn_ssl.data import stored_arrays
 from sklearn_ssl.data.image_arrays import ImageArrays
 from sklearn_ssl.data.image_files import UnreadableImageError
 from sklearn_ssl.semi_supervised import LabeledOnly, SemiSupervisedSplit
@@ -151,7 +151,7 @@ def test_equal_images_in_a_list_are_resized_too():
 
 @pytest.mark.parametrize("in_memory", [2**30, 0])
 def test_many_images_are_mapped_from_a_file(in_memory, monkeypatch):
-    monkeypatch.setattr(image_files, "IN_MEMORY", in_memory)
+    monkeypatch.setattr(stored_arrays, "IN_MEMORY", in_memory)
     X = parts(dtype=np.uint16)
     read = ImageArrays(X, (SIZE, SIZE), "crop").decoded()
     np.testing.assert_array_equal(read, resized(X))

@@ -28,7 +28,7 @@ from sklearn_ssl import (
     VIMETransformer,
     load_images,
 )
-from sklearn_ssl.data import image_files
+from sklearn_ssl.data import image_files, stored_arrays
 from sklearn_ssl.data.image_files import ImageFiles, UnreadableImageError, read_image
 from sklearn_ssl.evaluation import evaluate_representation
 from sklearn_ssl.semi_supervised import LabeledOnly, SemiSupervisedSplit
@@ -245,7 +245,7 @@ def test_pixels_do_not_depend_on_threads_blocks_or_memory(paths, monkeypatch):
     for n_threads, at_once, in_memory in ((1, 256, 2**30), (3, 5, 2**30), (3, 5, 0), (2, 64, 0)):
         monkeypatch.setattr(image_files.joblib, "cpu_count", lambda n=n_threads: n)
         monkeypatch.setattr(image_files, "AT_ONCE", at_once)
-        monkeypatch.setattr(image_files, "IN_MEMORY", in_memory)
+        monkeypatch.setattr(stored_arrays, "IN_MEMORY", in_memory)
         images = files.decoded()
         np.testing.assert_array_equal(images, expected)
         np.testing.assert_array_equal(files[3:20:2], expected[3:20:2])
@@ -255,7 +255,7 @@ def test_pixels_do_not_depend_on_threads_blocks_or_memory(paths, monkeypatch):
 
 
 def test_a_temporary_file_is_gone_with_its_array(paths, tmp_path, monkeypatch):
-    monkeypatch.setattr(image_files, "IN_MEMORY", 0)
+    monkeypatch.setattr(stored_arrays, "IN_MEMORY", 0)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     images = ImageFiles(paths, (SIZE, SIZE, 3), "crop").decoded()
     with pytest.raises(ValueError, match="does not exist"):
@@ -269,8 +269,8 @@ def test_a_full_disk_is_an_error(paths, tmp_path, monkeypatch):
         def write(self, block):
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(image_files, "IN_MEMORY", 0)
-    monkeypatch.setattr(image_files.tempfile, "TemporaryFile", Full)
+    monkeypatch.setattr(stored_arrays, "IN_MEMORY", 0)
+    monkeypatch.setattr(stored_arrays.tempfile, "TemporaryFile", Full)
     with pytest.raises(OSError, match="No space left"):
         make().fit(paths)
 

@@ -10,7 +10,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from sklearn_ssl import list_images, load_images
-from sklearn_ssl.data import image_files
+from sklearn_ssl.data import stored_arrays
 from sklearn_ssl.data.image_files import read_image
 from sklearn_ssl.few_labels.labels import is_unlabeled
 
@@ -129,7 +129,7 @@ def test_bad_options(folder, options, match):
 
 @pytest.mark.parametrize("in_memory", [2**30, 0])
 def test_broken_files_are_left_out(folder, monkeypatch, in_memory):
-    monkeypatch.setattr(image_files, "IN_MEMORY", in_memory)
+    monkeypatch.setattr(stored_arrays, "IN_MEMORY", in_memory)
     (folder / "cat" / "b.jpg").write_bytes(b"broken")
     with pytest.raises(ValueError, match=r'Row 2 of X is the file .*b\.jpg.*on_error="skip"'):
         load_images(folder)
@@ -156,7 +156,7 @@ def test_many_broken_files(folder):
 
 
 def test_many_images_are_mapped_from_a_file_that_goes_with_them(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(image_files, "IN_MEMORY", 1000)
+    monkeypatch.setattr(stored_arrays, "IN_MEMORY", 1000)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     X, _ = load_images(folder, size=8)
     assert X.base is not None
