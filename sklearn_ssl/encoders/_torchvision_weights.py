@@ -8,8 +8,11 @@ import torchvision
 from torchvision.models import WeightsEnum
 
 from sklearn_ssl.encoders._weights import load_state, read_state
-from sklearn_ssl.encoders.image import without_head
+from sklearn_ssl.encoders.image import AUXILIARY, without_head
 from sklearn_ssl.encoders.pretrained_image import ImageNetwork
+
+# Weights from TensorFlow, whose networks read pixels from -1 to 1: torchvision's convert their own.
+CONVERTED = {"transform_input": True, "init_weights": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +29,8 @@ class TorchvisionNetwork(ImageNetwork):
 
     def build(self, pretrained, load):
         options = {"image_size": self.size[0]} if self.architecture.startswith("vit_") else {}
+        if self.architecture in AUXILIARY:
+            options = CONVERTED
         model = torchvision.models.get_model(self.architecture, weights=None, **options)
         if load:
             path = _path_of(pretrained)

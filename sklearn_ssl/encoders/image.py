@@ -8,6 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 SMALL_SIDE = 64  # below, torchvision's strided first layers would leave too little
+# Classifiers in the middle of a network, which only its first training uses.
+AUXILIARY = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}
 
 
 class ResidualBlock(nn.Module):
@@ -99,7 +101,8 @@ def torchvision_encoder(name, shape):
         raise ValueError(
             f"encoder={name!r} is not a torchvision classifier. Did you mean: {close}?"
         )
-    model = torchvision.models.get_model(name, weights=None)
+    options = {"init_weights": True} if name in AUXILIARY else {}  # by default, with a warning
+    model = torchvision.models.get_model(name, weights=None, **options)
     small = min(shape[1:]) < SMALL_SIDE and isinstance(model, torchvision.models.ResNet)
     if small:
         model.maxpool = nn.Identity()
@@ -116,9 +119,16 @@ def torchvision_encoder(name, shape):
 
 
 def without_head(model):
-    """Replace the last layer of a torchvision classifier, in place, by one that does nothing."""
+    """Replace the last layer of a torchvision classifier, in place, by one that does nothing.
+
+    Auxiliary classifiers are left out.
+    """
     last_name, _ = (_find(model, nn.Linear) or _find(model, nn.Conv2d))[-1]
     model.set_submodule(last_name, nn.Identity())
+    for name in sum(AUXILIARY.values(), ()):
+        if hasattr(model, name):
+            setattr(model, name, None)
+            model.aux_logits = False
     return model
 
 

@@ -112,6 +112,13 @@ def test_torchvision_encoder_unknown_name(name, suggestion):
         torchvision_encoder(name, (3, 32, 32))
 
 
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+def test_torchvision_encoder_has_one_output_in_training_too(name):
+    encoder = torchvision_encoder(name, (1, 80, 80)).train()
+    assert encoder(torch.rand(2, 1, 80, 80)).shape in ((2, 1024), (2, 2048))
+    assert not [key for key in encoder.state_dict() if "aux" in key.lower()]
+
+
 @pytest.mark.parametrize("name", ["", "fcn_resnet50", "torchvision.models.resnet18"])
 def test_torchvision_encoder_takes_names_of_classifiers_only(name):
     with pytest.raises(ValueError, match="is not a torchvision classifier"):

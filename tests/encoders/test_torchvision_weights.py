@@ -5,7 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torchvision.models import ResNet18_Weights, ViT_B_16_Weights, resnet18
+from torchvision.models import (
+    GoogLeNet_Weights,
+    Inception_V3_Weights,
+    ResNet18_Weights,
+    ViT_B_16_Weights,
+    get_model,
+    resnet18,
+)
 from torchvision.models.segmentation import FCN_ResNet50_Weights
 from torchvision.transforms.functional import to_tensor
 
@@ -62,6 +69,22 @@ def test_embeddings_are_those_of_torchvision(resnet, cache):
     assert of_file == of_weights
     loaded = of_file.build(str(path), load=True).state_dict()
     assert all(torch.equal(loaded[name], resnet.state_dict()[name]) for name in loaded)
+
+
+@pytest.mark.parametrize("weights", [GoogLeNet_Weights.DEFAULT, Inception_V3_Weights.DEFAULT])
+def test_auxiliary_classifiers_are_left_out(weights, cache):
+    """They exist for the first training only, in whose mode there are several outputs."""
+    name = type(weights).__name__.removesuffix("_Weights").lower()
+    model = get_model(name, weights=None, init_weights=False, transform_input=True).eval()
+    path = cache / Path(weights.url).name
+    torch.save(model.state_dict(), path)
+    network = read_network(weights).build(weights, load=True)
+    batch = torch.rand(2, 3, 80, 80)
+    model.fc = torch.nn.Identity()
+    with torch.no_grad():
+        torch.testing.assert_close(network.eval()(batch), model(batch))
+    assert network.train()(batch).shape == model(batch).shape
+    assert not [name for name in network.state_dict() if "aux" in name.lower()]
 
 
 def test_weights_that_are_not_there_are_not_downloaded(cache):
