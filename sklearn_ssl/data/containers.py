@@ -17,9 +17,11 @@ def opened(X):
     Raises
     ------
     TypeError
-        If X is a polars LazyFrame, which has no rows yet, or a DataLoader or another Dataset, which
-        yields rows in its own way.
+        If X is a polars LazyFrame, which has no rows yet, a dict with a column of images, or a
+        DataLoader or another Dataset, which yields rows in its own way.
     """
+    if isinstance(X, Mapping):
+        _refuse_columns(X)
     if type(X).__name__ == "LazyFrame":
         raise TypeError("X is a polars LazyFrame, which has no rows yet. Pass X.collect().")
     if isinstance(X, list) and X and isinstance(X[0], tuple | Mapping):
@@ -35,6 +37,18 @@ def opened(X):
     if str(X.type).startswith("struct<"):  # rows of a RecordBatch, as scikit-learn takes some
         return Table.from_struct_array(X)
     return X.to_pylist()
+
+
+def _refuse_columns(X):
+    """Raise an error if a dict holds columns of images: its length is not their number."""
+    lists = {name: column for name, column in X.items() if isinstance(column, list)}
+    columns = [f"X[{name!r}]" for name, column in lists.items() if images_in(column)]
+    if columns:
+        which = f"{columns[0]}, its images" if len(columns) == 1 else f"one of {', '.join(columns)}"
+        raise TypeError(
+            f"X is a {type(X).__name__} of columns, such as a part of a data set of Hugging Face. "
+            f"Pass {which}."
+        )
 
 
 def _is_dataset(X):

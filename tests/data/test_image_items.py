@@ -160,6 +160,7 @@ class Rows:
         return len(self.columns["label"])
 
     def __getitem__(self, key):
+        """Return a column, a row, or a dict of parts of columns."""
         if isinstance(key, str):
             return self.columns[key]
         return {name: column[key] for name, column in self.columns.items()}
@@ -175,6 +176,17 @@ def test_data_sets_of_hugging_face():
     ssl = make().fit(X)
     np.testing.assert_array_equal(ssl.transform(X), Z)
     np.testing.assert_array_equal(ssl.transform(X["image"]), Z)
+    pipeline = make_pipeline(make(), LogisticRegression())
+    assert np.isfinite(cross_val_score(pipeline, X["image"], Y, cv=2, error_score="raise")).all()
+
+
+def test_a_part_of_a_data_set_of_hugging_face_is_a_dict_of_columns():
+    X = Rows([Image.fromarray(image) for image in parts()])
+    with pytest.raises(TypeError, match=r"X is a dict of columns.*Pass X\['image'\], its images"):
+        make().fit(X[:8])
+    two = {"before": X[:8]["image"], "after": X[:8]["image"]}
+    with pytest.raises(TypeError, match=r"Pass one of X\['before'\], X\['after'\]"):
+        make().fit(two)
 
 
 def test_tools_and_the_list_of_items_that_they_make():
