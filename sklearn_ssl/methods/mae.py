@@ -322,6 +322,10 @@ class MaskedAutoencoder(KindParameters, BaseArrayTransformer):
     If a side is not a multiple of the patch size, the last patches are padded. The padding counts
     neither in the loss nor in the mean and standard deviation of the targets.
 
+    It always starts from random weights: pretrained networks, a ViTMAE too, are for the methods
+    that compare views, such as ``SimCLRTransformer(pretrained=folder)``, see
+    :ref:`pretrained-images`.
+
     References
     ----------
     .. [1] K. He et al., "Masked Autoencoders Are Scalable Vision Learners", CVPR 2022,
@@ -371,6 +375,13 @@ class MaskedAutoencoder(KindParameters, BaseArrayTransformer):
         return MAETask(encoder, decoder, head, mask_ratio, self._augmentation(spec))
 
     def _make_encoder(self, spec):
+        if isinstance(self.encoder, nn.Module) and not isinstance(self.encoder, TokenEncoder):
+            raise TypeError(
+                f"encoder={type(self.encoder).__name__} is a network, but MaskedAutoencoder shows "
+                "parts of a row to a TokenEncoder that it builds. To start from a trained "
+                f"{type(self.encoder).__name__}, use a method that compares views, such as "
+                "SimCLRTransformer(pretrained=network)."
+            )
         build = self.encoder or spec.token_encoder(self.patch_size, self.pooling)
         encoder = build_module(build, spec.shape, kind=TokenEncoder, **spec.encoder_options)
         self._check_pieces(encoder.grid, spec)

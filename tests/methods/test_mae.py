@@ -525,6 +525,7 @@ def test_two_pieces_are_needed(params, shape, message):
         (ConvEncoder, r"must return a TokenEncoder .* \(1, 8, 8\); got ConvEncoder"),
         (lambda shape: 3, r"must return a TokenEncoder .* got int"),
         (ViTEncoder((1, 8, 8)), r"must be a function that returns a new TokenEncoder"),
+        (torch.nn.Linear(2, 2), r"a trained Linear.* SimCLRTransformer\(pretrained=network\)"),
     ],
 )
 def test_an_encoder_that_cannot_be_shown_a_part(encoder, message, digits):
