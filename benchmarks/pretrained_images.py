@@ -1,17 +1,20 @@
 """What a network that was trained on ImageNet is worth for other images, with few labels.
 
-    python -m benchmarks.pretrained_images                        # all that the results lack: hours
+    python -m benchmarks.pretrained_images                        # all that is missing: an hour
     python -m benchmarks.pretrained_images --data photos --force  # one of the sets again
     python -m benchmarks.pretrained_images --methods "Lite0, frozen, 96 px"
+    python -m benchmarks.pretrained_images --data "photos, validation rows"  # learning rates
 
 EfficientNet-Lite0 embeds images as it is, after more pretraining on the training images, or after
 fine-tuning, next to raw pixels and to a small network that is pretrained from scratch. Sets are
 reduced to at most 1,400 training and 700 test images; labels are drawn several times, the same ones
-for all methods.
+for all methods. Learning rates are compared on training rows alone, on fewer of them.
 """
 
 import time
 from dataclasses import replace
+from functools import cache, partial
+from itertools import product
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -24,16 +27,14 @@ from benchmarks.quality import Scaler
 from sklearn_ssl import FineTuneClassifier, SimCLRTransformer, VICRegTransformer
 from sklearn_ssl.few_labels.draws import draw_labels
 
-N_TRAIN, N_TEST = 1400, 700
+N_TRAIN, N_TEST, N_VALIDATION = 1400, 700, 420
 LABELS = (1, 5, 10, 100)
 DRAWS = 5
-DRAWS_OF_TRAININGS = 2  # each takes minutes
+DRAWS_OF_TRAININGS = 1  # each takes minutes
 MOST_FINE_TUNED = 10  # labels per class
-DATA = {
-    "photos": tasks.photos,
-    "fashion": tasks.fashion,
-    "digits": tasks.digits,
-}
+SIDE = 64  # pixels, where the network is trained: 96 take twice the time
+RATES = (5e-5, 2e-4, 5e-4)  # tried on validation rows
+BEST_RATE = 2e-4  # there
 
 
 # Methods ------------------------------------------------------------------------------------------
@@ -47,13 +48,13 @@ def scratch(task):
     return VICRegTransformer(random_state=0, **task.settings).fit(task.X)
 
 
-def lite0(side, epochs=0):
+def lite0(side=SIDE, **options):
     """Return a function that starts from EfficientNet-Lite0, whose images have that side."""
 
     def fit(task):
-        options = {"max_epochs": epochs, "random_state": 0, **task.settings}
         network = d.load_efficientnet_lite0(side)
-        return SimCLRTransformer(pretrained=network, **options).fit(task.X)
+        ssl = SimCLRTransformer(pretrained=network, random_state=0, **options, **task.settings)
+        return ssl.fit(task.X)
 
     return fit
 
@@ -61,26 +62,28 @@ def lite0(side, epochs=0):
 METHODS = {
     "raw pixels": raw,
     "VICReg from scratch": scratch,
-    "Lite0, frozen, 96 px": lite0(96),
-    "Lite0, frozen, 128 px": lite0(128),
-    "Lite0, frozen, 224 px": lite0(224),
-    "Lite0, pretrained further, 96 px": lite0(96, epochs=None),
+    **{f"Lite0, frozen, {side} px": lite0(side, max_epochs=0) for side in (SIDE, 96, 224)},
+    f"Lite0, SimCLR further, {SIDE} px": lite0(lr=BEST_RATE),
 }
-FINE_TUNED = "fine-tuned"
-TRAINED_FURTHER = {
-    f"VICReg from scratch, {FINE_TUNED}": scratch,
-    f"Lite0, {FINE_TUNED}, 96 px": lite0(96),
+FINE_TUNED = {  # encoders, and parameters of FineTuneClassifier
+    "VICReg from scratch, fine-tuned": (scratch, {}),
+    f"Lite0, fine-tuned, {SIDE} px": (lite0(max_epochs=0), {}),
 }
+RATES_OF_METHODS = {f"Lite0, SimCLR further, lr {lr:.0e}": lite0(lr=lr) for lr in RATES}
+RATES_OF_FINE_TUNING = {
+    f"Lite0, fine-tuned, lr {lr:.0e}": (lite0(max_epochs=0), {"lr": lr}) for lr in RATES
+}
+EMBEDDINGS, FINE_TUNINGS = METHODS | RATES_OF_METHODS, FINE_TUNED | RATES_OF_FINE_TUNING
 HEADS = {"": Scaler, ", standardized": StandardScaler}
 
 
-# Measuring ----------------------------------------------------------------------------------------
+# Data ---------------------------------------------------------------------------------------------
 
 
-def reduced(task):
+def reduced(task, n_train=N_TRAIN, n_test=N_TEST):
     """Return a task with fewer rows, the same share of each class."""
-    X, y = few_of(task.X, task.y, N_TRAIN)
-    X_test, y_test = few_of(task.X_test, task.y_test, N_TEST)
+    X, y = few_of(task.X, task.y, n_train)
+    X_test, y_test = few_of(task.X_test, task.y_test, n_test)
     return replace(task, X=X, y=y, X_test=X_test, y_test=y_test)
 
 
@@ -91,14 +94,48 @@ def few_of(X, y, n):
     return X[np.sort(rows)], y[np.sort(rows)]
 
 
-def scores_of_heads(task, title):
+def validation(load):
+    """Return a task of training rows alone: the first 60 % are learned from, the others scored.
+
+    Parts of the photos lie in order, so that learned ones and scored ones do not overlap.
+    """
+    task = load()
+    n = int(0.6 * len(task.y))
+    parts = {"X": task.X[:n], "y": task.y[:n], "X_test": task.X[n:], "y_test": task.y[n:]}
+    return reduced(replace(task, labels=(5,), **parts), N_VALIDATION, N_VALIDATION)
+
+
+def whole(load):
+    return replace(reduced(load()), labels=LABELS)
+
+
+DATA = {
+    "photos": partial(whole, tasks.photos),
+    "fashion": partial(whole, tasks.fashion),
+    "digits": partial(whole, tasks.digits),
+}
+VALIDATION = {
+    "photos, validation rows": partial(validation, tasks.photos),
+    "fashion, validation rows": partial(validation, tasks.fashion),
+}
+
+
+# Measuring ----------------------------------------------------------------------------------------
+
+
+def fitted_on(task, fit):
+    """Return a fitted transformer, and the seconds that it took."""
+    start = time.process_time()
+    return fit(task), time.process_time() - start
+
+
+def scores_of_heads(task, title, encoder):
     """Return the accuracies of classifiers of a representation, by method; and seconds."""
-    start = time.perf_counter()
-    encoder = METHODS[title](task)
+    start = time.process_time()
     Z, Z_test = encoder.transform(task.X), encoder.transform(task.X_test)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     found = {title + ending: {} for ending in HEADS}
-    for (ending, Scale), k in ((head, k) for head in HEADS.items() for k in LABELS):
+    for (ending, Scale), k in product(HEADS.items(), task.labels):
         scaler = Scale().fit(Z)
         scores = []
         is_all = k * len(np.unique(task.y)) == len(task.y)  # then there is a single draw
@@ -111,19 +148,25 @@ def scores_of_heads(task, title):
     return found, seconds
 
 
-def scores_of_training(task, title):
+def scores_of_fine_tuning(task, title, encoder, options):
     """Return the accuracies of a network that labels train too; and seconds of a training."""
-    encoder = TRAINED_FURTHER[title](task)
-    start, scores = time.perf_counter(), {}
-    for k in (k for k in LABELS if k <= MOST_FINE_TUNED):
+    start, scores = time.process_time(), {}
+    for k in (k for k in task.labels if k <= MOST_FINE_TUNED):
         scores[k] = []
         for draw in range(DRAWS_OF_TRAININGS):
             rows = draw_labels(task.y, k, draw)
-            model = FineTuneClassifier(encoder, random_state=0)
+            model = FineTuneClassifier(encoder, random_state=0, **options)
             model.fit(task.X[rows], task.y[rows])
             scores[k].append(model.score(task.X_test, task.y_test))
     n_trainings = sum(map(len, scores.values()))
-    return {title: scores}, (time.perf_counter() - start) / n_trainings
+    return {title: scores}, (time.process_time() - start) / n_trainings
+
+
+def titles_of(name):
+    """Return what is measured on a data set."""
+    if name in VALIDATION:
+        return [f"Lite0, frozen, {SIDE} px", *RATES_OF_METHODS, *RATES_OF_FINE_TUNING]
+    return [*METHODS, *FINE_TUNED]
 
 
 def rows_of(name, found, seconds):
@@ -143,12 +186,18 @@ def rows_of(name, found, seconds):
 def measure_data(name, task, options):
     """Measure what the results of a data set lack."""
     path = options.results / "pretrained_images.csv"
+    fitted = cache(partial(fitted_on, task))
     known = {row["method"] for row in store.read(path) if row["dataset"] == name}
-    for title in options.methods:
+    for title in options.methods or titles_of(name):
         if title in known and not options.force:
             continue
-        measure = scores_of_heads if title in METHODS else scores_of_training
-        found, seconds = measure(task, title)
+        if title in FINE_TUNINGS:
+            fit, parameters = FINE_TUNINGS[title]
+            found, seconds = scores_of_fine_tuning(task, title, fitted(fit)[0], parameters)
+        else:
+            encoder, seconds_of_fit = fitted(EMBEDDINGS[title])
+            found, seconds = scores_of_heads(task, title, encoder)
+            seconds += seconds_of_fit
         rows = rows_of(name, found, seconds)
         store.replace(path, rows, key=("dataset", "method"))
         for row in rows:
@@ -157,9 +206,9 @@ def measure_data(name, task, options):
 
 def main(arguments=None):
     parser = store.parser_of(__doc__)
-    titles = [*METHODS, *TRAINED_FURTHER]
-    parser.add_argument("--data", nargs="+", choices=DATA, default=list(DATA))
-    parser.add_argument("--methods", nargs="+", choices=titles, default=titles)
+    sets = {**DATA, **VALIDATION}
+    parser.add_argument("--data", nargs="+", choices=sets, default=list(sets))
+    parser.add_argument("--methods", nargs="+", choices=[*EMBEDDINGS, *FINE_TUNINGS])
     parser.add_argument("--force", action="store_true", help="measure again what was measured")
     options = store.parse(parser, arguments)
     if options.quick:
@@ -168,7 +217,7 @@ def main(arguments=None):
         measure_data("quick", reduced(tasks.Task("image", X, X[:100], y, y[:100], LABELS)), options)
         return
     for name in options.data:
-        measure_data(name, reduced(DATA[name]()), options)
+        measure_data(name, sets[name](), options)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ def test_every_page_of_figures_is_generated():
         ("regression_table.md", "regression.csv", "dataset"),
         ("tables_gain.md", "tables_gain.csv", "dataset"),
         ("forecasts.md", "forecasts.csv", "dataset"),
+        ("pretrained_images.md", "pretrained_images.csv", "method"),
         ("selection.md", "selection.csv", "configuration"),
         ("selection.md", "selection_summary.csv", "dataset"),
         ("speed.md", "speed.csv", "measurement"),
