@@ -8,6 +8,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import product
 
 import joblib
 import numpy as np
@@ -540,9 +541,13 @@ CONTAINERS = {
 }
 
 
-@every_estimator
-@pytest.mark.parametrize("contain", CONTAINERS.values(), ids=CONTAINERS.keys())
-def test_containers_of_texts(Estimator, contain, fitted):
+# All of them for one estimator, and one for the others: what reads texts knows no estimators.
+@pytest.mark.parametrize(
+    ("Estimator", "name"),
+    [(MaskedLMEmbedder, name) for name in CONTAINERS] + [(E, "Series") for E in ESTIMATORS[1:]],
+)
+def test_containers_of_texts(Estimator, name, fitted):
+    contain = CONTAINERS[name]
     Z, score = fitted[Estimator].transform(TEXTS), fitted[Estimator].score(TEXTS)
     estimator = make(Estimator).fit(contain(TEXTS))
     np.testing.assert_array_equal(estimator.transform(contain(TEXTS)), Z)
@@ -1054,9 +1059,17 @@ class Breaks(Callback):
         raise self.error
 
 
-@every_estimator
-@pytest.mark.parametrize("hook", ["on_train_begin", "on_batch_end", "on_epoch_end", "on_train_end"])
-@pytest.mark.parametrize("error", [BrokenError, KeyboardInterrupt, StopIteration])
+HOOKS = ("on_train_begin", "on_batch_end", "on_epoch_end", "on_train_end")
+
+
+# Every error for one estimator, and one for the others: they share the loop.
+@pytest.mark.parametrize(
+    ("Estimator", "hook", "error"),
+    [
+        *product(ESTIMATORS, HOOKS, [BrokenError]),
+        *product([MaskedLMEmbedder], HOOKS, [KeyboardInterrupt, StopIteration]),
+    ],
+)
 def test_a_broken_fit_leaves_the_estimator_as_it_was(Estimator, hook, error):
     callbacks = [Breaks(error, hook)]
     estimator = make(Estimator, callbacks=callbacks)

@@ -34,7 +34,7 @@ from sklearn_ssl.encoders import MLPEncoder
 from tests.encoders.tiny_models import TEXTS as TEXTS_OF_BERT
 from tests.encoders.tiny_models import save_bert
 from tests.helpers import SENTENCES
-from tests.test_common import every_kind, fitted  # noqa: F401 - a fixture
+from tests.test_common import every_kind, first_fit, fits, fitted  # noqa: F401 - fixtures
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 pytest.importorskip("onnxscript", reason="the extra onnx is not installed")

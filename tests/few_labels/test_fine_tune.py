@@ -124,6 +124,8 @@ def checked(Estimator, strategy):
     ),
 )
 def test_sklearn_check(estimator, check):
+    if estimator.strategy == "fixmatch" and check.func.__name__ == "check_classifiers_train":
+        estimator.set_params(max_epochs=5)  # of its 300 rows, which make many steps
     check(estimator)
 
 

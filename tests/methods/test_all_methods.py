@@ -53,7 +53,7 @@ def make(method, kind="table", **params):
     return Estimator(**KINDS[kind][0], max_epochs=1, random_state=0, **params)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def rows(digits):
     """A function of a kind and a number of rows."""
     texts = [text[:300] for text in load_scipy_docstrings()[0][::9]]
