@@ -5,8 +5,7 @@ BIN := $(VENV)/bin
 OLDEST := .venv-oldest
 # Everything runs on the CPU. A +cpu build of torch is smaller: make PIP_OPTIONS="--index-url ..."
 PIP_OPTIONS ?=
-# Two examples of the documentation at a time: make doc SPHINXOPTS=-j2. The seconds that they print
-# are then too many.
+# Pages without running the examples: make doc SPHINXOPTS="-D plot_gallery=0"
 SPHINXOPTS ?=
 
 .PHONY: demo test lint unit examples test-oldest doc benchmarks clean

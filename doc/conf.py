@@ -39,7 +39,6 @@ sphinx_gallery_conf = {
     "reference_url": {"sklearn_ssl": None},
     "backreferences_dir": "generated/backreferences",
     "show_memory": False,
-    "parallel": True,  # as many examples at a time as sphinx-build's -j says, by default one
 }
 suppress_warnings = ["config.cache"]  # sphinx-gallery's settings cannot be pickled whole
 
