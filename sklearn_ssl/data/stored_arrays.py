@@ -8,8 +8,11 @@ import numpy as np
 
 IN_MEMORY = 2**30  # bytes; arrays that take more are kept in a temporary file
 BLOCK = 2**24  # bytes that are read at once
-# An array that has one of these is in memory already, of the CPU or of a GPU.
-OF_MEMORY = ("__array_interface__", "__cuda_array_interface__", "__dlpack__")
+# What has one of these is in memory already: frames, sparse arrays, those of the CPU or of a GPU.
+OF_MEMORY = (
+    *("columns", "todense"),
+    *("__array_interface__", "__cuda_array_interface__", "__dlpack__"),
+)
 
 
 def is_lazy(X):
@@ -18,7 +21,7 @@ def is_lazy(X):
     Such as a Dataset of h5py, or an Array of zarr or dask.
     """
     has_rows = all(hasattr(X, name) for name in ("shape", "dtype", "__getitem__"))
-    if not has_rows or hasattr(X, "columns") or any(hasattr(X, name) for name in OF_MEMORY):
+    if not has_rows or any(hasattr(X, name) for name in OF_MEMORY):
         return False
     return len(X.shape) > 1 and getattr(X.dtype, "kind", "") in "biuf"
 

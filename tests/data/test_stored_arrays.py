@@ -2,7 +2,10 @@
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
+import torch
+from scipy import sparse
 
 from sklearn_ssl import FineTuneClassifier, MaskedAutoencoder, NextFrameEmbedder, SimCLRTransformer
 from sklearn_ssl.data import stored_arrays
@@ -60,6 +63,9 @@ def test_arrays_in_memory_are_not_lazy():
     assert is_lazy(Lazy(X))
     assert not is_lazy(X)
     assert not is_lazy(X.tolist())
+    assert not is_lazy(sparse.csr_array(X))
+    assert not is_lazy(torch.from_numpy(X))
+    assert not is_lazy(pd.DataFrame(X))
     assert not is_lazy(Lazy(X[:, 0]))
     assert not is_lazy(Lazy(X.astype(object)))
 
