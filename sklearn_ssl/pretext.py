@@ -40,6 +40,8 @@ class PretextTask(nn.Module):
     generator : torch.Generator or None
         The source of random numbers, on the device of the task. The estimator sets it before it
         calls :meth:`forward`.
+    processes : object or None
+        The processes that share the fit, for :meth:`shared`. The estimator sets it, too.
     max_grad_norm : float or None
         If the total norm of the gradients of a step is larger, they are scaled down to it. None,
         the default, leaves them as they are.
@@ -60,6 +62,7 @@ class PretextTask(nn.Module):
     """
 
     generator = None
+    processes = None
     max_grad_norm = None
 
     # For the error message of a loss that is not finite.
@@ -72,6 +75,49 @@ class PretextTask(nn.Module):
     def forward(self, batch):
         """Return the pretext loss of a batch, a scalar tensor."""
         raise NotImplementedError(f"{type(self).__name__} must define forward(batch) -> loss")
+
+    def shared(self, function, *rows):
+        """Return what a function of rows returns; processes that share a fit share its work.
+
+        Otherwise the function is just called. Each process calls it with some of the rows, and all
+        get the outputs for all rows: the loss is that of the whole batch in every process. What is
+        not shared is computed in each process.
+
+        Parameters
+        ----------
+        function : callable
+            Returns a tensor with one row for each of its rows, which does not depend on the other
+            rows, except in batch normalizations. It draws no random numbers except by dropout.
+        *rows : torch.Tensor of shape (n, ...)
+
+        Returns
+        -------
+        outputs : torch.Tensor of shape (n, ...)
+        """
+        if self.processes is None:
+            return function(*rows)
+        return self.processes.rows(function, rows, self.generator)
+
+    def shared_mean(self, function, *rows, count=None):
+        """Return a loss that is a mean over rows; processes that share a fit share its work.
+
+        Parameters
+        ----------
+        function : callable
+            As in :meth:`shared`, but returns a scalar.
+        *rows : torch.Tensor of shape (n, ...)
+        count : callable, default=None
+            Tells of the same rows over how many things, such as tokens, the mean is taken. None
+            means that it is over the rows.
+
+        Returns
+        -------
+        loss : torch.Tensor
+            The mean for all rows, a scalar.
+        """
+        if self.processes is None:
+            return function(*rows)
+        return self.processes.mean(function, rows, self.generator, count)
 
     def encode(self, batch):
         """Return the representation of a batch, of shape ``(n, output_dim)``."""

@@ -88,6 +88,13 @@ def feature_loss(prediction, target, where, cardinalities):
     return total / n_entries.clamp(min=1)
 
 
+def count_entries(target, where, cardinalities):
+    """Return how many entries count in :func:`feature_loss`, which takes the same arguments."""
+    cardinalities = torch.tensor(cardinalities, device=target.device)
+    known = torch.where(cardinalities > 0, target > 0, ~target.isnan())
+    return (where & known & (cardinalities != 1)).sum()
+
+
 def prediction_width(cardinalities):
     """Return how many outputs predict a row: one for a number, k for one of k categories.
 

@@ -21,7 +21,7 @@ def linear_cross_entropy(h, weight, target, bias=None, share=None):
     Parameters
     ----------
     h : torch.Tensor of shape (n, width)
-        States of tokens, at least one.
+        States of tokens.
     weight : torch.Tensor of shape (vocabulary_size, width)
     target : torch.Tensor of shape (n,) or (n, k) of int64
     bias : torch.Tensor of shape (vocabulary_size,) or None
@@ -31,7 +31,7 @@ def linear_cross_entropy(h, weight, target, bias=None, share=None):
     Returns
     -------
     loss : torch.Tensor
-        A scalar, in nats per state.
+        A scalar, in nats per state; 0 if there are none.
 
     Examples
     --------
@@ -65,13 +65,13 @@ def head_cross_entropy(head, h, target):
     head : callable
         Maps states of shape (n, width) to logits of shape (n, vocabulary_size).
     h : torch.Tensor of shape (n, width)
-        States of tokens, at least one.
+        States of tokens.
     target : torch.Tensor of shape (n,) of int64
 
     Returns
     -------
     loss : torch.Tensor
-        A scalar, in nats per token.
+        A scalar, in nats per token; 0 if there are none.
     """
 
     def total(h, target):
@@ -79,7 +79,7 @@ def head_cross_entropy(head, h, target):
 
     n_rows = HEAD_ROWS_AT_ONCE
     parts = zip(h.split(n_rows), target.split(n_rows))
-    return sum(checkpoint(total, *part, use_reentrant=False) for part in parts) / len(h)
+    return sum(checkpoint(total, *part, use_reentrant=False) for part in parts) / max(len(h), 1)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -108,11 +108,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
                     p = p.to(dtype)
                     d_h[rows] = p @ weight_
                     d_weight += p.T @ chunk
+        n = max(len(h), 1)
         if wanted:
-            n = len(h)
             d_bias = None if bias is None else (d_bias / n).to(bias.dtype)
             ctx.save_for_backward((d_h / n).to(h.dtype), (d_weight / n).to(weight.dtype), d_bias)
-        return loss / len(h)
+        return loss / n
 
     @staticmethod
     @once_differentiable

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_ssl.reconstruction import feature_loss, masked_mse, prediction_width
+from sklearn_ssl.reconstruction import count_entries, feature_loss, masked_mse, prediction_width
 
 CARDINALITIES = (0, 3, 0, 1, 5, 0)
 
@@ -91,6 +91,22 @@ def test_feature_loss_is_that_of_loops_over_the_entries(cardinalities):
     expected = slow_feature_loss(prediction, target, where, cardinalities)
     got = feature_loss(prediction, target, where, cardinalities)
     assert got.item() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("cardinalities", [CARDINALITIES, (0,) * 6])
+def test_entries_are_counted_as_in_the_loss(cardinalities):
+    _, target, where = table()
+    sizes = [max(k, 1) for k in cardinalities]
+    zeros = torch.zeros(len(target), sum(sizes), dtype=torch.float64)
+    total = 0
+    for row in range(len(target)):
+        for column, k in enumerate(cardinalities):
+            one = torch.zeros_like(where)
+            one[row, column] = where[row, column]
+            # Guessing costs 1 for a category, and the square for a number: 0 if it does not count.
+            as_one = torch.where(one & ~target.isnan() & (k == 0), 1.0, target)
+            total += feature_loss(zeros, as_one, one, cardinalities).item()
+    assert count_entries(target, where, cardinalities) == round(total)
 
 
 def test_gradients_of_feature_loss():

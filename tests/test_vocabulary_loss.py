@@ -34,6 +34,17 @@ def problem(n, width, vocabulary_size, with_bias=True, dtype=torch.float64, seed
     return h, weight, target, bias
 
 
+@with_and_without_bias
+def test_without_states_the_loss_is_0_and_so_are_gradients(with_bias):
+    h, weight, target, bias = problem(0, 4, 9, with_bias)
+    for loss in (
+        linear_cross_entropy(h, weight, target, bias),
+        head_cross_entropy(lambda h: F.linear(h, weight, bias), h, target),
+    ):
+        for value in with_gradients(loss, h, weight, bias):
+            assert torch.equal(value, torch.zeros_like(value))
+
+
 def with_gradients(loss, h, weight, bias):
     inputs = [x for x in (h, weight, bias) if x is not None]
     return [loss, *torch.autograd.grad(loss, inputs)]

@@ -23,6 +23,7 @@ from sklearn_ssl.data.spec import ArraySpec
 from sklearn_ssl.training.calibration import calibrate_batch_norms, measure_rows
 from sklearn_ssl.training.checkpoints import Checkpoint, locked_folder
 from sklearn_ssl.training.collapse import CollapseWatch
+from sklearn_ssl.training.distributed import of_first, shared_fit
 from sklearn_ssl.training.estimator_callbacks import CallbacksParameterMixin, FitCallbacks
 from sklearn_ssl.training.identity import parameters_of
 from sklearn_ssl.training.inference import (
@@ -216,7 +217,7 @@ class BasePretrainer(
         self : estimator
             The fitted transformer.
         """
-        with self._draft() as draft:
+        with self._draft() as draft, shared_fit():
             go_on = self.warm_start and hasattr(draft, "task_")
             known = draft.input_spec_ if go_on else None
             rows, spec = draft._read(X, X_unlabeled, known, reset=True)
@@ -245,7 +246,7 @@ class BasePretrainer(
         self : estimator
             The fitted transformer.
         """
-        with self._draft() as draft:
+        with self._draft() as draft, shared_fit():
             go_on = hasattr(draft, "task_")
             known = draft.input_spec_ if go_on else None
             rows, spec = draft._read(X, None, known, reset=not go_on)
@@ -269,6 +270,7 @@ class BasePretrainer(
         seed = draw_seed(self.random_state)
         if checkpoints is not None:
             seed = checkpoints.begin(parameters_of(self), seed)
+        seed = of_first(seed)
         max_epochs = self._planned_epochs(spec, len(rows))
         n_epochs = 1 if partial else max_epochs
         holds_out = self.early_stopping and not partial and n_epochs > 0

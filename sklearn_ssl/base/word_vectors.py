@@ -36,8 +36,11 @@ class Sent2VecTask(PretextTask):
     def forward(self, ids):
         if self.training and len(ids) > 1:
             with torch.no_grad():
-                self.encoder(ids)  # updates the center and the scale of the means
+                self.shared(self.encoder, ids)  # updates the center and the scale of the means
         ids, hidden, answers = mask_types(self.encoder.known(ids), self.mask_ratio, self.generator)
+        return self.shared_mean(self._loss, ids, hidden, answers)
+
+    def _loss(self, ids, hidden, answers):
         h = self.encoder.bag(ids, (ids >= 0) & ~hidden)  # [n, width]
         ids = ids.clamp(min=0)
         share = self.importance[ids] * answers  # [n, length]

@@ -41,6 +41,7 @@ from sklearn_ssl.few_labels.labels import (
 from sklearn_ssl.few_labels.linear_heads import linear_weights
 from sklearn_ssl.few_labels.tuning import FineTuning, Start
 from sklearn_ssl.training.checkpoints import Checkpoint, as_checkpoint, locked_folder
+from sklearn_ssl.training.distributed import of_first, shared_fit
 from sklearn_ssl.training.estimator_callbacks import CallbacksParameterMixin
 from sklearn_ssl.training.identity import parameters_of
 
@@ -186,8 +187,9 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         self._check_head(Targets)
         targets = Targets(labels, weights, type(self).__name__)
         labeled = places, labels, weights, targets
-        with locked_folder(self._part_of_checkpoint("fine-tuning")) as checkpoints:
-            vars(self).update(self._fitted(prefit, X, X_unlabeled, labeled, checkpoints))
+        with shared_fit(), locked_folder(self._part_of_checkpoint("fine-tuning")) as checkpoints:
+            fitted = self._fitted(prefit, X, X_unlabeled, labeled, checkpoints)
+        vars(self).update(fitted)
         return self
 
     def _fitted(self, prefit, X, X_unlabeled, labeled, checkpoints):
@@ -196,6 +198,7 @@ class BaseFineTuner(CallbacksParameterMixin, FieldParametersMixin, BaseEstimator
         seed = draw_seed(self.random_state)
         if checkpoints is not None:
             seed = checkpoints.begin(parameters_of(self), seed)
+        seed = of_first(seed)
         kept = self._kept(targets, seed)
         transformer = self._pretrained(prefit, X, X_unlabeled)
         scaling = _scaling(transformer, [X] if X_unlabeled is None else [X, X_unlabeled])

@@ -77,7 +77,8 @@ class FixMatchTask(FineTuneTask):
         rows, targets, weights, others = batch
         parts = [augmented(part, self.weak, self.generator) for part in (rows, others)]
         parts.append(augmented(others, self.strong, self.generator))
-        logits = self.head(self.encode(one_batch(parts))).float()  # [n_labeled + 2 n, n_classes]
+        h = self.shared(self.encode, one_batch(parts))
+        logits = self.head(h).float()  # [n_labeled + 2 n, n_classes]
         labeled, weak, strong = logits.split([len(part) for part in parts])
         return self.supervised(labeled, targets, weights) + self.consistency(weak, strong)
 

@@ -55,7 +55,7 @@ class FineTuneTask(PretextTask):
             rows, targets, weights = (
                 torch.cat(both) for both in ((rows, views), (targets, targets), (weights, weights))
             )
-        return self.supervised(self.head(self.encode(rows)).float(), targets, weights)
+        return self.supervised(self.head(self.shared(self.encode, rows)).float(), targets, weights)
 
     def supervised(self, outputs, targets, weights):
         """Return the loss of the labels, with the penalty.

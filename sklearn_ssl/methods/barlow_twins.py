@@ -32,7 +32,7 @@ class BarlowTwinsTask(PretextTask):
 
     def forward(self, batch):
         views = make_views(self.augment, batch, 2, self.generator)  # [2n, ...]
-        z_a, z_b = self.projection_head(self.encoder(views)).chunk(2)  # [n, 512] each
+        z_a, z_b = self.projection_head(self.shared(self.encoder, views)).chunk(2)  # [n, 512] each
         return barlow_twins(z_a, z_b, self.redundancy_weight)
 
 

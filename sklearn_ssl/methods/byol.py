@@ -43,9 +43,11 @@ class BYOLTask(PretextTask):
 
     def forward(self, batch):
         views = make_views(self.augment, batch, 2, self.generator)  # [2n, ...]
-        p_1, p_2 = self.prediction_head(self.projection_head(self.encoder(views))).chunk(2)
+        h = self.shared(self.encoder, views)
+        p_1, p_2 = self.prediction_head(self.projection_head(h)).chunk(2)
         with torch.no_grad():
-            z_1, z_2 = self.target_head(self.target_encoder(views)).chunk(2)  # [n, 128] each
+            h = self.shared(self.target_encoder, views)
+            z_1, z_2 = self.target_head(h).chunk(2)  # [n, 128] each
         return 4 + 2 * negative_cosine(p_1, z_2) + 2 * negative_cosine(p_2, z_1)
 
     def after_step(self, progress):

@@ -49,9 +49,12 @@ class CausalLMTask(PretextTask):
         known : int or torch.Tensor of shape (n, 1)
             Number of tokens of each row, after the first, that are read but not predicted.
         """
+        place = torch.arange(ids.shape[1] - 1, device=ids.device)
+        asked = (ids[:, 1:] >= 0) & (place >= known)
+        return self.shared_mean(self._loss, ids, asked, count=_n_asked)
+
+    def _loss(self, ids, asked):
         states, target = self.encoder.states(ids)[:, :-1], ids[:, 1:]
-        place = torch.arange(target.shape[1], device=ids.device)
-        asked = (target >= 0) & (place >= known)
         if self.pretrained_head is not None:
             return head_cross_entropy(self.pretrained_head, states[asked], target[asked])
         return linear_cross_entropy(states[asked], self.encoder.embedding.weight, target[asked])
@@ -62,6 +65,10 @@ class CausalLMTask(PretextTask):
         if self.pretrained_head is not None:
             return self.pretrained_head(states)
         return states @ self.encoder.embedding.weight.T
+
+
+def _n_asked(ids, asked):
+    return asked.sum()
 
 
 class CausalLMEmbedder(BaseTextTransformer):

@@ -62,10 +62,10 @@ class DINOTask(PretextTask):
 
     def forward(self, batch):
         views = self.multi_crop(batch, self.generator)  # [2n, ...], [n_local * n, ...]
-        h = torch.cat([self.encoder(group) for group in views])
+        h = torch.cat([self.shared(self.encoder, group) for group in views])
         student = self.prototypes(self.projection_head(h))  # [(2 + n_local) * n, K]
         with torch.no_grad():
-            teacher = self.teacher(views[0])  # [2n, K]
+            teacher = self.shared(self.teacher, views[0])  # [2n, K]
             targets = ((teacher - self.center) / self.teacher_temperature).softmax(dim=1)
         if self.training:
             self.center.lerp_(teacher.mean(dim=0), 1 - self.center_momentum)

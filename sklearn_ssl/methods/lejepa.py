@@ -42,7 +42,7 @@ class LeJEPATask(PretextTask):
 
     def forward(self, batch):
         views = self.multi_crop(batch, self.generator)  # [2n, ...], [n_local * n, ...]
-        h = torch.cat([self.encoder(group) for group in views])
+        h = torch.cat([self.shared(self.encoder, group) for group in views])
         z = self.projection_head(h).unflatten(0, (-1, len(batch)))  # [v, n, d]
         center = z[:2].mean(dim=0)
         prediction = (z - center).square().mean()

@@ -35,7 +35,7 @@ from sklearn_ssl.encoders.tokens import (
 )
 from sklearn_ssl.optim import adamw
 from sklearn_ssl.pretext import PretextTask
-from sklearn_ssl.reconstruction import feature_loss
+from sklearn_ssl.reconstruction import count_entries, feature_loss
 from sklearn_ssl.training.runtime import torch_settings
 
 # Part of the pieces that is hidden. Images are redundant: with less hidden, neighboring patches
@@ -62,12 +62,17 @@ class MAETask(PretextTask):
         if self.augment is not None:
             batch = make_views(self.augment, batch, 1, self.generator)
         noise = self._noise(len(batch))
-        return self._loss(self.encoder.cut(batch), *split_places(noise, self.n_hidden))
+        pieces, places = self.encoder.cut(batch), split_places(noise, self.n_hidden)
+        return self.shared_mean(self._loss, pieces, *places, count=self._count)
 
     def _loss(self, pieces, visible, hidden):
         latent = self.encoder.tokens(pieces, visible)  # [n, 1 + visible, width]
         predicted = self.decoder(latent, visible, hidden)  # [n, hidden, decoder_width]
         return self.head.loss(predicted, pieces, hidden)
+
+    def _count(self, pieces, visible, hidden):
+        """Return how many values the loss is a mean of."""
+        return self.head.count(pieces, hidden)
 
     def _noise(self, n):
         shape, device = (n, len(self.decoder.positions)), self.generator.device
@@ -183,6 +188,10 @@ class PatchHead(nn.Linear):
         errors = (self(predicted) - target).square()
         return errors.mean() if inside is None else (errors * inside).sum() / inside.sum()
 
+    def count(self, pieces, hidden):
+        """Return how many values the loss is a mean of."""
+        return self.inside[hidden].sum()
+
     def predict(self, predicted, pieces, hidden):
         """Return predicted values; mean and deviation of a normalized patch are its true ones."""
         values = self(predicted)
@@ -246,10 +255,13 @@ class FeatureHead(nn.Module):
 
     def loss(self, predicted, pieces, hidden):
         """Return the mean error of the hidden entries, see reconstruction.feature_loss."""
-        batch = pieces[:, :, 0]
-        where = torch.zeros_like(batch, dtype=torch.bool).scatter_(1, hidden, True)
         prediction = torch.cat(self._columns(predicted, hidden), dim=1)
+        batch, where = _entries(pieces, hidden)
         return feature_loss(prediction, batch, where, self.cardinalities)
+
+    def count(self, pieces, hidden):
+        """Return how many entries the loss is a mean of."""
+        return count_entries(*_entries(pieces, hidden), self.cardinalities)
 
     def predict(self, predicted, pieces, hidden):
         """Return the numbers and codes of the hidden entries, ``(n, hidden, 1)``."""
@@ -268,6 +280,12 @@ class FeatureHead(nn.Module):
         columns = dict(zip(self.numeric, numbers.split(1, dim=1)))
         columns |= {int(j): linear(tokens[:, int(j)]) for j, linear in self.logits.items()}
         return [columns[j] for j in range(len(columns))]
+
+
+def _entries(pieces, hidden):
+    """Return the rows of a table, and which entries are hidden, both ``(n, features)``."""
+    batch = pieces[:, :, 0]
+    return batch, torch.zeros_like(batch, dtype=torch.bool).scatter_(1, hidden, True)
 
 
 class MaskedAutoencoder(KindParameters, BaseArrayTransformer):

@@ -59,6 +59,9 @@ class MaskedLMTask(PretextTask):
 
     def forward(self, ids):
         corrupted, chosen = corrupt_tokens(ids, self.mask_ratio, self.generator, **self.words)
+        return self.shared_mean(self._loss, corrupted, chosen, ids, count=_n_chosen)
+
+    def _loss(self, corrupted, chosen, ids):
         states, target = self.encoder.states(corrupted)[chosen], ids[chosen]  # [n_chosen, width]
         if self.pretrained_head is not None:
             return head_cross_entropy(self.pretrained_head, states, target)
@@ -87,6 +90,10 @@ class MaskedLMTask(PretextTask):
         if self.pretrained_head is not None:
             return self.pretrained_head(states)
         return self.head(states) @ self.encoder.embedding.weight.T + self.bias
+
+
+def _n_chosen(corrupted, chosen, ids):
+    return chosen.sum()
 
 
 class MaskedLMEmbedder(BaseTextTransformer):

@@ -54,9 +54,9 @@ class MoCoTask(PretextTask):
 
     def forward(self, batch):
         view_q, view_k = make_views(self.augment, batch, 2, self.generator).chunk(2)
-        q = self.projection_head(self.encoder(view_q))  # queries: [n, 128]
+        q = self.projection_head(self.shared(self.encoder, view_q))  # queries: [n, 128]
         with torch.no_grad():
-            k = self.key_head(self.key_encoder(view_k))  # keys: [n, 128]
+            k = self.key_head(self.shared(self.key_encoder, view_k))  # keys: [n, 128]
         # The queue changes before the backward pass, which needs the values that the loss has seen.
         loss = queue_info_nce(q, k, self.queue.clone(), self.temperature)
         if self.training:

@@ -47,9 +47,10 @@ class MoCoV3Task(PretextTask):
 
     def forward(self, batch):
         views = make_views(self.augment, batch, 2, self.generator)  # [2n, ...]
-        q_1, q_2 = self.prediction_head(self.projection_head(self.encoder(views))).chunk(2)
+        h = self.shared(self.encoder, views)
+        q_1, q_2 = self.prediction_head(self.projection_head(h)).chunk(2)
         with torch.no_grad():
-            k_1, k_2 = self.key_head(self.key_encoder(views)).chunk(2)  # [n, 128] each
+            k_1, k_2 = self.key_head(self.shared(self.key_encoder, views)).chunk(2)  # [n, 128] each
         loss = info_nce(q_1, k_2, self.temperature) + info_nce(q_2, k_1, self.temperature)
         return 2 * self.temperature * loss
 

@@ -47,10 +47,16 @@ class NextFrameTask(PretextTask):
         self.horizon = horizon
 
     def forward(self, batch):
-        frames = as_frames(batch)
+        return self.shared_mean(self._loss, as_frames(batch), count=self._count)
+
+    def _loss(self, frames):
         prediction = self.predict(frames)[:, :-1]  # [n, time - 1, horizon, ...]
         target = next_frames(frames, self.horizon)  # the same shape, NaN where nothing is known
         return masked_mse(prediction, target, ~target.isnan())
+
+    def _count(self, frames):
+        """Return how many values the loss is a mean of."""
+        return (~next_frames(frames, self.horizon).isnan()).sum()
 
     def predict(self, frames):
         """Return the frames expected after each frame: ``(n, time, horizon, ...)``."""

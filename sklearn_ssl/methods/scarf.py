@@ -42,7 +42,8 @@ class SCARFTask(PretextTask):
     def forward(self, batch):
         mask = random_mask(*batch.shape, self.n_corrupted, self.generator)  # [n, M]
         corrupted = corrupt_features(batch, mask, self.marginals, self.generator)
-        h = self.encoder(torch.cat([batch, corrupted]))  # [2n, output_dim], both in one pass
+        both = torch.cat([batch, corrupted])  # in one pass
+        h = self.shared(self.encoder, both)  # [2n, output_dim]
         z, z_corrupted = self.projection_head(h).chunk(2)  # [n, 256] each
         return info_nce(z, z_corrupted, self.temperature)
 

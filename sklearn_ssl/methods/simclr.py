@@ -36,7 +36,7 @@ class SimCLRTask(PretextTask):
 
     def forward(self, batch):
         views = make_views(self.augment, batch, 2, self.generator)  # [2n, ...], both in one pass
-        z_a, z_b = self.projection_head(self.encoder(views)).chunk(2)  # [n, 128] each
+        z_a, z_b = self.projection_head(self.shared(self.encoder, views)).chunk(2)  # [n, 128] each
         return nt_xent(z_a, z_b, self.temperature)
 
 

@@ -37,7 +37,8 @@ class SimCSETask(PretextTask):
         with dropping(
             self.encoder
         ):  # also for held-out rows: without dropout, both passes are equal
-            z = self.projection_head(self.encoder(torch.cat([ids, ids])))  # [2n, width]
+            h = self.shared(self.encoder, torch.cat([ids, ids]))
+            z = self.projection_head(h)  # [2n, width]
         return info_nce(*z.chunk(2), self.temperature)
 
 

@@ -31,7 +31,7 @@ class SimSiamTask(PretextTask):
 
     def forward(self, batch):
         views = make_views(self.augment, batch, 2, self.generator)  # [2n, ...]
-        z = self.projection_head(self.encoder(views))  # [2n, 128]
+        z = self.projection_head(self.shared(self.encoder, views))  # [2n, 128]
         p_1, p_2 = self.prediction_head(z).chunk(2)
         z_1, z_2 = z.detach().chunk(2)  # without detach, all embeddings become equal
         return (negative_cosine(p_1, z_2) + negative_cosine(p_2, z_1)) / 2

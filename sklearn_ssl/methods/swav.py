@@ -40,7 +40,7 @@ class SwAVTask(PretextTask):
 
     def forward(self, batch):
         views = self.multi_crop(batch, self.generator)  # [2n, ...], [n_local * n, ...]
-        h = torch.cat([self.encoder(group) for group in views])
+        h = torch.cat([self.shared(self.encoder, group) for group in views])
         scores = self.prototypes(self.projection_head(h)).unflatten(0, (-1, len(batch)))
         codes = torch.stack([sinkhorn(s, self.epsilon) for s in scores[:2]])  # [2, n, K]
         return cross_view_entropy(scores / self.temperature, codes)

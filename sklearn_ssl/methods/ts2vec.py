@@ -86,7 +86,8 @@ class TS2VecTask(PretextTask):
     def _masked_states(self, series):
         shape = (len(series), 1, series.shape[2])
         hidden = torch.rand(shape, generator=self.generator, device=series.device) < 0.5
-        return self.encoder.states(series, hidden | missing_steps(series)).transpose(1, 2)
+        hidden = hidden | missing_steps(series)
+        return self.shared(self.encoder.states, series, hidden).transpose(1, 2)
 
     def _random_int(self, low, high):
         """Draw an integer from `low` to `high`, both included."""

@@ -48,13 +48,18 @@ class TSDAETask(PretextTask):
         self.register_buffer("place", place)  # of a token among the known ones; the last is padding
 
     def forward(self, ids):
-        h = self.encoder(self.shortened(ids))  # [n, output_dim]
+        return self.shared_mean(self._loss, self.shortened(ids), ids, count=self._count)
+
+    def _count(self, shortened, ids):
+        """Return how many tokens the loss is a mean of."""
+        return (self.place[ids[:, 1:]] >= 0).sum()
+
+    def _loss(self, shortened, ids):
+        h = self.encoder(shortened)  # [n, output_dim]
         read, target = ids[:, :-1], self.place[ids[:, 1:]]
         asked = target >= 0
         embedding = self.encoder.embedding
         states = self.decoder(embedding(read.clamp(min=0)), h)  # [n, length - 1, width]
-        if not asked.any():
-            return states.sum() * 0
         return linear_cross_entropy(states[asked], embedding.weight[self.known], target[asked])
 
     def shortened(self, ids):

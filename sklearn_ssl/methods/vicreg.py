@@ -35,7 +35,7 @@ class VICRegTask(PretextTask):
 
     def forward(self, batch):
         views = make_views(self.augment, batch, 2, self.generator)  # [2n, ...]
-        z_a, z_b = self.projection_head(self.encoder(views)).chunk(2)  # [n, 512] each
+        z_a, z_b = self.projection_head(self.shared(self.encoder, views)).chunk(2)  # [n, 512] each
         return vicreg(
             z_a,
             z_b,

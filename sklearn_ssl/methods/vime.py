@@ -43,7 +43,7 @@ class VIMETask(PretextTask):
         mask = draws < self.p_mask  # [n, M]
         corrupted = corrupt_features(batch, mask, self.marginals, self.generator)
         changed = (corrupted != batch) & ~(corrupted.isnan() & batch.isnan())
-        h = self.encoder(corrupted)
+        h = self.shared(self.encoder, corrupted)
         # float() leaves the autocast of a training step, as feature_loss does.
         mask_loss = F.binary_cross_entropy_with_logits(self.mask_head(h).float(), changed.float())
         everywhere = torch.ones_like(mask)  # in the paper all entries count, masked or not

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from sklearn.utils import check_scalar
 
 from sklearn_ssl._array_files import ModelFileError, read_arrays, write_arrays
+from sklearn_ssl.training.distributed import is_first
 from sklearn_ssl.training.interrupts import Interrupts
 from sklearn_ssl.training.state_arrays import as_arrays, from_arrays
 
@@ -93,6 +94,9 @@ def locked_folder(checkpoint):
     if checkpoint is None:
         yield None
         return
+    if not is_first():
+        yield FolderOfTheFirst()
+        return
     path = Path(checkpoint.folder)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -110,6 +114,29 @@ def locked_folder(checkpoint):
         yield CheckpointFolder(path, checkpoint.minutes, checkpoint.epochs)
     finally:
         lock.release()
+
+
+class FolderOfTheFirst:
+    """What other processes that share a fit have in place of the folder: only the first writes."""
+
+    def __init__(self):
+        self.interrupts = Interrupts()
+
+    def begin(self, facts, seed):
+        return seed
+
+    def identify(self, facts):
+        pass
+
+    def compare(self, environment):
+        pass
+
+    def take(self):
+        return None
+
+    def step_done(self, make_state, **place):
+        if self.interrupts.pending:
+            self.interrupts.check()
 
 
 class CheckpointFolder:
@@ -211,15 +238,16 @@ class CheckpointFolder:
             Whether the fit ends after this step.
         """
         minutes = (time.monotonic() - self.saved_at) / 60
-        interrupted = self.interrupts.received is not None
+        interrupted = self.interrupts.pending
         by_clock = self.minutes is not None and minutes >= self.minutes
         by_epochs = None not in (self.epochs, n_epochs) and n_epochs % self.epochs == 0
         if interrupted or last or by_clock or by_epochs:
             self._save(make_state(), n_steps)
-        self.interrupts.check(
-            f"The fit was interrupted after step {n_steps}. To continue, call fit again with the "
-            f"same parameters and data, checkpoint='{self.path}' included."
-        )
+        if interrupted:
+            self.interrupts.check(
+                f"The fit was interrupted after step {n_steps}. To continue, call fit again with "
+                f"the same parameters and data, checkpoint='{self.path}' included."
+            )
 
     def _newest(self):
         """Return the newest good file, in a list, with its metadata and its state."""

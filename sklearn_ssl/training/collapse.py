@@ -101,7 +101,8 @@ def watched_embeddings(task, seen):
 
     def keep(module, inputs, output):
         if task.training:
-            seen[:] = [output.detach()]
+            shared = task.processes and task.processes.whole_batch
+            seen[:] = [shared.gather(output) if shared else output.detach()]
 
     handle = getattr(task, "projection_head", task.encoder).register_forward_hook(keep)
     try:

@@ -11,10 +11,19 @@ class Interrupts:
     The second one is raised where it arrives, as without this context. Signals that the process
     ignores stay ignored. In other threads than the main one, which alone receives signals, the
     context has no effect.
+
+    Attributes
+    ----------
+    received : int or None
+        The signal.
+    agreed : bool or None
+        Whether any of the processes that share a fit has received one, as all of them know after
+        the last step; None if no fit is shared.
     """
 
     def __init__(self):
         self.received = None
+        self.agreed = None
         self.handlers = {}
 
     def __enter__(self):
@@ -30,13 +39,28 @@ class Interrupts:
         if error is None:
             self.check()
 
+    @property
+    def pending(self):
+        """Whether the fit is to end after this step."""
+        return self.received is not None if self.agreed is None else self.agreed
+
+    def agree(self, in_any):
+        """Let all processes end after the same step.
+
+        Parameters
+        ----------
+        in_any : callable
+            Says whether a flag is true in any process.
+        """
+        self.agreed = in_any(self.received is not None)
+
     def check(self, message="The fit was interrupted."):
         """Raise what has been received: KeyboardInterrupt, or SystemExit for SIGTERM."""
-        if self.received == signal.SIGINT:
-            raise KeyboardInterrupt(message)
         if self.received == signal.SIGTERM:
             warnings.warn(message, UserWarning, stacklevel=2)
             raise SystemExit(128 + signal.SIGTERM)  # as a shell reports it
+        if self.received == signal.SIGINT or self.agreed:
+            raise KeyboardInterrupt(message)
 
     def _receive(self, number, frame):
         is_second, self.received = self.received is not None, number

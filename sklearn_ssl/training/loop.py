@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from skorch import NeuralNet
@@ -23,6 +24,7 @@ from sklearn_ssl.training.callbacks import (
 )
 from sklearn_ssl.training.checkpoints import CheckpointFolder
 from sklearn_ssl.training.collapse import CollapseWatch, watched_embeddings
+from sklearn_ssl.training.distributed import current, is_first, of_first
 from sklearn_ssl.training.identity import (
     digest_of_rows,
     digest_of_weights,
@@ -122,7 +124,7 @@ def train(task, rows, plan, *, spec, device, valid_rows=None, resume_state=None,
         watched = watched_embeddings(task, plan.watch.seen)
         internal.append(plan.watch)
         parts.append(plan.watch)
-    if plan.progress_name is not None:
+    if plan.progress_name is not None and is_first():
         n_steps = plan.n_epochs * batches_per_epoch
         bar = Bar(total=n_steps, desc=plan.progress_name, unit="step", delay=2)
         internal.append(ProgressBar(bar))
@@ -132,6 +134,8 @@ def train(task, rows, plan, *, spec, device, valid_rows=None, resume_state=None,
     if plan.checkpoints is not None:
         _identify(plan.checkpoints, task, rows, valid_rows, device)
         interrupts = plan.checkpoints.interrupts
+    if current() is not None:
+        current().agree(_facts(task, rows, plan, valid_rows, resume_state))
     net = PretextNet(
         task,
         plan,
@@ -156,7 +160,26 @@ def train(task, rows, plan, *, spec, device, valid_rows=None, resume_state=None,
             resume_state = net.resume_state()
     finally:
         task.generator = None
-    return _columns(net.history), resume_state
+    history = _columns(net.history)
+    if current() is not None:  # other processors may round in another way, and have other clocks
+        history = current().of_first(history)
+        current().take_from_first([*task.parameters(), *task.buffers()])
+    return history, resume_state
+
+
+def _facts(task, rows, plan, valid_rows, resume_state):
+    """Return in words what has to be the same in all processes that share a training."""
+    names = ("seed", "n_epochs", "planned_epochs", "batch_size", "lr", "weight_decay")
+    return {
+        "task": in_words(type(task)),
+        "X": digest_of_rows(rows),
+        "held-out rows": None if valid_rows is None else digest_of_rows(valid_rows),
+        "initial weights": digest_of_weights(task),
+        "optimizer": in_words(plan.optimizer),
+        "precision": in_words(plan.autocast_dtype),
+        "steps done before": None if resume_state is None else resume_state["n_steps_done"],
+        **{name: getattr(plan, name) for name in names},
+    }
 
 
 def _identify(checkpoints, task, rows, valid_rows, device):
@@ -291,6 +314,8 @@ class PretextNet(NeuralNet):
             loss = self._loss(batch)
             self._check_finite(loss)
             loss.backward()
+        if current() is not None:
+            self._average_gradients()
         self.module_.after_backward(self.progress)
         named_parameters = TeeGenerator(self.module_.named_parameters())  # read more than once
         self.notify(
@@ -300,6 +325,14 @@ class PretextNet(NeuralNet):
         self.n_steps_done += 1
         self.module_.after_step(self.progress)
         return {"loss": loss, "y_pred": loss}
+
+    def _average_gradients(self):
+        """Average the gradients over processes, and tell these if this one is to be stopped."""
+        parameters = self.module_.parameters()
+        if self.plan.checkpoints is None:
+            current().average_gradients(parameters)
+        else:
+            self.plan.checkpoints.interrupts.agree(partial(current().average_gradients, parameters))
 
     def _draw_seed(self):
         """Return the seed of the global random stream for the next step."""
@@ -343,6 +376,7 @@ class PretextNet(NeuralNet):
         device_type = torch.device(self.device).type
         enabled = self.plan.autocast_dtype is not None
         with torch.autocast(device_type, dtype=self.plan.autocast_dtype, enabled=enabled):
+            self.module_.processes = current()
             try:
                 loss = self.module_(self._to_batch(rows))
             except RuntimeError as error:
@@ -352,6 +386,8 @@ class PretextNet(NeuralNet):
                     f"{type(self.module_).__name__} cannot be trained in bfloat16 ({error}). Use "
                     'precision="float32".'
                 ) from error
+            finally:
+                self.module_.processes = None
         # Inside a caller's autocast, torch would reuse this step's weights in the next one.
         torch.clear_autocast_cache()
         return loss
@@ -403,6 +439,8 @@ class PretextNet(NeuralNet):
                 self.notify("on_epoch_end", **datasets)
             except StopTraining:
                 self.stopped = True
+            if current() is not None:
+                self.stopped = current().any(self.stopped)
             self._epoch_done()
         self.notify("on_train_end", X=X, y=y)
         return self
@@ -432,7 +470,7 @@ class PretextNet(NeuralNet):
     def _continue_from_checkpoint(self):
         if self.plan.checkpoints is None:
             return
-        state = self.plan.checkpoints.take()
+        state = of_first(self.plan.checkpoints.take())
         if state is not None:
             restore(self, state)
             self.n_steps_restored = self.n_steps_done

@@ -129,11 +129,7 @@ def seeded_global_stream(seed, device="cpu"):
     One block at a time may hold it, so that fits in threads do not mix theirs. They would not be
     faster side by side, see :data:`_GLOBAL_STREAM`.
     """
-    streams = [torch.default_generator]
-    device = torch.device(device)
-    if device.type == "cuda":
-        index = torch.cuda.current_device() if device.index is None else device.index
-        streams.append(torch.cuda.default_generators[index])
+    streams = global_streams(torch.device(device))
     with _GLOBAL_STREAM:
         states = [stream.get_state() for stream in streams]
         try:
@@ -143,6 +139,15 @@ def seeded_global_stream(seed, device="cpu"):
         finally:
             for stream, state in zip(streams, states):
                 stream.set_state(state)
+
+
+def global_streams(device):
+    """Return the generators from which torch draws by default, of the CPU and of a device."""
+    streams = [torch.default_generator]
+    if device.type == "cuda":
+        index = torch.cuda.current_device() if device.index is None else device.index
+        streams.append(torch.cuda.default_generators[index])
+    return streams
 
 
 def resolve_device(device):

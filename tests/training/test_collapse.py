@@ -19,6 +19,7 @@ from sklearn_ssl import (
 )
 from sklearn_ssl.augment import ImageAugmentation
 from sklearn_ssl.data import taken_by
+from sklearn_ssl.pretext import PretextTask
 from sklearn_ssl.training.collapse import embedding_spread, symptom, watched_embeddings
 
 
@@ -79,7 +80,7 @@ def test_symptoms():
 
 
 def test_embeddings_are_watched_in_training_only():
-    task = nn.Module()
+    task = PretextTask()
     task.encoder = nn.Linear(3, 2)
     seen = []
     with watched_embeddings(task, seen):
