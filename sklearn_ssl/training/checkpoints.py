@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from sklearn.utils import check_scalar
 
 from sklearn_ssl._array_files import ModelFileError, read_arrays, write_arrays
-from sklearn_ssl.training.distributed import is_first
+from sklearn_ssl.training.distributed import current, is_first
 from sklearn_ssl.training.interrupts import Interrupts
 from sklearn_ssl.training.state_arrays import as_arrays, from_arrays
 
@@ -120,7 +120,7 @@ class FolderOfTheFirst:
     """What other processes that share a fit have in place of the folder: only the first writes."""
 
     def __init__(self):
-        self.interrupts = Interrupts()
+        self.interrupts = Interrupts(shared=True)
 
     def begin(self, facts, seed):
         return seed
@@ -161,7 +161,7 @@ class CheckpointFolder:
         self.path = path
         self.minutes = minutes
         self.epochs = epochs
-        self.interrupts = Interrupts()
+        self.interrupts = Interrupts(shared=current() is not None)
         for file in path.glob(".*.tmp"):  # left over by a process that was killed
             file.unlink()
         self.good, metadata, self.state = self._newest()

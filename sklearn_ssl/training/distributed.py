@@ -131,7 +131,7 @@ class Processes:
         self._call(dist.broadcast_object_list, values, src=0)
         return values[0]
 
-    def any(self, flag):
+    def in_any(self, flag):
         """Return whether a flag is true in any process."""
         flags = [None] * self.size
         self._call(dist.all_gather_object, flags, bool(flag))
@@ -272,8 +272,8 @@ class Processes:
 class WholeBatch(TorchFunctionMode):
     """While it is active, functions of some rows do what they do to them in the whole batch.
 
-    These are batch normalization, whose statistics are those of all rows, and dropout, whose mask
-    is drawn for all rows.
+    These are batch normalization, whose statistics are those of all rows, and dropout, also in
+    attention, whose mask is drawn for all rows.
 
     Parameters
     ----------
@@ -303,8 +303,12 @@ class WholeBatch(TorchFunctionMode):
             self._check_streams()
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
-        function = {F.batch_norm: self.batch_norm, F.dropout: self.dropout}.get(function, function)
-        return function(*args, **(kwargs or {}))
+        own = {
+            F.batch_norm: self.batch_norm,
+            F.dropout: self.dropout,
+            F.scaled_dot_product_attention: self.attention,
+        }
+        return own.get(function, function)(*args, **(kwargs or {}))
 
     def gather(self, rows):
         """Return the rows of the whole batch, without gradients."""
@@ -357,6 +361,27 @@ class WholeBatch(TorchFunctionMode):
         self._remember_streams()
         return input * factors[self.own]
 
+    def attention(
+        self, query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, **options
+    ):
+        """Do what torch's scaled_dot_product_attention does to these rows of the whole batch.
+
+        With dropout, torch computes it in this way on the CPU; on a GPU, its fused kernels draw
+        other masks.
+        """
+        if dropout_p == 0 or options.get("enable_gqa"):
+            return F.scaled_dot_product_attention(
+                query, key, value, attn_mask, dropout_p, is_causal, **options
+            )
+        scores = query @ key.transpose(-2, -1) * (options.get("scale") or query.shape[-1] ** -0.5)
+        if is_causal:
+            attn_mask = torch.ones_like(scores[(0,) * (scores.ndim - 2)], dtype=torch.bool).tril()
+        if attn_mask is not None and attn_mask.dtype == torch.bool:
+            scores = scores.masked_fill(~attn_mask, -torch.inf)
+        elif attn_mask is not None:
+            scores = scores + attn_mask
+        return self.dropout(scores.softmax(dim=-1), dropout_p) @ value
+
     def _remember_streams(self):
         self.states = [stream.get_state() for stream in self.streams]
 
@@ -364,9 +389,10 @@ class WholeBatch(TorchFunctionMode):
         if not all(map(torch.equal, self.states, (s.get_state() for s in self.streams))):
             raise ValueError(
                 "A network draws random numbers for its rows. Processes can share that only if it "
-                "calls torch.nn.functional.dropout or a torch.nn.Dropout; each of them would draw "
-                "other numbers than one process. Switch off what else drops or draws (dropout in "
-                "the attention, whole paths or channels), or fit in one process."
+                "calls dropout or scaled_dot_product_attention of torch.nn.functional, as "
+                "torch.nn.Dropout does; each of them would draw other numbers than one process. "
+                "Switch off what else drops or draws, such as stochastic depth, or fit in one "
+                "process."
             )
 
 

@@ -2,7 +2,10 @@
 
 import signal
 import threading
+import time
 import warnings
+
+ONE_SIGNAL = 1.0  # seconds in which a terminal and torchrun may send the same signal
 
 
 class Interrupts:
@@ -11,6 +14,11 @@ class Interrupts:
     The second one is raised where it arrives, as without this context. Signals that the process
     ignores stay ignored. In other threads than the main one, which alone receives signals, the
     context has no effect.
+
+    Parameters
+    ----------
+    shared : bool, default=False
+        Whether several processes share the fit: they have to end it after the same step.
 
     Attributes
     ----------
@@ -21,9 +29,10 @@ class Interrupts:
         the last step; None if no fit is shared.
     """
 
-    def __init__(self):
+    def __init__(self, shared=False):
         self.received = None
-        self.agreed = None
+        self.received_at = None
+        self.agreed = False if shared else None
         self.handlers = {}
 
     def __enter__(self):
@@ -63,6 +72,8 @@ class Interrupts:
             raise KeyboardInterrupt(message)
 
     def _receive(self, number, frame):
-        is_second, self.received = self.received is not None, number
-        if is_second:
+        before, self.received = self.received, number
+        if before is None:
+            self.received_at = time.monotonic()
+        elif self.agreed is None or time.monotonic() - self.received_at > ONE_SIGNAL:
             self.check()

@@ -440,7 +440,7 @@ class PretextNet(NeuralNet):
             except StopTraining:
                 self.stopped = True
             if current() is not None:
-                self.stopped = current().any(self.stopped)
+                self.stopped = current().in_any(self.stopped)
             self._epoch_done()
         self.notify("on_train_end", X=X, y=y)
         return self

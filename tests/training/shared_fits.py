@@ -108,9 +108,16 @@ def estimator(case, **params):
     return getattr(sklearn_ssl, name)(**OPTIONS, **CASES[case][0], **params)
 
 
-def fitted(case, **params):
+class OneEpoch(Callback):
+    """Ends a fit after its first epoch, with the schedules of the whole one."""
+
+    def on_epoch_end(self, net, **kwargs):
+        raise StopTraining
+
+
+def fitted(case, *callbacks, **params):
     log = Losses()
-    return result(estimator(case, callbacks=[log], **params).fit(CASES[case][1]), log)
+    return result(estimator(case, callbacks=[log, *callbacks], **params).fit(CASES[case][1]), log)
 
 
 def result(transformer, log):
@@ -199,7 +206,33 @@ def own_task():
     return result(OwnTransformer(**OPTIONS, callbacks=[log]).fit(WITHOUT_NAN), log)
 
 
+class Attention(torch.nn.Module):
+    """Attention between the features of a row, with dropout."""
+
+    output_dim = 8
+
+    def __init__(self, shape):
+        super().__init__()
+        self.qkv = torch.nn.Linear(1, 12, bias=False)  # the keys' would be rounding errors
+        self.projection = torch.nn.Linear(4, 1)
+
+    def forward(self, rows):
+        q, k, v = self.qkv(rows[:, :, None]).chunk(3, dim=2)
+        causal = F.scaled_dot_product_attention(q, k, v, dropout_p=0.2, is_causal=True)
+        masked = F.scaled_dot_product_attention(
+            q, k, v, (rows > -1)[:, None] | torch.eye(8, dtype=torch.bool), dropout_p=0.2
+        )
+        return self.projection(causal + masked)[:, :, 0]
+
+
+def attention():
+    log = Losses()
+    transformer = SimCLRTransformer(**OPTIONS, encoder=Attention, callbacks=[log])
+    return result(transformer.fit(WITHOUT_NAN), log)
+
+
 KINDS_OF_FITS = {
+    "dropout in the attention": attention,
     "own task": own_task,
     "partial_fit": partial_fits,
     "warm_start": warm_start,
@@ -454,7 +487,7 @@ def main(kind, rank, size, folder):
         if size > 1:
             for name, (case, broken) in BROKEN_RULES.items():
                 with broken:
-                    results[name] = outcome(name, partial(fitted, case))
+                    results[name] = outcome(name, partial(fitted, case, OneEpoch()))
         torch.save(results, folder / f"{kind}-{rank}-of-{size}.pt")
 
 

@@ -101,7 +101,7 @@ def test_a_shared_fit_is_that_of_one_process(case, fits):
 def test_each_rule_is_needed(rule, fits):
     case, _ = BROKEN_RULES[rule]
     one, first = fits[0][case]["losses"], fits[1][rule]["losses"]
-    assert max(np.abs(np.subtract(one, first))) > 1e-3
+    assert max(np.abs(np.subtract(one[: len(first)], first))) > 1e5 * SAME_LOSS
 
 
 @pytest.mark.parametrize(

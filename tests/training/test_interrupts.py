@@ -6,6 +6,8 @@ import threading
 import pytest
 from skorch.callbacks import Callback
 
+from sklearn_ssl.training import interrupts
+from sklearn_ssl.training.interrupts import Interrupts
 from tests.training.test_checkpoints import (
     N_STEPS,
     X,
@@ -88,3 +90,33 @@ def test_a_fit_in_a_thread(tmp_path):
     thread.start()
     thread.join()
     assert_same_fit(estimator, simclr().fit(X))
+
+
+def test_processes_that_share_a_fit_end_it_after_the_same_step(handlers_restored):
+    fit = Interrupts(shared=True)
+    with fit:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)  # the terminal has sent it, and torchrun
+        assert not fit.pending  # the others do not know yet
+        fit.agree(lambda flag: flag)
+        assert fit.pending
+        with pytest.raises(KeyboardInterrupt, match="after step 3"):
+            fit.check("after step 3")
+        fit.received = fit.agreed = None
+
+
+def test_a_process_ends_because_another_was_interrupted():
+    fit = Interrupts(shared=True)
+    fit.agree(lambda flag: True)
+    with pytest.raises(KeyboardInterrupt):
+        fit.check()
+
+
+def test_a_later_signal_ends_a_shared_fit_at_once(handlers_restored, monkeypatch):
+    monkeypatch.setattr(interrupts, "ONE_SIGNAL", -1.0)
+    fit = Interrupts(shared=True)
+    with fit:
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        fit.received = None
