@@ -474,7 +474,7 @@ def main(kind, rank, size, folder):
             init_method=f"file://{folder}/store-{kind}",
             rank=rank,
             world_size=size,
-            timeout=timedelta(seconds=60),
+            timeout=timedelta(minutes=5),  # on a busy machine
         )
     if kind == "ends":
         results = {}

@@ -50,7 +50,7 @@ def run(folder, *commands):
         for command in commands
     ]
     try:
-        return [process.communicate(timeout=500)[1] for process in processes]
+        return [process.communicate(timeout=900)[1] for process in processes]
     finally:
         for process in processes:
             process.kill()
