@@ -20,16 +20,18 @@ from sklearn_ssl.training.threads import LONG_PAUSE
 
 def company(size):
     """Seconds of fits with company against those alone."""
-    images, labels = size.load_images(2_048), np.arange(2_048) // 205
+    images = size.load_images(size.method_images)
     table = np.random.default_rng(0).normal(size=(len(images), 64))
-    texts = load_scipy_docstrings()[0]
+    texts = load_scipy_docstrings()[0][: len(images)]
+    pause = 0 if size.quick else LONG_PAUSE
     once = {"max_epochs": 1, "random_state": 0}
     for what, ssl, X in (
         ("images", SimCLRTransformer(modality="image", max_epochs=5, random_state=0), images),
         ("a table", SCARFTransformer(max_epochs=10, random_state=0), table),
         ("texts", CausalLMEmbedder(**once), texts),
     ):
-        measures = partial(beside_busy_process, ssl, X), partial(alone, ssl, X)
+        fit = ssl.fit, X, pause
+        measures = partial(beside_busy_process, *fit), partial(alone, *fit)
         busy, quiet = interleaved(measures, size.method_rounds)
         measurement = f"`fit` of {what} beside a process that occupies a core"
         yield compare(measurement, busy, quiet, "alone", at_most=2.5)
@@ -38,6 +40,7 @@ def company(size):
         SimCLRTransformer(modality="image", **once), LogisticRegression(max_iter=1_000)
     )
     grid = {"simclrtransformer__lr": [1e-3, 2e-3]}
+    labels = np.arange(len(images)) % 10
     searches = [
         timed(GridSearchCV(pipeline, grid, cv=2, n_jobs=n_jobs, refit=False).fit, images, labels)
         for n_jobs in (2, 1)
@@ -47,14 +50,14 @@ def company(size):
     yield compare("A search with `n_jobs=2`", *times, "n_jobs=1", at_most=1.0)
 
 
-def alone(ssl, X):
-    time.sleep(LONG_PAUSE)  # until a fit may look for free cores again
-    return seconds(ssl.fit, X)
+def alone(fit, X, pause):
+    time.sleep(pause)  # until a fit may look for free cores again
+    return seconds(fit, X)
 
 
-def beside_busy_process(ssl, X):
+def beside_busy_process(fit, X, pause):
     with busy_process():
-        return alone(ssl, X)
+        return alone(fit, X, pause)
 
 
 @contextmanager
