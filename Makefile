@@ -43,7 +43,8 @@ OLDEST_TESTS := \
 	tests/data/test_columns.py tests/data/test_containers.py tests/data/test_table.py \
 	tests/few_labels/test_fine_tune.py tests/base/test_persistence.py \
 	tests/test_model_selection.py tests/test_semi_supervised.py tests/test_tokenization.py \
-	tests/training --ignore=tests/training/test_collapse.py tests/methods/test_simclr.py
+	tests/training --ignore=tests/training/test_collapse.py \
+	--ignore=tests/training/test_distributed.py tests/methods/test_simclr.py
 
 test-oldest: $(OLDEST)/.installed
 	PYTHONPATH=$(CURDIR) $(ONE_THREAD) $(OLDEST)/bin/python -m pytest $(IN_PARALLEL) \

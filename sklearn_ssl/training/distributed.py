@@ -104,6 +104,7 @@ class Processes:
 
     def __init__(self):
         self.group = dist.new_group()
+        dist.barrier()  # a process whose fit fails at once would leave before all are connected
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         self.whole_batch = None  # while a shared function runs
 
