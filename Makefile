@@ -35,7 +35,8 @@ examples: $(VENV)/.installed-test
 		SKLEARN_SSL_QUICK=1 MPLBACKEND=agg $(BIN)/python $$example || exit 1; \
 	done
 
-# The tests that depend most on other packages, with the oldest versions that pyproject.toml allows.
+# The tests that depend most on other packages, with the oldest versions that pyproject.toml allows,
+# without two that take minutes.
 # Old packages beside new ones warn about each other.
 OLDEST_TESTS := \
 	tests/test_common.py::test_sklearn_check \
